@@ -1,0 +1,116 @@
+"""Single files: written atomically, read with an error a user understands, hashed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from longbio.errors import LongbioError
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 so that a reader sees the old file or the new one, never a part.
+
+    Line ends are written as they are.
+
+    Raises:
+        LongbioError: the disk is full.
+        OSError: the folder is missing or can't be written to.
+    """
+    # One name for every process: what a killed one left is overwritten by the next.
+    unfinished = path.with_name(f".{path.name}.partial")
+    with full_disk_named(path):
+        try:
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically, keys in the order they were inserted.
+
+    Raises:
+        LongbioError: the disk is full.
+        TypeError: `value` holds something JSON doesn't know.
+        ValueError: `value` holds NaN or an infinity, which no other JSON reader would accept.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text_atomically(path, text + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        LongbioError: the file is missing, unreadable, or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LongbioError("the file is missing", where=path) from None
+    except OSError as error:
+        raise LongbioError(f"the file can't be read ({error.strerror})", where=path) from error
+    except json.JSONDecodeError as error:
+        # The message is ours: json's own may quote the file, and the file may hold a note.
+        raise LongbioError(
+            f"the file is not valid JSON (line {error.lineno})", where=path
+        ) from None
+    except UnicodeDecodeError:
+        raise LongbioError("the file is not valid JSON (not UTF-8)", where=path) from None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_folder(files: Iterable[Path]) -> str:
+    """One SHA-256 over the names and contents of a folder's files, whatever their order.
+
+    Only file names count, so a moved or renamed folder keeps its hash.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    lines = sorted(f"{sha256_of(path)}  {path.name}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def full_disk_named(where: Path) -> Iterator[None]:
+    """Turn "no space left on device" in the body into a `LongbioError` about `where`.
+
+    Raises:
+        LongbioError: the disk, or the user's share of it, is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _says_disk_is_full(error):
+            raise
+        raise LongbioError(
+            "no space is left on the disk", where=where, remedy="free some or write elsewhere"
+        ) from error
+
+
+def _says_disk_is_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # safetensors and tokenizers are written in Rust and tell the error number in words only.
+    return any(f"(os error {number})" in str(error) for number in (errno.ENOSPC, errno.EDQUOT))

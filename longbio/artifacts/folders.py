@@ -1,0 +1,186 @@
+"""Folders that appear whole or not at all (POSIX file systems).
+
+Beside a target `name` two hidden names are used: `.name.partial-<pid>` while a process writes,
+and `.name.replaced-<pid>` for the instant in which an old folder makes room for the new one.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from longbio.artifacts.files import full_disk_named
+from longbio.errors import LongbioError
+
+BYTES_PER_MB = 1_000_000
+
+
+@contextmanager
+def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the body ends, and vanishes if it raises.
+
+    What a killed process left behind is cleared away first.
+
+    Args:
+        target: where the folder shall stand; its parents are made.
+        force: replace a `target` that holds something. The old one stays until the new is whole.
+
+    Raises:
+        LongbioError: `target` is a file, holds something and `force` is off, or can't be
+            written; or the disk is full.
+    """
+    target = Path(os.path.abspath(target))  # the target's own name, also for "." and "a/.."
+    refuse_unless_free(target, force=force)
+    staged = target.with_name(f".{target.name}.partial-{os.getpid()}")
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(target)
+        refuse_unless_free(target, force=force)  # once more: an old folder may be back
+        staged.mkdir()
+    except OSError as error:
+        raise LongbioError(
+            f"the folder can't be made ({error.strerror})",
+            where=target,
+            remedy="choose a place you can write to",
+        ) from error
+
+    try:
+        with full_disk_named(target):
+            yield staged
+            _settle(staged)
+        _put_in_place(staged, target, force=force)
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+
+
+def refuse_unless_free(target: Path, *, force: bool = False) -> None:
+    """Return if a folder may be written to `target`; for asking before long work begins.
+
+    Raises:
+        LongbioError: `target` is a file, or holds something and `force` is off, or holds the
+            home or the working folder.
+    """
+    target = Path(os.path.abspath(target))
+    if any(folder.is_relative_to(target) for folder in (Path.home(), Path.cwd())):
+        raise LongbioError(
+            "the folder holds your home or working folder",
+            where=target,
+            remedy="name a folder of its own",
+        )
+
+    if target.is_dir():
+        if not force and any(target.iterdir()):
+            raise LongbioError(
+                "the folder is not empty",
+                where=target,
+                remedy="name another one, or replace it with --force",
+            )
+    elif target.exists() or target.is_symlink():
+        raise LongbioError("is not a folder", where=target, remedy="name another place")
+
+
+def require_free_space(folder: Path, needed_bytes: int) -> None:
+    """Return if the disk of `folder`, which need not exist yet, has room for `needed_bytes`.
+
+    Raises:
+        LongbioError: it has not.
+    """
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < needed_bytes:
+        raise LongbioError(
+            f"{needed_bytes / BYTES_PER_MB:,.0f} MB are needed"
+            f" and {free_bytes / BYTES_PER_MB:,.0f} MB are free",
+            where=folder,
+            remedy="free some space or write elsewhere",
+        )
+
+
+def _settle(folder: Path) -> None:
+    """Push a folder's contents to the disk, so that a power cut can't leave it hollow."""
+    # safetensors writes files only their owner can read; the folder's mode holds the umask.
+    file_mode = folder.stat().st_mode & 0o666
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(file_mode)
+                _fsync(path)
+        _fsync(Path(parent))
+
+
+def _put_in_place(staged: Path, target: Path, *, force: bool) -> None:
+    aside = target.with_name(f".{target.name}.replaced-{os.getpid()}")
+    try:
+        if force and target.exists():
+            target.rename(aside)
+        try:
+            staged.rename(target)
+        except BaseException:
+            if aside.exists():
+                aside.rename(target)
+            raise
+        _fsync(target.parent)
+    except OSError as error:
+        raise LongbioError(
+            f"the finished folder can't be put in place ({error.strerror})",
+            where=target,
+            remedy="name a place where nothing stands and nothing is mounted",
+        ) from error
+
+    _remove(aside)
+
+
+def _clear_leftovers(target: Path) -> None:
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.replaced-*"):
+        if not _writer_is_alive(leftover):
+            # Killed between the two renames: the old folder is still the user's only one.
+            if target.exists():
+                _remove(leftover)
+            else:
+                leftover.rename(target)
+
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.partial-*"):
+        if leftover.is_dir() and not _writer_is_alive(leftover):
+            _remove(leftover)
+
+
+def _writer_is_alive(leftover: Path) -> bool:
+    pid = leftover.name.rpartition("-")[2]
+    if not pid.isdecimal():
+        return True  # not a name of ours: leave it alone
+
+    # In a container every process may have the same number, so our own means an earlier one.
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # someone else's process, but a living one
+    return True
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

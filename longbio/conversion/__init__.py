@@ -1,0 +1,1 @@
+"""Short encoders become long ones: tables of renames, position rows, proof."""

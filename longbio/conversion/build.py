@@ -1,0 +1,148 @@
+"""The weights, config and tokenizer of a long model, out of those of a short one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from longbio.conversion import positions
+from longbio.conversion.reading import Source
+from longbio.conversion.settings import Settings
+from longbio.conversion.sources import expand
+from longbio.conversion.targets import Target
+
+SHARED_SETTINGS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+)
+"""Settings that a long model takes over under the same name."""
+
+
+def write(folder: Path, source: Source, target: Target, settings: Settings) -> list[str]:
+    """Write config, weights and tokenizer of the long model into `folder`.
+
+    Returns:
+        A sentence for each thing that the source lacks and that was made up.
+    """
+    whole, made_up = completed(source, target)
+    whole["embeddings.position"] = position_table(source, target, settings)
+    config = long_config(source, target, settings, whole)
+
+    state = native(whole, target, config.num_hidden_layers)
+    decoder = source.weights.head_decoder
+    if decoder is not None:
+        state[target.decoder] = decoder.contiguous()
+        state[target.decoder.replace("weight", "bias")] = whole["head.bias"].clone()
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config.save_pretrained(folder)
+
+    # A tokenizer.json may hold the cut of a shorter use: MiniLM's stops at 128 tokens.
+    tokenizer = source.tokenizer
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.model_max_length = settings.max_tokens
+    tokenizer.save_pretrained(folder)
+    return made_up
+
+
+def completed(source: Source, target: Target) -> tuple[dict[str, Tensor], list[str]]:
+    """The source's canonical weights with what it lacks, and a sentence for each thing made up."""
+    whole, made_up = dict(source.weights.weights), []
+    word = whole["embeddings.word"]
+    hidden = word.shape[1]
+
+    if not source.weights.has_pooler:
+        identity = torch.eye(hidden, dtype=word.dtype)
+        whole |= {"pooler.weight": identity, "pooler.bias": word.new_zeros(hidden)}
+        made_up.append("pooler: the source has none, so its dense layer is the identity")
+    if not source.weights.has_head:
+        whole |= {
+            "head.dense.weight": torch.eye(hidden, dtype=word.dtype),
+            "head.dense.bias": word.new_zeros(hidden),
+            "head.norm.weight": word.new_ones(hidden),
+            "head.norm.bias": word.new_zeros(hidden),
+            "head.bias": word.new_zeros(len(word)),
+        }
+        made_up.append(
+            "masked-LM head: the source has none, so it is its word embeddings, "
+            "with the identity as dense layer; train it before its scores mean anything"
+        )
+
+    types = whole.get("embeddings.token_type")
+    if types is None:
+        whole["embeddings.token_type"] = word.new_zeros(target.min_token_types, hidden)
+        made_up.append("token types: the source has none, so the rows are zero")
+    elif len(types) < target.min_token_types:
+        copies = types[:1].expand(target.min_token_types - len(types), -1)
+        whole["embeddings.token_type"] = torch.cat([types, copies])
+        made_up.append("token types: the second is a copy of the first")
+    return whole, made_up
+
+
+def position_table(source: Source, target: Target, settings: Settings) -> Tensor:
+    """The long model's position rows, numbered its way.
+
+    A Longformer counts from `pad_token_id + 1`, whatever its source did; a BigBird from 0.
+    """
+    table, first = source.weights.weights["embeddings.position"], source.first_row
+    rows = positions.stretch(table[first:], settings.max_tokens, settings.positions)
+    target_first = source.pad_token_id + 1 if target.model_type == "longformer" else 0
+    return positions.number(rows, table[:first], target_first)
+
+
+def native(whole: Mapping[str, Tensor], target: Target, num_layers: int) -> dict[str, Tensor]:
+    """Rename to the target's names: each tensor with storage of its own, none left over."""
+    names = expand(target.renames, num_layers)
+    unused = set(whole) - set(names.values())
+    assert not unused, f"no place in a {target.model_type} for {sorted(unused)}"
+    state: dict[str, Tensor] = {}
+    used: set[str] = set()
+    for native_name, canonical in names.items():
+        # Local and global projections share a canonical name; whoever comes second is a clone.
+        tensor = whole[canonical]
+        state[native_name] = tensor.clone() if canonical in used else tensor.contiguous()
+        used.add(canonical)
+    return state
+
+
+def long_config(
+    source: Source, target: Target, settings: Settings, whole: Mapping[str, Tensor]
+) -> PretrainedConfig:
+    """The native config: the source's settings, the target's attention."""
+    tokenizer = source.tokenizer
+    values = {name: source.setting(name) for name in SHARED_SETTINGS}
+    values |= {
+        "architectures": [target.architecture],
+        "max_position_embeddings": len(whole["embeddings.position"]),
+        "type_vocab_size": len(whole["embeddings.token_type"]),
+        "layer_norm_eps": getattr(source.config, "layer_norm_eps", 1e-12),
+        "pad_token_id": source.pad_token_id,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+        "tie_word_embeddings": source.weights.head_decoder is None,
+        "dtype": str(whole["embeddings.word"].dtype).removeprefix("torch."),
+    }
+    if target.model_type == "longformer":
+        windows = [settings.window] * values["num_hidden_layers"]
+        return transformers.LongformerConfig(**values, attention_window=windows)
+    return transformers.BigBirdConfig(
+        **values,
+        block_size=settings.block,
+        num_random_blocks=settings.random_blocks,
+        random_pattern_seed=0,
+        use_cache=False,
+    )

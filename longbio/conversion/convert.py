@@ -1,0 +1,141 @@
+"""`convert`: a short encoder's folder becomes a long one's, verified, whole or not at all."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import longbio
+from longbio.artifacts import checkpoints
+from longbio.artifacts.files import read_json, write_json, write_text_atomically
+from longbio.artifacts.folders import require_free_space, staged_folder
+from longbio.conversion import build, card, sources
+from longbio.conversion.reading import Source, read_source, refuse_what_cannot_be_expressed
+from longbio.conversion.settings import Settings
+from longbio.conversion.targets import TARGETS
+from longbio.conversion.verify import Check, verify
+from longbio.errors import LongbioError
+
+REPORT = "conversion.json"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of a conversion: `report` is the content of `conversion.json`."""
+
+    folder: Path
+    report: dict[str, Any]
+    already_done: bool = False
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    settings: Settings | None = None,
+    verification: bool = True,
+    text: str | None = None,
+    kernel: str = "auto",
+    force: bool = False,
+    offline: bool = False,
+    on_check: Callable[[Check], None] = lambda check: None,
+) -> Conversion:
+    """Convert a short encoder into a native Longformer or BigBird folder.
+
+    Args:
+        source: a local folder or a Hugging Face hub name.
+        out: the folder to make. It appears whole at the end or not at all.
+        settings: what to make; the defaults are a Longformer of 4,096 tokens, window 512.
+        verification: prove that the result equals its source (`conversion.verify`).
+        text: what bits per masked token are measured on; embedded notes when None.
+        kernel: the kernel that is compared with the reference.
+        force: replace what stands in `out`.
+        offline: never ask the hub.
+        on_check: told of every check as it is done.
+
+    Raises:
+        LongbioError: the source can't be read or expressed, `out` is in the way, or the
+            verification failed; then the folder stands as `<out>.failed`.
+    """
+    settings = settings or Settings()
+    settings.check()
+    out, name, target = Path(out), str(source), TARGETS[settings.to]
+    folder = checkpoints.locate(name, offline=offline)
+    sources.family_of(checkpoints.read_config(folder), name)
+    digest = checkpoints.weights_digest(folder)
+
+    done = None if force else _done(out, settings, digest, verification)
+    if done is not None:
+        return Conversion(out, done, already_done=True)
+
+    with staged_folder(out, force=force) as partial:
+        short = read_source(name, folder, digest)
+        report = _build(short, partial, settings)
+        if verification:
+            result = verify(short, partial, settings, kernel=kernel, text=text, on_check=on_check)
+            report["verification"] = result.as_dict()
+            if not result.passed:
+                _keep_failed(partial, out, report)
+        write_json(partial / REPORT, report)
+        write_text_atomically(partial / "README.md", card.render(report, out.name))
+    return Conversion(out, report)
+
+
+def _done(out: Path, settings: Settings, digest: str, verification: bool) -> dict[str, Any] | None:
+    if not (out / REPORT).is_file():
+        return None
+    report: dict[str, Any] = read_json(out / REPORT)
+    same = report.get("settings") == asdict(settings) and report.get("source_sha256") == digest
+    return report if same and (report["verification"] is not None or not verification) else None
+
+
+def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
+    target = TARGETS[settings.to]
+    refuse_what_cannot_be_expressed(source, target)
+    num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
+    if settings.max_tokens < num_source:
+        raise LongbioError(
+            f"the source has {num_source} positions, more than --max-tokens {settings.max_tokens}",
+            where=source.name,
+            remedy="ask for at least as many",
+        )
+    size = sum(file.stat().st_size for file in checkpoints.weight_files(source.folder))
+    require_free_space(partial, size * 3 // 2)
+    made_up = build.write(partial, source, target, settings)
+    return {
+        "source": source.name,
+        "source_family": source.config.model_type,
+        "source_sha256": source.digest,
+        "source_tokens": num_source,
+        "settings": asdict(settings),
+        "made_up": made_up,
+        "left_behind": list(source.weights.left_behind),
+        "versions": {
+            "longbio": longbio.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+        "verification": None,
+    }
+
+
+def _keep_failed(partial: Path, out: Path, report: Mapping[str, Any]) -> None:
+    """Move what failed its verification to `<out>.failed`, and say so."""
+    write_json(partial / REPORT, report)
+    failed = out.with_name(out.name + ".failed")
+    with staged_folder(failed, force=True) as kept:
+        kept.rmdir()
+        partial.rename(kept)
+    names = [check["name"] for check in report["verification"]["checks"] if check["passed"] is False]
+    raise LongbioError(
+        f"verification failed: {', '.join(names)}",
+        where=failed,
+        remedy=f"read {REPORT} there and report it: a conversion must equal its source",
+    )

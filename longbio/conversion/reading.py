@@ -1,0 +1,130 @@
+"""A short encoder as it lies on disk, read whole and checked before anything is built from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+
+from longbio.artifacts import checkpoints
+from longbio.conversion import sources
+from longbio.conversion.sources import Family, SourceWeights
+from longbio.conversion.targets import Target
+from longbio.errors import LongbioError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A short encoder: its settings, tokenizer and weights under canonical names.
+
+    Args:
+        name: what the user called it, a folder or a hub name.
+        folder: where its files are.
+        digest: SHA-256 over its config and weights.
+    """
+
+    name: str
+    folder: Path
+    digest: str
+    config: PretrainedConfig
+    family: Family
+    tokenizer: PreTrainedTokenizerBase
+    weights: SourceWeights
+
+    def setting(self, name: str) -> Any:
+        """A setting under BERT's name for it."""
+        return getattr(self.config, (self.family.config_names or {}).get(name, name))
+
+    @property
+    def pad_token_id(self) -> int:
+        """Of the config, or of the tokenizer where the config has none."""
+        pad = self.config.pad_token_id
+        return int(self.tokenizer.pad_token_id if pad is None else pad)
+
+    @property
+    def first_row(self) -> int:
+        """The position row of a text's first token."""
+        return self.pad_token_id + 1 if self.family.special_rows else 0
+
+
+def read_source(name: str, folder: Path, digest: str) -> Source:
+    """Read a short encoder.
+
+    Raises:
+        LongbioError: the family can't be converted, or a file is missing, corrupt, or disagrees
+            with another.
+    """
+    family = sources.family_of(checkpoints.read_config(folder), name)
+    config = AutoConfig.from_pretrained(folder)
+    num_layers = getattr(config, (family.config_names or {}).get("num_hidden_layers", "num_hidden_layers"))
+    weights = sources.canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
+    source = Source(name, folder, digest, config, family, _tokenizer(name, folder), weights)
+    _check_shapes(source)
+    return source
+
+
+def refuse_what_cannot_be_expressed(source: Source, target: Target) -> None:
+    """Raise `LongbioError` with the reason why `target` can't compute what `source` does."""
+    config, hidden = source.config, source.setting("hidden_size")
+    embedded = getattr(config, "embedding_size", hidden)
+    act = source.setting("hidden_act")
+    head_act, target_act = source.family.head_activation or act, target.head_activation or act
+    reasons = {
+        "it is a decoder": getattr(config, "is_decoder", False),
+        "its positions are relative": getattr(config, "position_embedding_type", "absolute") != "absolute",
+        f"its embeddings of {embedded} are projected to {hidden}, and no long model has that layer": (
+            embedded != hidden
+        ),
+        f"its masked-LM head uses {head_act}, a {target.model_type}'s is bound to {target_act}": (
+            source.weights.has_head and head_act != target_act
+        ),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise LongbioError(
+                f"can't be converted: {reason}", where=source.name, remedy="choose another source or --to"
+            )
+
+
+def _tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
+    remedy = "put tokenizer.json, or the vocabulary it is made from, beside the weights"
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # transformers and tokenizers raise plain Exception for a bad file
+        raise LongbioError("the tokenizer can't be read", where=name, remedy=remedy) from error
+    if not tokenizer.is_fast:
+        raise LongbioError("the tokenizer has no fast form, which offsets need", where=name, remedy=remedy)
+    return tokenizer
+
+
+def _check_shapes(source: Source) -> None:
+    hidden, inner = source.setting("hidden_size"), source.setting("intermediate_size")
+    config, vocabulary = source.config, source.config.vocab_size
+    tables = {
+        "embeddings.word": (vocabulary, hidden),
+        "embeddings.position": (config.max_position_embeddings, hidden),
+        "embeddings.token_type": (getattr(config, "type_vocab_size", 0), hidden),
+        "head.bias": (vocabulary,),
+    }
+    for name, tensor in source.weights.weights.items():
+        wanted = tables.get(name, _layer_shape(name, hidden, inner))
+        if tuple(tensor.shape) != wanted:
+            raise LongbioError(
+                f"{name} is {tuple(tensor.shape)}, config.json says {wanted}",
+                where=source.name,
+                remedy="use the config that belongs to these weights",
+            )
+    if len(source.tokenizer) > vocabulary:
+        raise LongbioError(
+            f"the tokenizer has {len(source.tokenizer)} tokens, the embeddings {vocabulary}",
+            where=source.name,
+            remedy="use the tokenizer that belongs to these weights",
+        )
+
+
+def _layer_shape(name: str, hidden: int, inner: int) -> tuple[int, ...]:
+    rows = inner if ".up." in name else hidden
+    columns = inner if ".down." in name else hidden
+    return (rows,) if name.endswith("bias") or "norm." in name else (rows, columns)

@@ -1,0 +1,70 @@
+"""What a conversion is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from longbio.conversion.positions import How
+from longbio.conversion.targets import TARGETS
+from longbio.errors import LongbioError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a conversion is asked for.
+
+    Args:
+        to: `longformer` or `bigbird`.
+        max_tokens: positions of the long model.
+        window: Longformer, tokens of the whole attention window as Hugging Face counts it:
+            half of it to each side.
+        block: BigBird, tokens in a block.
+        random_blocks: BigBird, random blocks seen by each block.
+        positions: `tile` or `interpolate`.
+    """
+
+    to: Literal["longformer", "bigbird"] = "longformer"
+    max_tokens: int = 4096
+    window: int = 512
+    block: int = 64
+    random_blocks: int = 3
+    positions: How = "tile"
+
+    @property
+    def full_tokens(self) -> int:
+        """BigBird: up to here a row is read with full attention."""
+        return (5 + 2 * self.random_blocks) * self.block
+
+    @property
+    def exact_tokens(self) -> int:
+        """Up to here every token sees every other, so that the model must equal its source."""
+        return self.window // 2 + 1 if self.to == "longformer" else self.full_tokens
+
+    @property
+    def native_tokens(self) -> int:
+        """Where plain transformers is asked for the same numbers: off its own padding."""
+        wanted = 2 * self.window + 77 if self.to == "longformer" else self.full_tokens
+        return min(wanted, self.max_tokens)
+
+    def check(self) -> None:
+        """Raise `LongbioError` when no model can have these settings."""
+        if self.to not in TARGETS:
+            raise _wrong("--to", self.to, f"choose {' or '.join(TARGETS)}")
+        if self.positions not in ("tile", "interpolate"):
+            raise _wrong("--positions", self.positions, "choose tile or interpolate")
+        if self.window < 2 or self.window % 2:
+            raise _wrong("--window", self.window, "give an even number: half goes to each side")
+        if self.window > self.max_tokens:
+            raise _wrong("--window", self.window, f"give at most --max-tokens, {self.max_tokens}")
+        if self.block < 1 or self.random_blocks < 0:
+            raise _wrong("--block", self.block, "give a positive block and no negative number of random blocks")
+        if self.to == "bigbird" and self.full_tokens > self.max_tokens:
+            range_text = f"{self.full_tokens}, exceeds --max-tokens, {self.max_tokens}"
+            raise _wrong("--block", self.block, f"its range of full attention, {range_text}")
+
+
+def _wrong(option: str, value: object, remedy: str) -> LongbioError:
+    return LongbioError(f"{value!r} can't be used", where=option, remedy=remedy)
+
+

@@ -1,0 +1,140 @@
+"""BRAT standoff: a `.txt` file and, beside it, an `.ann` file of character offsets.
+
+The format: https://brat.nlplab.org/standoff.html. Offsets are 0-based and end-exclusive. Only
+text-bound annotations (T lines) are read; relations, events, attributes, notes and the other
+kinds are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from longbio.corpus.readers.text import read_text, text_files
+from longbio.corpus.records import Document, Span
+from longbio.errors import LongbioError
+
+Fragment = tuple[int, int]
+
+TEXT_BOUND = re.compile(
+    r"T\S+\t(?P<label>\S+) (?P<offsets>[0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(?P<column>.*)"
+)
+PASSED_OVER = tuple("REAMN*#")
+
+# The text column is one line: line ends inside a mention stand there as spaces.
+ONE_LINE = str.maketrans("\r\n", "  ")
+
+
+def read(path: Path) -> list[Document]:
+    """Reads a folder of BRAT files.
+
+    Args:
+        path: a folder, read without its subfolders. A `.txt` file without an `.ann` is a document
+            without spans.
+
+    Returns:
+        The documents, sorted by id (the file's stem); the spans of each sorted by position, equal
+        ones kept once. Fragments that overlap are joined, and those out of order are sorted.
+
+    Raises:
+        LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, a line is malformed, or its
+            offsets and its text column disagree. The error names file and line, never the text.
+    """
+    text_of = {file.stem: file for file in text_files(path)}
+    annotations_of = {file.stem: file for file in path.glob("*.ann")}
+
+    orphans = annotations_of.keys() - text_of.keys()
+    if orphans:
+        orphan = min(orphans)
+        raise LongbioError(
+            "annotations without their text",
+            where=annotations_of[orphan],
+            remedy=f"put {orphan}.txt beside it, or take the .ann away",
+        )
+
+    return [_read_one(file, annotations_of.get(stem)) for stem, file in text_of.items()]
+
+
+def _read_one(text_file: Path, annotation_file: Path | None) -> Document:
+    text = read_text(text_file)
+    if annotation_file is None:
+        return Document(id=text_file.stem, text=text)
+
+    spans = set()
+    # Not splitlines(): a mention may hold a character, such as U+2028, that it would split at.
+    lines = read_text(annotation_file).removeprefix("\ufeff").split("\n")
+    for number, line in enumerate(lines, start=1):
+        line = line.removesuffix("\r")
+        if line and not line.startswith(PASSED_OVER):
+            spans.add(_parse(line, text, where=f"{annotation_file}, line {number}"))
+    return Document(id=text_file.stem, text=text, spans=tuple(sorted(spans)))
+
+
+def _parse(line: str, text: str, *, where: str) -> Span:
+    """The span of one T line, checked against the text it points into."""
+    match = TEXT_BOUND.fullmatch(line)
+    if match is None:
+        raise LongbioError(
+            "this is no BRAT annotation",
+            where=where,
+            remedy="write T lines as ID, tab, label and offsets, tab, text",
+        )
+
+    pairs = (pair.split(" ") for pair in match["offsets"].split(";"))
+    fragments = [(int(start), int(end)) for start, end in pairs]
+    for start_char, end_char in fragments:
+        if not start_char <= end_char <= len(text):
+            raise LongbioError(
+                f"offsets {start_char} {end_char} are outside a text of {len(text)} characters",
+                where=where,
+                remedy="use the .txt that the annotations were made on",
+            )
+
+    _verify(match["column"], text, fragments, where=where)
+    whole = _in_text_order(fragments)
+    if not whole:
+        raise LongbioError(
+            "the annotation covers no character", where=where, remedy="remove the line"
+        )
+    return Span(whole, match["label"])
+
+
+def _verify(column: str, text: str, fragments: list[Fragment], *, where: str) -> None:
+    """Compares the text column with the text, fragment by fragment."""
+    column = column.translate(ONE_LINE)
+    position = 0
+    for number, (start_char, end_char) in enumerate(fragments, start=1):
+        joint = "" if number == 1 else " "
+        expected = joint + text[start_char:end_char].translate(ONE_LINE)
+        if not column.startswith(expected, position):
+            raise LongbioError(
+                f"the text column disagrees with the text at offsets {start_char} {end_char} "
+                f"(fragment {number} of {len(fragments)})",
+                where=where,
+                remedy="use the .txt that the annotations were made on, line ends included",
+            )
+        position += len(expected)
+
+    if position != len(column):
+        raise LongbioError(
+            f"the text column is {len(column) - position} characters longer than its offsets",
+            where=where,
+            remedy="use the .txt that the annotations were made on, line ends included",
+        )
+
+
+def _in_text_order(fragments: list[Fragment]) -> tuple[Fragment, ...]:
+    """The same characters as sorted fragments, none empty and none overlapping.
+
+    Published corpora hold a few such lines (CRAFT has two among 99,623), written by tools that
+    moved one end of a fragment.
+    """
+    ordered: list[Fragment] = []
+    for start_char, end_char in sorted(fragments):
+        if start_char == end_char:
+            continue
+        if ordered and start_char < ordered[-1][1]:
+            ordered[-1] = (ordered[-1][0], max(ordered[-1][1], end_char))
+        else:
+            ordered.append((start_char, end_char))
+    return tuple(ordered)

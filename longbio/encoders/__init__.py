@@ -1,0 +1,1 @@
+"""Native transformers models whose attention runs on longbio's kernels."""

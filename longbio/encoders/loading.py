@@ -1,0 +1,136 @@
+"""`load`: a checkpoint folder becomes a native transformers model on a named kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import transformers
+from torch import nn
+from transformers import AutoConfig, PreTrainedModel
+from transformers.utils import logging
+
+from longbio.attention.kernels import Kernel, choose
+from longbio.encoders import bigbird, longformer
+from longbio.errors import LongbioError
+
+TASKS: dict[str, Any] = {
+    "features": transformers.AutoModel,
+    "mlm": transformers.AutoModelForMaskedLM,
+    "ner": transformers.AutoModelForTokenClassification,
+    "qa": transformers.AutoModelForQuestionAnswering,
+    "classification": transformers.AutoModelForSequenceClassification,
+}
+
+NEW_HEADS: dict[str, tuple[str, ...]] = {
+    "features": (),
+    "mlm": (),
+    "ner": ("classifier.",),
+    "qa": ("qa_outputs.", "qa_classifier."),
+    "classification": ("classifier.", "pre_classifier."),
+}
+"""The weights that a task may start at random: its own head, nothing else."""
+
+FAMILIES: dict[str, Callable[[nn.Module, Kernel], None]] = {
+    "longformer": longformer.install,
+    "big_bird": bigbird.install,
+}
+"""Where a kernel goes, by the config's `model_type`."""
+
+
+def load(
+    path: str | Path,
+    task: str = "features",
+    kernel: str = "auto",
+    *,
+    new_head: bool = False,
+    attention_dropout: float | None = None,
+    **config_changes: Any,
+) -> PreTrainedModel:
+    """A native model whose attention runs on the named kernel, in evaluation mode.
+
+    `AutoModel*`, `save_pretrained` and pipelines accept what comes back as if transformers had
+    loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is.
+
+    Args:
+        path: a checkpoint folder, or a name on the Hugging Face hub.
+        task: `features`, `mlm`, `ner`, `qa` or `classification`.
+        kernel: `auto`, a name of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own
+            attention.
+        new_head: let a masked-LM model start without a head of its own.
+        attention_dropout: replaces the config's, under whatever name the family gives it.
+        config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
+
+    Raises:
+        LongbioError: weights are missing from the folder or have the wrong shape.
+        ValueError: an unknown task or kernel.
+    """
+    if task not in TASKS:
+        raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
+    chosen = None if kernel == "stock" else choose(kernel)
+
+    changes = dict(config_changes)
+    if attention_dropout is not None:
+        kind = AutoConfig.from_pretrained(str(path)).model_type
+        changes[attention_dropout_name(kind)] = attention_dropout
+    try:
+        with quiet():
+            model, report = TASKS[task].from_pretrained(
+                str(path), output_loading_info=True, **changes
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LongbioError(
+            f"the checkpoint can't be loaded ({str(error).splitlines()[0]})",
+            where=path,
+            remedy="check the folder, or convert the model again",
+        ) from error
+    if not (task == "mlm" and new_head):
+        _refuse_holes(path, task, report["missing_keys"])
+
+    if chosen is not None and model.config.model_type in FAMILIES:
+        FAMILIES[model.config.model_type](model, chosen)
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def set_kernel(model: PreTrainedModel, kernel: str) -> None:
+    """Put another kernel into a long model that `load` gave.
+
+    Raises:
+        ValueError: there is no such kernel, or the model isn't a long one.
+    """
+    if model.config.model_type not in FAMILIES:
+        raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(FAMILIES)}")
+    FAMILIES[model.config.model_type](model, choose(kernel))
+
+
+def attention_dropout_name(model_type: str) -> str:
+    """What a family's config calls the dropout of attention weights."""
+    return "attention_dropout" if model_type == "distilbert" else "attention_probs_dropout_prob"
+
+
+def _refuse_holes(path: str | Path, task: str, missing: Any) -> None:
+    heads = NEW_HEADS[task]
+    holes = sorted(name for name in missing if not name.startswith(heads) and "pooler." not in name)
+    if holes:
+        raise LongbioError(
+            f"{len(holes)} weights are missing, the first is {holes[0]}",
+            where=path,
+            remedy="convert the model again, or train the head this task needs",
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers' report of unused and new weights is for those who can't check them."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

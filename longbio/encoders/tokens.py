@@ -1,0 +1,139 @@
+"""Documents become windows of token ids with character offsets, and windows become documents.
+
+A document is tokenised once and whole. Windows overlap, and each token is *owned* by the window
+in which it has most context on both sides, so that results are merged without any rule per task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A whole document in tokens, special tokens left out.
+
+    Args:
+        ids: (N,) vocabulary ids.
+        offsets: (N, 2) start and end character of each token in the document's text.
+        words: (N,) the number of the word each token belongs to, as the tokenizer splits words.
+        is_global: (N,) bool, tokens with global attention.
+    """
+
+    ids: Int
+    offsets: Int
+    words: Int
+    is_global: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A slice of a document that fits the model with its two special tokens.
+
+    Args:
+        document: index of the document.
+        tokens: the tokens read, `tokens.start` to `tokens.stop` of the document.
+        owned: the part of them that this window answers for. The windows of a document own
+            every token exactly once.
+    """
+
+    document: int
+    tokens: slice
+    owned: slice
+
+
+def tokenize(
+    text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()
+) -> Tokens:
+    """Tokenise a whole text, however long, and mark the tokens inside `global_spans`.
+
+    Args:
+        text: the document's text.
+        tokenizer: a fast transformers tokenizer.
+        global_spans: (start_char, end_char) of the text with global attention.
+    """
+    encoding = tokenizer(
+        text,
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        truncation=False,
+        verbose=False,
+    )
+    offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    words = [-1 if word is None else word for word in encoding.word_ids()]
+    is_global = np.zeros(len(offsets), dtype=bool)
+    for start_char, end_char in global_spans:
+        is_global |= (offsets[:, 0] < end_char) & (offsets[:, 1] > start_char)
+    ids = np.array(encoding["input_ids"], dtype=np.int64)
+    return Tokens(ids, offsets, np.array(words, dtype=np.int64), is_global)
+
+
+def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int) -> list[Window]:
+    """Cut a document of `num_tokens` into windows; one, empty, for an empty document.
+
+    Args:
+        document: index of the document.
+        num_tokens: its tokens without special ones.
+        max_tokens: what the model reads, the two special tokens included.
+        overlap: tokens that neighbouring windows share at least.
+
+    Raises:
+        ValueError: nothing would be left of a window without its overlap.
+    """
+    room = max_tokens - 2
+    if not 0 <= overlap < room:
+        raise ValueError(f"an overlap of {overlap} tokens leaves nothing of windows of {max_tokens}")
+    if num_tokens <= room:
+        return [Window(document, slice(0, num_tokens), slice(0, num_tokens))]
+
+    count = -(-(num_tokens - overlap) // (room - overlap))
+    # The last window ends where the document ends; the others are spread evenly before it.
+    starts = [round(i * (num_tokens - room) / (count - 1)) for i in range(count)]
+    borders = [(start + room + following) // 2 for start, following in zip(starts, starts[1:])]
+    owned = zip([0, *borders], [*borders, num_tokens])
+    return [
+        Window(document, slice(start, start + room), slice(first, last))
+        for start, (first, last) in zip(starts, owned)
+    ]
+
+
+def batch_of(
+    windows: Sequence[Window], documents: Sequence[Tokens], tokenizer: Any, *, use_global: bool
+) -> dict[str, Tensor]:
+    """Windows as a padded batch, framed by the tokenizer's first and last special token.
+
+    Args:
+        windows: the rows.
+        documents: what `Window.document` counts.
+        tokenizer: gives the ids of the frame and of padding.
+        use_global: add `global_attention_mask`: the first token, and the documents' own.
+
+    Returns:
+        `input_ids`, `attention_mask` and, if wanted, `global_attention_mask`, each (B, T) int64.
+    """
+    longest = max(window.tokens.stop - window.tokens.start for window in windows) + 2
+    ids = np.full((len(windows), longest), tokenizer.pad_token_id, dtype=np.int64)
+    mask = np.zeros((len(windows), longest), dtype=np.int64)
+    is_global = np.zeros((len(windows), longest), dtype=np.int64)
+    for row, window in enumerate(windows):
+        tokens, size = documents[window.document], window.tokens.stop - window.tokens.start
+        ids[row, 0], ids[row, size + 1] = tokenizer.cls_token_id, tokenizer.sep_token_id
+        ids[row, 1 : size + 1] = tokens.ids[window.tokens]
+        mask[row, : size + 2] = 1
+        is_global[row, 0] = 1
+        is_global[row, 1 : size + 1] = tokens.is_global[window.tokens]
+
+    batch = {"input_ids": ids, "attention_mask": mask}
+    if use_global:
+        batch["global_attention_mask"] = is_global
+    return {name: torch.from_numpy(array) for name, array in batch.items()}

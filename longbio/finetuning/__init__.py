@@ -1,0 +1,1 @@
+"""A checkpoint learns a task, and is scored on documents it hasn't seen."""

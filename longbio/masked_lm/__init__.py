@@ -1,0 +1,1 @@
+"""Masking, the masked-LM head, and bits per masked token."""

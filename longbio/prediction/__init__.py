@@ -1,0 +1,1 @@
+"""Documents in, annotations out: windows, forward pass, merge, decode."""

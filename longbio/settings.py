@@ -1,0 +1,195 @@
+"""YAML files into strict pydantic models; every room owns the schema of its own settings."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from longbio.errors import LongbioError
+
+
+class Settings(BaseModel):
+    """The base of every schema: unknown keys and non-finite numbers fail, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def load_settings(model: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
+    """Read a YAML file, lay the overrides over it, and check the result.
+
+    Args:
+        model: the schema.
+        path: the YAML file.
+        overrides: "a.b=c" each, as given to `--set`: `c` is read as YAML, and a number in the
+            key picks an element of a list ("phases.0.steps=100"). Later ones win.
+
+    Raises:
+        LongbioError: the file is missing or is not YAML, an override can't be applied, or a
+            setting is unknown, missing or has a wrong value. Names the file, the key and the
+            nearest known one.
+    """
+    settings = _read_mapping(path)
+    overridden = set()
+    for override in overrides:
+        overridden.add(_apply(override, settings))
+
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise _in_one_line(error, model, path, overridden) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice and reads 3e-5 as the number it is."""
+
+
+# YAML 1.1, which PyYAML speaks, wants a dot before the exponent and reads 3e-5 as text.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            continue  # PyYAML itself refuses a list or a table as a key
+        if key_node.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key_node.value} is given twice", key_node.start_mark
+            )
+        seen.add(key_node.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+
+
+def _parse_yaml(text: str, *, where: str | Path) -> Any:
+    try:
+        return yaml.load(text, _StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" (line {error.problem_mark.line + 1})"
+        raise LongbioError(f"not valid YAML: {error.problem}{line}", where=where) from None
+    except (yaml.YAMLError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise LongbioError(f"not valid YAML: {reason}", where=where) from None
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LongbioError(f"the settings can't be read ({error.strerror})", where=path) from error
+    except UnicodeDecodeError:
+        raise LongbioError("not valid YAML: not UTF-8", where=path) from None
+
+    settings = _parse_yaml(text, where=path)
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise LongbioError("the settings are no table of keys and values", where=path)
+    return settings
+
+
+def _apply(override: str, settings: dict[str, Any]) -> str:
+    """Write an override into `settings` and return its key."""
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    where = f"--set {key}"
+    names = key.split(".")
+    if not equals or not all(names):
+        raise LongbioError("not of the form key=value", where=where, remedy="write --set a.b=c")
+
+    place: Any = settings
+    for name in names[:-1]:
+        place = _step_into(place, name, where=where)
+
+    value = _parse_yaml(text, where=where)
+    if isinstance(place, list):
+        place[_index(place, names[-1], where=where)] = value
+    else:
+        place[names[-1]] = value
+    return key
+
+
+def _step_into(place: dict[str, Any] | list[Any], name: str, *, where: str) -> Any:
+    if isinstance(place, list):
+        inner = place[_index(place, name, where=where)]
+    else:
+        if place.get(name) is None:
+            place[name] = {}
+        inner = place[name]
+
+    if not isinstance(inner, dict | list):
+        raise LongbioError(f"{name} is a single value and has no keys inside", where=where)
+    return inner
+
+
+def _index(place: list[Any], name: str, *, where: str) -> int:
+    if not name.isdecimal() or int(name) >= len(place):
+        raise LongbioError(
+            f"{name!r} picks no element of a list of {len(place)}",
+            where=where,
+            remedy="count from 0",
+        )
+    return int(name)
+
+
+def _in_one_line(
+    error: ValidationError, model: type[BaseModel], path: Path, overridden: set[str]
+) -> LongbioError:
+    # A misspelt key is often why another one is missing: speak of it first.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    key = ".".join(map(str, problem["loc"]))
+
+    if problem["type"] == "extra_forbidden":
+        what = f"unknown setting {key}"
+        known = _known_keys(model, problem["loc"][:-1])
+        nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.0)
+        remedy = f"did you mean {nearest[0]}?" if nearest else "take it out"
+    else:
+        reason = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
+        reason = reason[:1].lower() + reason[1:]
+        what, remedy = (f"{key}: {reason}" if key else reason), None
+
+    if len(problems) > 1:
+        what += f" (and {len(problems) - 1} more)"
+    # One lies within the other: a single value may have been given where a table belongs.
+    from_override = any(
+        f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in overridden
+    )
+    return LongbioError(what, where="--set" if from_override else path, remedy=remedy)
+
+
+def _known_keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
+    """The keys allowed where `parents` lead, in every model that may stand there."""
+    models = [model]
+    for parent in parents:
+        inner = [
+            nested
+            for candidate in models
+            if parent in candidate.model_fields
+            for nested in _models_in(candidate.model_fields[str(parent)].annotation)
+        ]
+        # An index, or pydantic's name for one branch of a union, stays in the same models.
+        models = inner or models
+    return [key for candidate in models for key in candidate.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [nested for argument in get_args(annotation) for nested in _models_in(argument)]

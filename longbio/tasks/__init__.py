@@ -1,0 +1,1 @@
+"""One file a task: how its records are encoded, decoded and scored."""

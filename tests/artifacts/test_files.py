@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from longbio.artifacts import files
+from longbio.errors import LongbioError
+
+
+def test_text_replaces_the_old_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+
+    with path.open() as opened_before:
+        files.write_text_atomically(path, "dose 5 µg\r\n")
+        assert opened_before.read() == "old"
+
+    assert path.read_bytes() == "dose 5 µg\r\n".encode()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(number, "no room")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(LongbioError, match=r"note\.txt: no space is left"):
+        files.write_text_atomically(path, "new")
+
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.write_text_atomically(tmp_path / "missing" / "note.txt", "text")
+
+
+def test_json_keeps_order_and_letters(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    value = {"z": 1, "a": ["µg", None, 0.5]}
+
+    files.write_json(path, value)
+
+    text = path.read_text(encoding="utf-8")
+    assert text == '{\n  "z": 1,\n  "a": [\n    "µg",\n    null,\n    0.5\n  ]\n}\n'
+    assert files.read_json(path) == value
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_json_refuses_what_json_lacks(tmp_path: Path, number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "results.json", {"loss": number})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b'{\n"secret words": ', "line 2"), (b"", "line 1"), (b"\xff\xfe\x00", "not UTF-8")],
+)
+def test_damaged_json_is_named_and_not_quoted(tmp_path: Path, content: bytes, what: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+
+    with pytest.raises(LongbioError, match=what) as caught:
+        files.read_json(path)
+
+    assert str(path) in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_missing_json(tmp_path: Path) -> None:
+    with pytest.raises(LongbioError, match="the file is missing"):
+        files.read_json(tmp_path / "config.json")
+
+
+def test_sha256_is_the_standard_one(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"abc" * 100_000)
+
+    assert files.sha256_of(path) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_folder_hash_sees_contents_and_names_but_neither_order_nor_place(tmp_path: Path) -> None:
+    def written(folder: str, **contents: str) -> list[Path]:
+        paths = [tmp_path / folder / name for name in contents]
+        (tmp_path / folder).mkdir()
+        for path, content in zip(paths, contents.values(), strict=True):
+            path.write_text(content)
+        return paths
+
+    original = written("original", a="1", b="2")
+    digest = files.sha256_of_folder(original)
+
+    assert files.sha256_of_folder(reversed(original)) == digest
+    assert files.sha256_of_folder(written("moved", a="1", b="2")) == digest
+    assert files.sha256_of_folder(written("changed", a="1", b="3")) != digest
+    assert files.sha256_of_folder(written("swapped", a="2", b="1")) != digest
