@@ -168,9 +168,7 @@ def _in_one_line(
     if len(problems) > 1:
         what += f" (and {len(problems) - 1} more)"
     # One lies within the other: a single value may have been given where a table belongs.
-    from_override = any(
-        f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in overridden
-    )
+    from_override = any(f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in overridden)
     return LongbioError(what, where="--set" if from_override else path, remedy=remedy)
 
 

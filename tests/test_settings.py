@@ -39,9 +39,7 @@ class Run(Settings):
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "run.yaml"
     path.write_text(
-        "out: runs/a\n"
-        "optimizer:\n  learning_rate: 3e-5\n"
-        "phases:\n- num_steps: 10\n- num_steps: 20\n"
+        "out: runs/a\noptimizer:\n  learning_rate: 3e-5\nphases:\n- num_steps: 10\n- num_steps: 20\n"
     )
     return path
 

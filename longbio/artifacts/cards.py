@@ -8,9 +8,7 @@ from typing import Any
 import yaml
 
 
-def model_card(
-    *, title: str, metadata: Mapping[str, Any], sections: Iterable[tuple[str, str]]
-) -> str:
+def model_card(*, title: str, metadata: Mapping[str, Any], sections: Iterable[tuple[str, str]]) -> str:
     """The text of a model card.
 
     Args:

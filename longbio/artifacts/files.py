@@ -63,9 +63,7 @@ def read_json(path: Path) -> Any:
         raise LongbioError(f"the file can't be read ({error.strerror})", where=path) from error
     except json.JSONDecodeError as error:
         # The message is ours: json's own may quote the file, and the file may hold a note.
-        raise LongbioError(
-            f"the file is not valid JSON (line {error.lineno})", where=path
-        ) from None
+        raise LongbioError(f"the file is not valid JSON (line {error.lineno})", where=path) from None
     except UnicodeDecodeError:
         raise LongbioError("the file is not valid JSON (not UTF-8)", where=path) from None
 

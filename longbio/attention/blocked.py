@@ -45,7 +45,8 @@ def attend(
     key = ("blocked", query_BHTD.dtype)
     if key not in pattern.cache:
         pattern.cache[key] = [_with_bias(tile, pattern, query_BHTD.dtype) for tile in _tiles(pattern)]
-    output: Tensor = _Blocked.apply(query_BHTD, key_BHTD, value_BHTD, pattern.cache[key], dropout)
+    run: Any = _Blocked.apply
+    output: Tensor = run(query_BHTD, key_BHTD, value_BHTD, pattern.cache[key], dropout)
     return output.masked_fill(~pattern.valid_BT[:, None, :, None], 0.0)
 
 
@@ -66,7 +67,10 @@ def _window_tiles(pattern: SparsePattern) -> Iterator[_Keys]:
     rows = pattern.global_rows()
     for start in range(0, pattern.num_tokens, QUERY_TILE):
         end = min(start + QUERY_TILE, pattern.num_tokens)
-        near = slice(max(0, start - pattern.window_tokens), min(pattern.num_tokens, end + pattern.window_tokens))
+        near = slice(
+            max(0, start - pattern.window_tokens),
+            min(pattern.num_tokens, end + pattern.window_tokens),
+        )
         if rows is None:
             yield _Keys(slice(start, end), near, None, None)
             continue
@@ -76,7 +80,8 @@ def _window_tiles(pattern: SparsePattern) -> Iterator[_Keys]:
 
 
 def _block_tiles(pattern: SparsePattern) -> Iterator[_Keys]:
-    assert pattern.counts_BNN is not None and pattern.block_tokens is not None
+    assert pattern.counts_BNN is not None
+    assert pattern.block_tokens is not None
     size, counts_BNN = pattern.block_tokens, pattern.counts_BNN
     num_blocks = counts_BNN.shape[1]
     for block in range(num_blocks):
@@ -126,7 +131,9 @@ def _with_bias(keys: _Keys, pattern: SparsePattern, dtype: torch.dtype) -> Tile:
 
 class _Blocked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, tiles: list[Tile], dropout: float) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, tiles: list[Tile], dropout: float
+    ) -> Tensor:
         ctx.save_for_backward(query, key, value)
         ctx.tiles, ctx.dropout = tiles, dropout
         ctx.random_state = _random_state(query.device) if dropout else None
@@ -152,13 +159,13 @@ class _Blocked(torch.autograd.Function):
 
         with _replayed(query.device, ctx.random_state):
             for tile in ctx.tiles:
-                part = [query[:, :, tile.query], _take(key, tile), _take(value, tile)]
-                part = [tensor.detach().requires_grad_() for tensor in part]
+                part = (query[:, :, tile.query], _take(key, tile), _take(value, tile))
+                q, k, v = (tensor.detach().requires_grad_() for tensor in part)
                 with torch.enable_grad():
                     output = scaled_dot_product_attention(
-                        *part, attn_mask=tile.bias_B1QK, dropout_p=ctx.dropout
+                        q, k, v, attn_mask=tile.bias_B1QK, dropout_p=ctx.dropout
                     )
-                dq, dk, dv = torch.autograd.grad(output, part, grad_output[:, :, tile.query])
+                dq, dk, dv = torch.autograd.grad(output, (q, k, v), grad_output[:, :, tile.query])
                 grad_query[:, :, tile.query] = dq
                 _put(grad_key, dk, tile)
                 _put(grad_value, dv, tile)

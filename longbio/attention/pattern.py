@@ -123,9 +123,7 @@ def sliding_window(valid_BT: Tensor, global_BT: Tensor | None, *, window_tokens:
     return SparsePattern(valid_BT, global_BT & valid_BT, window_tokens=window_tokens)
 
 
-def block_sparse(
-    valid_BT: Tensor, *, block_tokens: int, random_blocks: int, seed: int
-) -> SparsePattern:
+def block_sparse(valid_BT: Tensor, *, block_tokens: int, random_blocks: int, seed: int) -> SparsePattern:
     """BigBird's pattern: neighbouring blocks, the two ends of each row, and random blocks.
 
     A row of at most (5 + 2 * random_blocks) blocks is read with full attention. What a row sees

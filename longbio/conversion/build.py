@@ -139,10 +139,11 @@ def long_config(
     if target.model_type == "longformer":
         windows = [settings.window] * values["num_hidden_layers"]
         return transformers.LongformerConfig(**values, attention_window=windows)
-    return transformers.BigBirdConfig(
+    config = transformers.BigBirdConfig(
         **values,
         block_size=settings.block,
         num_random_blocks=settings.random_blocks,
-        random_pattern_seed=0,
         use_cache=False,
     )
+    config.random_pattern_seed = 0  # longbio's own, see bigbird.py
+    return config

@@ -52,7 +52,10 @@ def render(report: Mapping[str, Any], name: str) -> str:
 
 def _provenance(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
-        ("source", f"`{report['source']}` ({report['source_family']}, {report['source_tokens']} tokens)"),
+        (
+            "source",
+            f"`{report['source']}` ({report['source_family']}, {report['source_tokens']} tokens)",
+        ),
         ("SHA-256 of its config and weights", f"`{report['source_sha256']}`"),
     ]
     rows += [(key.replace("_", " "), str(value)) for key, value in report["settings"].items()]

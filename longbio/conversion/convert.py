@@ -65,7 +65,7 @@ def convert(
     """
     settings = settings or Settings()
     settings.check()
-    out, name, target = Path(out), str(source), TARGETS[settings.to]
+    out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
     sources.family_of(checkpoints.read_config(folder), name)
     digest = checkpoints.weights_digest(folder)
@@ -85,6 +85,20 @@ def convert(
         write_json(partial / REPORT, report)
         write_text_atomically(partial / "README.md", card.render(report, out.name))
     return Conversion(out, report)
+
+
+def text_of(file: Path | None) -> str | None:
+    """The content of a text file, None when there is none.
+
+    Raises:
+        LongbioError: it can't be read as UTF-8.
+    """
+    if file is None:
+        return None
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LongbioError("can't be read as UTF-8 text", where=file, remedy="name a text file") from error
 
 
 def _done(out: Path, settings: Settings, digest: str, verification: bool) -> dict[str, Any] | None:

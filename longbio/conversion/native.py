@@ -58,7 +58,7 @@ def move_global_projections(model: nn.Module) -> None:
             if "_global." in name:
                 key = name[name.index("layer.") :]
                 draw = torch.Generator().manual_seed(zlib.crc32(key.encode()))
-                weight += NOISE * torch.randn(weight.shape, generator=draw)
+                weight.add_(torch.randn(weight.shape, generator=draw), alpha=NOISE)
 
 
 def plain_transformers(folder: Path, batch: dict[str, Tensor], logits_at: Tensor) -> dict[str, Tensor]:
@@ -78,7 +78,7 @@ def plain_transformers(folder: Path, batch: dict[str, Tensor], logits_at: Tensor
     with tempfile.TemporaryDirectory() as work:
         inputs, outputs = Path(work, "inputs.safetensors"), Path(work, "outputs.safetensors")
         tensors = {name: tensor.contiguous().clone() for name, tensor in batch.items()}
-        save_file(tensors | {"logits_at": logits_at}, inputs)
+        save_file({**tensors, "logits_at": logits_at}, inputs)
         arguments = [folder, inputs, outputs, NOISE, torch.get_num_threads()]
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, *map(str, arguments)],

@@ -84,7 +84,9 @@ def refuse_what_cannot_be_expressed(source: Source, target: Target) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise LongbioError(
-                f"can't be converted: {reason}", where=source.name, remedy="choose another source or --to"
+                f"can't be converted: {reason}",
+                where=source.name,
+                remedy="choose another source or --to",
             )
 
 

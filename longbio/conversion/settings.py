@@ -58,7 +58,11 @@ class Settings:
         if self.window > self.max_tokens:
             raise _wrong("--window", self.window, f"give at most --max-tokens, {self.max_tokens}")
         if self.block < 1 or self.random_blocks < 0:
-            raise _wrong("--block", self.block, "give a positive block and no negative number of random blocks")
+            raise _wrong(
+                "--block",
+                self.block,
+                "give a positive block and no negative number of random blocks",
+            )
         if self.to == "bigbird" and self.full_tokens > self.max_tokens:
             range_text = f"{self.full_tokens}, exceeds --max-tokens, {self.max_tokens}"
             raise _wrong("--block", self.block, f"its range of full attention, {range_text}")
@@ -66,5 +70,3 @@ class Settings:
 
 def _wrong(option: str, value: object, remedy: str) -> LongbioError:
     return LongbioError(f"{value!r} can't be used", where=option, remedy=remedy)
-
-

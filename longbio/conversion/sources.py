@@ -158,8 +158,11 @@ DECODERS: dict[str, str] = {
 }
 """The output matrix of the masked-LM head: a copy of the word embeddings unless it was untied."""
 
-TIED_COPIES = ("cls.predictions.decoder.bias", "lm_head.decoder.bias")
-"""Second names of the head's bias."""
+DECODER_BIASES: dict[str, str] = {
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+    "lm_head.decoder.bias": "lm_head.bias",
+}
+"""Second names of the head's bias. Where an untied checkpoint has both, the first is computed with."""
 
 BUFFERS = ("*position_ids", "*token_type_ids")
 
@@ -214,9 +217,7 @@ def expand(renames: Renames, num_layers: int) -> dict[str, str]:
     return names
 
 
-def canonical(
-    state: Mapping[str, Tensor], model_type: str, num_layers: int, where: str
-) -> SourceWeights:
+def canonical(state: Mapping[str, Tensor], model_type: str, num_layers: int, where: str) -> SourceWeights:
     """Rename a checkpoint's weights, with no name left over on either side.
 
     Args:
@@ -230,6 +231,8 @@ def canonical(
     """
     family = FAMILIES[model_type]
     found = {_bare(name, family.prefix): tensor for name, tensor in state.items()}
+    for name in DECODER_BIASES.keys() & found.keys():
+        found[DECODER_BIASES[name]] = found.pop(name)
     weights: dict[str, Tensor] = {}
     for table, needed in ((family.encoder, True), (family.pooler, False), (family.head, False)):
         names = expand(table, num_layers)
@@ -246,7 +249,7 @@ def canonical(
     decoder = found.pop(DECODERS[model_type], None)
     word = weights["embeddings.word"]
     tied = decoder is None or (decoder.shape == word.shape and bool((decoder == word).all()))
-    rest = [n for n in found if n not in TIED_COPIES and not any(fnmatchcase(n, b) for b in BUFFERS)]
+    rest = [n for n in found if not any(fnmatchcase(n, b) for b in BUFFERS)]
     unknown = [n for n in rest if not any(fnmatchcase(n, p) for p in family.left_behind)]
     if unknown:
         raise LongbioError(

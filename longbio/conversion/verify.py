@@ -211,7 +211,9 @@ def same_use_of_positions(
         yield Check("bits per masked token", "no masked-LM head in the source", "reported", None)
         return
     tokenizer = source.tokenizer
-    ids = tokenizer(text or inputs.embedded_text(), add_special_tokens=False, verbose=False, return_tensors="np")
+    ids = tokenizer(
+        text or inputs.embedded_text(), add_special_tokens=False, verbose=False, return_tensors="np"
+    )
     room = settings.max_tokens - 2
     corrupted, labels = mask_tokens(
         ids["input_ids"][0][:room],
@@ -237,7 +239,7 @@ def same_use_of_positions(
             name = f"bits per masked token, {num_tokens} tokens"
             yield Check(name, f"{at_length:.3f}", "reported", None)
 
-    table = model.get_submodule(f"{model.base_model_prefix}.embeddings.position_embeddings").weight
+    table = _position_table(model)
     first_new = _first_row(source, settings) + num_source
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -255,6 +257,11 @@ def same_use_of_positions(
     yield Check(name, f"{share:.0%}", "below 50%", share < 0.5)
 
 
+def _position_table(model: Any) -> Tensor:
+    weight: Tensor = model.base_model.embeddings.position_embeddings.weight
+    return weight
+
+
 def _first_row(source: Source, settings: Settings) -> int:
     return source.pad_token_id + 1 if settings.to == "longformer" else 0
 
@@ -268,15 +275,18 @@ def _source_outputs(
         with quiet():
             model: PreTrainedModel = kind.from_pretrained(source.folder, dtype=torch.float32).eval()
         if settings.positions == "interpolate":
-            rows = load(folder).get_submodule("embeddings.position_embeddings").weight
-            table = model.base_model.embeddings.position_embeddings.weight
+            rows, table = _position_table(load(folder)), _position_table(model)
             size, first = len(table) - source.first_row, _first_row(source, settings)
             with torch.no_grad():
                 table[source.first_row :] = rows[first : first + size]
         return model
 
     return _outputs(
-        loaded(AutoModel), lambda: loaded(AutoModelForMaskedLM), cases, source.first_row, source.weights.has_head
+        loaded(AutoModel),
+        lambda: loaded(AutoModelForMaskedLM),
+        cases,
+        source.first_row,
+        source.weights.has_head,
     )
 
 

@@ -25,7 +25,7 @@ class BigBirdAttention(stock.BigBirdAttention):
 
     kernel: Kernel
 
-    def forward(
+    def forward(  # type: ignore[override]  # the stock layers hand our pattern through
         self, hidden_states: Tensor, attention_mask: SparsePattern, **unused: Any
     ) -> tuple[Tensor, None]:
         """Attend.
@@ -113,7 +113,7 @@ NATIVE: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def install(model: nn.Module, kernel: Kernel) -> None:
+def install(model: Any, kernel: Kernel) -> None:
     """Put `kernel` into this instance of any stock BigBird model, and into no other.
 
     Raises:

@@ -46,7 +46,7 @@ def load(
     kernel: str = "auto",
     *,
     new_head: bool = False,
-    attention_dropout: float | None = None,
+    dropout: float | None = None,
     **config_changes: Any,
 ) -> PreTrainedModel:
     """A native model whose attention runs on the named kernel, in evaluation mode.
@@ -60,7 +60,8 @@ def load(
         kernel: `auto`, a name of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own
             attention.
         new_head: let a masked-LM model start without a head of its own.
-        attention_dropout: replaces the config's, under whatever name the family gives it.
+        dropout: replaces the config's probabilities, for hidden states and for attention,
+            under whatever name the family gives them.
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
@@ -72,14 +73,12 @@ def load(
     chosen = None if kernel == "stock" else choose(kernel)
 
     changes = dict(config_changes)
-    if attention_dropout is not None:
+    if dropout is not None:
         kind = AutoConfig.from_pretrained(str(path)).model_type
-        changes[attention_dropout_name(kind)] = attention_dropout
+        changes |= dict.fromkeys(dropout_names(kind), dropout)
     try:
         with quiet():
-            model, report = TASKS[task].from_pretrained(
-                str(path), output_loading_info=True, **changes
-            )
+            model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
     except (OSError, RuntimeError, ValueError) as error:
         raise LongbioError(
             f"the checkpoint can't be loaded ({str(error).splitlines()[0]})",
@@ -106,9 +105,11 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     FAMILIES[model.config.model_type](model, choose(kernel))
 
 
-def attention_dropout_name(model_type: str) -> str:
-    """What a family's config calls the dropout of attention weights."""
-    return "attention_dropout" if model_type == "distilbert" else "attention_probs_dropout_prob"
+def dropout_names(model_type: str) -> tuple[str, str]:
+    """What a family's config calls the dropout of hidden states and of attention weights."""
+    if model_type == "distilbert":
+        return "dropout", "attention_dropout"
+    return "hidden_dropout_prob", "attention_probs_dropout_prob"
 
 
 def _refuse_holes(path: str | Path, task: str, missing: Any) -> None:

@@ -6,7 +6,7 @@ a plain transformers checkpoint. `install` turns a stock instance into one of th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class LongformerSelfAttention(stock.LongformerSelfAttention):
 
     kernel: Kernel
 
-    def forward(
+    def forward(  # type: ignore[override]  # the stock layers hand our patterns through
         self,
         hidden_states: Tensor,
         attention_mask: dict[int, SparsePattern],
@@ -91,7 +91,7 @@ class LongformerModel(stock.LongformerModel):
         **unused: Any,
     ) -> Any:
         """Encode: the arguments and results of the stock model, attentions apart."""
-        config = self.config
+        config, layers = cast("Any", self.config), cast("Any", self.encoder.layer)
         refuse_attentions(config.output_attentions if output_attentions is None else output_attentions)
         shape = batch_shape(input_ids, inputs_embeds)
         device = self.embeddings.word_embeddings.weight.device
@@ -100,10 +100,8 @@ class LongformerModel(stock.LongformerModel):
         valid_BT, merged_BT = bool_mask(attention_mask, shape, device), None
         if global_attention_mask is not None:
             merged_BT = bool_mask(global_attention_mask, shape, device)
-        windows = {layer.attention.self.one_sided_attn_window_size for layer in self.encoder.layer}
-        patterns = {
-            window: sliding_window(valid_BT, merged_BT, window_tokens=window) for window in windows
-        }
+        windows = {layer.attention.self.one_sided_attn_window_size for layer in layers}
+        patterns = {window: sliding_window(valid_BT, merged_BT, window_tokens=window) for window in windows}
 
         hidden = self.embeddings(
             input_ids=input_ids,
@@ -112,7 +110,7 @@ class LongformerModel(stock.LongformerModel):
             inputs_embeds=inputs_embeds,
         )
         states = [hidden]
-        for layer in self.encoder.layer:
+        for layer in layers:
             hidden = layer(hidden, attention_mask=patterns)[0]
             states.append(hidden)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedModel
 
-from longbio.encoders.loading import attention_dropout_name, load
+from longbio.encoders.loading import dropout_names, load
 
 
 def save(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
-    """Save a task model natively, with the attention dropout its origin's config names."""
-    name = attention_dropout_name(model.config.model_type)
-    setattr(model.config, name, getattr(AutoConfig.from_pretrained(origin), name))
+    """Save a task model natively, with the dropout its origin's config names."""
+    _restore_dropout(model, origin)
     model.save_pretrained(folder)
 
 
@@ -21,10 +20,13 @@ def save_whole(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
 
     Masked-LM classes have no pooler: saving through them alone would lose the origin's.
     """
-    prefix = model.base_model_prefix
-    state = model.state_dict()
+    _restore_dropout(model, origin)
     encoder = load(origin).state_dict()
-    rest = {f"{prefix}.{name}": weight for name, weight in encoder.items()}
-    name = attention_dropout_name(model.config.model_type)
-    setattr(model.config, name, getattr(AutoConfig.from_pretrained(origin), name))
-    model.save_pretrained(folder, state_dict=rest | state)
+    rest = {f"{model.base_model_prefix}.{name}": weight for name, weight in encoder.items()}
+    model.save_pretrained(folder, state_dict=rest | model.state_dict())
+
+
+def _restore_dropout(model: PreTrainedModel, origin: Path) -> None:
+    config = AutoConfig.from_pretrained(origin)
+    for name in dropout_names(model.config.model_type):
+        setattr(model.config, name, getattr(config, name))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,7 @@ class Window:
     owned: slice
 
 
-def tokenize(
-    text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()
-) -> Tokens:
+def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()) -> Tokens:
     """Tokenise a whole text, however long, and mark the tokens inside `global_spans`.
 
     Args:
@@ -99,11 +98,11 @@ def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int)
     count = -(-(num_tokens - overlap) // (room - overlap))
     # The last window ends where the document ends; the others are spread evenly before it.
     starts = [round(i * (num_tokens - room) / (count - 1)) for i in range(count)]
-    borders = [(start + room + following) // 2 for start, following in zip(starts, starts[1:])]
-    owned = zip([0, *borders], [*borders, num_tokens])
+    borders = [(start + room + following) // 2 for start, following in pairwise(starts)]
+    owned = pairwise([0, *borders, num_tokens])
     return [
         Window(document, slice(start, start + room), slice(first, last))
-        for start, (first, last) in zip(starts, owned)
+        for start, (first, last) in zip(starts, owned, strict=True)
     ]
 
 

@@ -24,15 +24,15 @@ from longbio.artifacts.folders import staged_folder
 from longbio.corpus.records import Document
 from longbio.encoders.loading import load
 from longbio.encoders.saving import save
-from longbio.encoders.tokens import Tokens, Window, batch_of, windows_of
-from longbio.finetuning.evaluate import score
+from longbio.encoders.tokens import Window, batch_of, windows_of
+from longbio.finetuning.evaluate import counts_by_document, micro_f1
 from longbio.prediction.entities import (
     DEFAULT_OVERLAP,
     find_entities,
     max_tokens_of,
     tokenize_document,
 )
-from longbio.tasks import metrics, ner
+from longbio.tasks import ner
 from longbio.training.trainer import OnStep, TrainingSettings, train
 
 
@@ -47,14 +47,14 @@ class FinetuningSettings:
             documents is kept.
         sample_tokens: tokens of one sample.
         overlap: tokens that windows within a sample share.
-        attention_dropout: of the encoder while it learns; 0 keeps attention on the fast path.
+        dropout: of the model while it learns; none suits short runs, and is faster.
     """
 
     training: TrainingSettings
     learning_rates: tuple[float, ...]
     sample_tokens: int = 4096
     overlap: int = DEFAULT_OVERLAP
-    attention_dropout: float = 0.0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,13 @@ class Samples(Dataset[Sample]):
         self.samples = [
             Sample(_windows_within(stretch, max_tokens, settings.overlap))
             for number, tokens in enumerate(self.tokens)
-            for stretch in windows_of(
-                number, len(tokens.ids), max_tokens=settings.sample_tokens, overlap=0
-            )
+            for stretch in windows_of(number, len(tokens.ids), max_tokens=settings.sample_tokens, overlap=0)
         ]
 
-        self.seed, self.length = settings.training.seed, settings.training.steps * settings.training.batch
+        self.seed, self.length = (
+            settings.training.seed,
+            settings.training.steps * settings.training.batch,
+        )
 
     def __len__(self) -> int:
         return self.length
@@ -165,12 +166,18 @@ def finetune_entities(
         for number, rate in enumerate(settings.learning_rates):
             first_step = number * settings.training.steps
             model, trial = _try_rate(
-                model_folder, tokenizer, train_documents, labels, settings, rate, work / f"{rate:g}",
-                lambda step, loss, first=first_step: on_step(first + step, loss),
+                model_folder,
+                tokenizer,
+                train_documents,
+                labels,
+                settings,
+                rate,
+                work / f"{rate:g}",
+                _later(on_step, first_step),
             )
             if len(settings.learning_rates) > 1:
                 predicted = find_entities(model, tokenizer, dev_documents, overlap=settings.overlap)
-                trial["dev_micro_f1"] = metrics.micro(score(dev_documents, predicted)).f1
+                trial["dev_micro_f1"] = micro_f1(counts_by_document(dev_documents, predicted))
             if not trials or trial["dev_micro_f1"] > max(t["dev_micro_f1"] for t in trials):
                 save(model, partial, origin=model_folder)
             trials.append(trial)
@@ -185,6 +192,10 @@ def finetune_entities(
         write_json(partial / "finetuning.json", report)
     shutil.rmtree(work, ignore_errors=True)
     return report
+
+
+def _later(on_step: OnStep, steps_before: int) -> OnStep:
+    return lambda step, loss: on_step(steps_before + step, loss)
 
 
 def _try_rate(
@@ -204,7 +215,7 @@ def _try_rate(
         "ner",
         id2label=names,
         label2id={name: number for number, name in names.items()},
-        attention_dropout=settings.attention_dropout,
+        dropout=settings.dropout,
     )
     samples = Samples(documents, tokenizer, model, labels, settings)
     training = replace(settings.training, learning_rate=rate)

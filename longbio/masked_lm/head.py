@@ -7,15 +7,16 @@ so that it works for every family, stock or ours, and under any parallel wrapper
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from longbio.masked_lm.masking import IGNORED
+from longbio.masked_lm.masking import IGNORED, Ids
 
 HEADS: dict[str, str] = {
     "longformer": "lm_head",
@@ -32,13 +33,23 @@ HEADS: dict[str, str] = {
 
 def head_of(model: nn.Module) -> nn.Module:
     """The masked-LM head of a model, wrapped for parallel training or not."""
-    inner = getattr(model, "module", model)
-    return inner.get_submodule(HEADS[inner.config.model_type])  # type: ignore[no-any-return]
+    inner: Any = getattr(model, "module", model)
+    head: nn.Module = inner.get_submodule(HEADS[inner.config.model_type])
+    return head
 
 
-def start_head(model: nn.Module) -> None:
-    """Make a new head say what the word embeddings say: dense layers identity, biases zero."""
+def start_head(model: Any, sequences: Sequence[Ids]) -> None:
+    """Let a new head start from what is known: the word embeddings and how frequent words are.
+
+    Its dense layer is the identity, its bias the logarithm of each token's frequency.
+
+    Args:
+        model: a masked-LM model whose head is at random.
+        sequences: the tokens it will learn from.
+    """
+    counts = np.bincount(np.concatenate(list(sequences)), minlength=model.config.vocab_size) + 0.5
     with torch.no_grad():
+        model.get_output_embeddings().bias.copy_(torch.from_numpy(np.log(counts / counts.mean())))
         for module in head_of(model).modules():
             if isinstance(module, nn.LayerNorm):
                 module.weight.fill_(1.0)

@@ -59,7 +59,8 @@ def find_entities(
         batch_tokens: tokens of one forward pass, at least one window.
         on_document: told how many documents are done.
     """
-    labels = ner.Labels.from_names(model.config.id2label)
+    names: dict[int, str] = {int(i): tag for i, tag in (model.config.id2label or {}).items()}
+    labels = ner.Labels.from_names(names)
     max_tokens = max_tokens_of(model)
     found = []
     for number, document in enumerate(documents):
@@ -75,7 +76,11 @@ def find_entities(
 
 
 def _tag(
-    model: PreTrainedModel, tokenizer: Any, tokens: Tokens, windows: Sequence[Window], tags: ner.Tags
+    model: PreTrainedModel,
+    tokenizer: Any,
+    tokens: Tokens,
+    windows: Sequence[Window],
+    tags: ner.Tags,
 ) -> None:
     """Fill in the tags of the tokens that these windows own."""
     use_global = model.config.model_type == "longformer"

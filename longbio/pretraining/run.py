@@ -40,14 +40,14 @@ class PretrainingSettings:
         learns: `all` weights, or the `head` alone; an encoder without a head gets one that
             starts from its word embeddings.
         mask_rate: share of the tokens that is predicted.
-        attention_dropout: of the encoder while it learns; 0 keeps attention on the fast path.
+        dropout: of the model while it learns; none suits short runs, and is faster.
     """
 
     training: TrainingSettings
     sequence_tokens: int
     learns: Literal["all", "head"] = "all"
     mask_rate: float = 0.15
-    attention_dropout: float = 0.0
+    dropout: float = 0.0
 
 
 class MaskedSequences(Dataset[tuple[Ids, Ids]]):
@@ -57,9 +57,7 @@ class MaskedSequences(Dataset[tuple[Ids, Ids]]):
     restarts.
     """
 
-    def __init__(
-        self, sequences: Sequence[Ids], tokenizer: Any, settings: PretrainingSettings
-    ) -> None:
+    def __init__(self, sequences: Sequence[Ids], tokenizer: Any, settings: PretrainingSettings) -> None:
         self.sequences, self.tokenizer, self.settings = sequences, tokenizer, settings
 
     def __len__(self) -> int:
@@ -128,8 +126,8 @@ def continue_masked_lm(
 
     set_seed(settings.training.seed)
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    model = _model(model_folder, settings)
     sequences = pack(texts, tokenizer, settings.sequence_tokens)
+    model = _model(model_folder, settings, sequences)
     samples = MaskedSequences(sequences, tokenizer, settings)
     work = out.with_name(out.name + ".training")
 
@@ -152,9 +150,7 @@ def continue_masked_lm(
     return report
 
 
-def held_out_bits(
-    model: PreTrainedModel, tokenizer: Any, texts: Sequence[str], num_tokens: int
-) -> float:
+def held_out_bits(model: PreTrainedModel, tokenizer: Any, texts: Sequence[str], num_tokens: int) -> float:
     """Bits per masked token of whole texts, at 15% masking with a fixed seed."""
     ids = np.concatenate([tokenize(text, tokenizer).ids for text in texts])
     corrupted, labels = mask_tokens(
@@ -168,13 +164,11 @@ def held_out_bits(
     return bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=frame)
 
 
-def _model(model_folder: Path, settings: PretrainingSettings) -> PreTrainedModel:
+def _model(model_folder: Path, settings: PretrainingSettings, sequences: Sequence[Ids]) -> PreTrainedModel:
     only_head = settings.learns == "head"
-    model = load(
-        model_folder, "mlm", new_head=only_head, attention_dropout=settings.attention_dropout
-    )
+    model = load(model_folder, "mlm", new_head=only_head, dropout=settings.dropout)
     if only_head:
-        start_head(model)
+        start_head(model, sequences)
         # Tied to the head's decoder, the word embeddings stay as they are with the encoder.
         model.base_model.requires_grad_(False)
     return model

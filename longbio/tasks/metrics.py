@@ -61,10 +61,7 @@ def count_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str,
 def by_type(documents: Sequence[dict[str, Counts]]) -> dict[str, Counts]:
     """Counts summed over documents, by type, in alphabetical order."""
     labels = sorted({label for counts in documents for label in counts})
-    return {
-        label: sum((counts.get(label, Counts()) for counts in documents), Counts())
-        for label in labels
-    }
+    return {label: sum((counts.get(label, Counts()) for counts in documents), Counts()) for label in labels}
 
 
 def micro(counts: dict[str, Counts]) -> Counts:

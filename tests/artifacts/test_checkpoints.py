@@ -53,9 +53,7 @@ def write_sharded_pickle(folder: Path, weights: Weights) -> None:
     _write_shards(folder, weights, "pytorch_model-{}-of-00003.bin", torch.save)
 
 
-def _write_shards(
-    folder: Path, weights: Weights, pattern: str, save: Callable[[Weights, Path], Any]
-) -> None:
+def _write_shards(folder: Path, weights: Weights, pattern: str, save: Callable[[Weights, Path], Any]) -> None:
     weight_map = {}
     for number, (key, tensor) in enumerate(weights.items(), start=1):
         name = pattern.format(f"{number:05}")
@@ -75,9 +73,7 @@ WRITERS = [
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_weights_come_back_bit_for_bit(
-    tmp_path: Path, write: Callable[[Path, Weights], None]
-) -> None:
+def test_weights_come_back_bit_for_bit(tmp_path: Path, write: Callable[[Path, Weights], None]) -> None:
     written = random_weights()
     write(tmp_path, written)
 
@@ -345,9 +341,7 @@ def test_a_path_is_not_looked_for_on_the_hub(monkeypatch: pytest.MonkeyPatch, so
 
 
 def test_the_real_hub_client_says_when_the_cache_lacks_a_model(tmp_path: Path) -> None:
-    with pytest.raises(
-        LongbioError, match=r"nobody/nothing-longbio: .* not in the local Hub cache"
-    ):
+    with pytest.raises(LongbioError, match=r"nobody/nothing-longbio: .* not in the local Hub cache"):
         locate("nobody/nothing-longbio", offline=True)
 
 

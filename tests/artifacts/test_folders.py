@@ -235,9 +235,7 @@ def test_files_are_as_readable_as_their_folder(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "weights").stat().st_mode & 0o777 == folder_mode & 0o666
 
 
-def test_home_and_working_folder_are_never_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_home_and_working_folder_are_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home" / "someone"
     home.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))

@@ -42,9 +42,7 @@ ROUND_TRIPS = {
     "newline inside": Document("a", "left\nhip\n", (Span.of(0, 8, "Site"), Span.of(0, 9, "Site"))),
     "lone carriage return": Document("a", "left\rhip\r", (Span.of(5, 9, "Site"),)),
     "tab inside": Document("a", "left\thip", (Span.of(0, 8, "Site"),)),
-    "unicode": Document(
-        "a", "µg \U0001f9ec naïve β-тест", (Span.of(5, 10, "A"), Span.of(11, 17, "B"))
-    ),
+    "unicode": Document("a", "µg \U0001f9ec naïve β-тест", (Span.of(5, 10, "A"), Span.of(11, 17, "B"))),
     "line separators": Document("a", "a\u2028b\x85c\x0bd", (Span.of(0, 7, "A"),)),
     "byte order mark": Document("a", "\ufeffhip", (Span.of(1, 4, "Site"),)),
     "dots in the id": Document("a.b.c", "hip", (Span.of(0, 3, "Site"),)),

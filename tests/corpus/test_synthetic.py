@@ -56,9 +56,7 @@ def test_a_note_depends_on_seed_split_and_place_alone() -> None:
     assert synthesize(0) == []
 
     # Beginnings, for notes of other lengths differ anyway.
-    beginnings = {
-        note.text[:300] for seed in (0, 1) for split in SPLITS for note in notes(split, 3, seed)
-    }
+    beginnings = {note.text[:300] for seed in (0, 1) for split in SPLITS for note in notes(split, 3, seed)}
     assert len(beginnings) == 2 * len(SPLITS) * 3
 
 

@@ -16,9 +16,7 @@ from longbio.errors import LongbioError
 
 Fragment = tuple[int, int]
 
-TEXT_BOUND = re.compile(
-    r"T\S+\t(?P<label>\S+) (?P<offsets>[0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(?P<column>.*)"
-)
+TEXT_BOUND = re.compile(r"T\S+\t(?P<label>\S+) (?P<offsets>[0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(?P<column>.*)")
 PASSED_OVER = tuple("REAMN*#")
 
 # The text column is one line: line ends inside a mention stand there as spaces.
@@ -93,9 +91,7 @@ def _parse(line: str, text: str, *, where: str) -> Span:
     _verify(match["column"], text, fragments, where=where)
     whole = _in_text_order(fragments)
     if not whole:
-        raise LongbioError(
-            "the annotation covers no character", where=where, remedy="remove the line"
-        )
+        raise LongbioError("the annotation covers no character", where=where, remedy="remove the line")
     return Span(whole, match["label"])
 
 

@@ -41,9 +41,7 @@ def text_files(path: Path) -> list[Path]:
 
     files = sorted(path.glob("*.txt"), key=lambda file: file.stem)
     if not files:
-        raise LongbioError(
-            "the folder holds no .txt file", where=path, remedy="give a folder of .txt files"
-        )
+        raise LongbioError("the folder holds no .txt file", where=path, remedy="give a folder of .txt files")
     return files
 
 
@@ -60,6 +58,4 @@ def read_text(file: Path) -> str:
         byte = error.start
 
     # Raised outside the handler: the decoding error holds the whole text, and must not be chained.
-    raise LongbioError(
-        f"byte {byte} is not UTF-8", where=file, remedy="save the file again as UTF-8"
-    )
+    raise LongbioError(f"byte {byte} is not UTF-8", where=file, remedy="save the file again as UTF-8")

@@ -40,9 +40,7 @@ class NoteBuilder:
         """Appends all of another builder, its mentions moved along."""
         offset = self.num_chars
         for span in other._spans:
-            self._spans.append(
-                Span.of(offset + span.start_char, offset + span.end_char, span.label)
-            )
+            self._spans.append(Span.of(offset + span.start_char, offset + span.end_char, span.label))
         self.write("".join(other._pieces))
 
     def document(self, document_id: str) -> Document:

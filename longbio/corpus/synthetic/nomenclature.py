@@ -74,9 +74,7 @@ SURNAME_ENDINGS = _words("""
     orn ock iden asker ulin emont arsen ovic ander ish eby ura ensky ault evar olm icott anto
 """)
 
-FIRST_NAME_HEADS = _words(
-    "il mar tor an bel cor dar el fen jor kal lin mor nel per ros sel tam ver yos"
-)
+FIRST_NAME_HEADS = _words("il mar tor an bel cor dar el fen jor kal lin mor nel per ros sel tam ver yos")
 FIRST_NAME_ENDINGS = _words("iske avin ena olf une ilda orin esta ander aya ewin ova ith uma")
 
 
@@ -112,17 +110,13 @@ def names(split: str) -> Names:
 
     surnames = [stem.capitalize() for stem in _stems(SURNAME_HEADS, SURNAME_ENDINGS, split)]
     diseases = [
-        disease
-        for stem in _stems(DISEASE_HEADS, DISEASE_LINKS, split)
-        for disease in _diseases_of(stem)
+        disease for stem in _stems(DISEASE_HEADS, DISEASE_LINKS, split) for disease in _diseases_of(stem)
     ]
     return Names(
         drugs=tuple(_drug_of(stem) for stem in _stems(DRUG_HEADS, DRUG_LINKS, split)),
         diseases=tuple(diseases + [_eponym(surname) for surname in surnames[::2]]),
         surnames=tuple(surnames),
-        first_names=tuple(
-            stem.capitalize() for stem in _stems(FIRST_NAME_HEADS, FIRST_NAME_ENDINGS, split)
-        ),
+        first_names=tuple(stem.capitalize() for stem in _stems(FIRST_NAME_HEADS, FIRST_NAME_ENDINGS, split)),
     )
 
 

@@ -196,8 +196,7 @@ PERSON_NARRATIVE = (
 )
 
 OPENINGS = (
-    "{title} {patient} is {an_age}-year-old {sex} with {disease} who presented on {date} with "
-    "{symptom}.",
+    "{title} {patient} is {an_age}-year-old {sex} with {disease} who presented on {date} with {symptom}.",
     "This {own_age}-year-old {sex} with known {disease} and {other_disease} was brought in by the "
     "family for {symptom} of {n} days.",
     "{title} {patient}, {own_age} years old, was sent by Dr. {person} because of {symptom} and "

@@ -224,8 +224,7 @@ REVIEW_OF_SYSTEMS = (
 )
 
 EXAMINATION = (
-    "Vital signs: T {temperature}, BP {pressure}, HR {pulse}, RR {breaths}, SpO2 {saturation}% on "
-    "room air.",
+    "Vital signs: T {temperature}, BP {pressure}, HR {pulse}, RR {breaths}, SpO2 {saturation}% on room air.",
     "General: tired but comfortable, speaking in full sentences.",
     "Head and neck: moist mucosa, neck supple, no enlarged nodes.",
     "Heart: regular, normal S1 and S2, soft 2/6 murmur at the apex.",

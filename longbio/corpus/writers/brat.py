@@ -40,9 +40,7 @@ def write(documents: Iterable[Document], folder: Path) -> None:
             )
         written.add(document.id)
 
-        lines = [
-            _annotation(number, span, document) for number, span in enumerate(document.spans, 1)
-        ]
+        lines = [_annotation(number, span, document) for number, span in enumerate(document.spans, 1)]
         # Bytes, not text mode: a line end of the note must reach the disk as it is.
         (folder / f"{document.id}.txt").write_bytes(document.text.encode("utf-8"))
         (folder / f"{document.id}.ann").write_bytes("".join(lines).encode("utf-8"))

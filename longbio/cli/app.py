@@ -1,0 +1,20 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from longbio.cli import convert, doctor, evaluate, predict, quickstart, synthesize
+
+app = typer.Typer(
+    help="Short clinical encoders become 4,096-token Longformer and BigBird models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("doctor")(doctor.doctor)
+app.command("convert")(convert.convert)
+app.command("synthesize")(synthesize.synthesize)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("quickstart")(quickstart.quickstart)

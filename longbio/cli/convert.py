@@ -1,0 +1,71 @@
+"""`longbio convert`: a short encoder becomes a long one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longbio.cli.output import Json, Offline, Verbose, narrated, print_json
+
+
+class To(StrEnum):
+    """The long families."""
+
+    longformer = "longformer"
+    bigbird = "bigbird"
+
+
+class Positions(StrEnum):
+    """How new position rows come about."""
+
+    tile = "tile"
+    interpolate = "interpolate"
+
+
+def convert(
+    source: Annotated[str, typer.Argument(help="A model folder, or a Hugging Face hub name.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    to: Annotated[To, typer.Option(help="The long family.")] = To.longformer,
+    max_tokens: Annotated[int, typer.Option(help="Tokens the long model reads.")] = 4096,
+    window: Annotated[int, typer.Option(help="Longformer: whole window, half to each side.")] = 512,
+    block: Annotated[int, typer.Option(help="BigBird: tokens in a block.")] = 64,
+    random_blocks: Annotated[int, typer.Option(help="BigBird: random blocks per block.")] = 3,
+    positions: Annotated[Positions, typer.Option(help="New position rows.")] = Positions.tile,
+    verify: Annotated[bool, typer.Option(help="Prove that the result equals its source.")] = True,
+    text: Annotated[Path | None, typer.Option(help="Text for bits per masked token.")] = None,
+    kernel: Annotated[str, typer.Option(help="The kernel that is proven.")] = "auto",
+    force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
+    offline: Offline = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a short encoder into a native Longformer or BigBird, and verify it."""
+    from longbio.cli.tables import checks_table
+    from longbio.conversion import convert as conversion
+    from longbio.conversion.settings import Settings
+
+    settings = Settings(to.value, max_tokens, window, block, random_blocks, positions.value)
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        advance = tell.begin(f"convert to a {to} of {max_tokens:,} tokens", 0)
+        done = conversion.convert(
+            source,
+            out,
+            settings=settings,
+            verification=verify,
+            text=conversion.text_of(text),
+            kernel=kernel,
+            force=force,
+            offline=offline,
+            on_check=lambda check: advance(0, check.name),
+        )
+        if done.already_done:
+            tell.end(f"{out} holds this conversion already; nothing was done")
+        else:
+            tell.end(f"{out} is written" + ("" if verify else ", not verified"))
+        if done.report["verification"] and not as_json:
+            tell.console.print(checks_table(done.report["verification"]))
+    if as_json:
+        print_json(done.report)

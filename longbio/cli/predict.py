@@ -1,0 +1,39 @@
+"""`longbio predict`: a folder of notes in, annotations out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longbio.cli.output import Verbose, narrated
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model.")],
+    notes: Annotated[Path, typer.Argument(help="A folder of .txt files, or one.")],
+    out: Annotated[Path, typer.Option(help="The folder to make, in BRAT.")],
+    kernel: Annotated[str, typer.Option(help="The attention kernel.")] = "auto",
+    verbose: Verbose = False,
+) -> None:
+    """Find entities in notes of any length."""
+    from transformers import AutoTokenizer
+
+    from longbio.artifacts.folders import staged_folder
+    from longbio.corpus.readers import read_documents
+    from longbio.corpus.writers import brat
+    from longbio.encoders.loading import load
+    from longbio.prediction.entities import find_entities
+
+    with narrated(as_json=False, verbose=verbose) as tell, staged_folder(out) as partial:
+        documents = read_documents(notes)
+        advance = tell.begin(f"read {len(documents)} notes", len(documents))
+        found = find_entities(
+            load(model, "ner", kernel),
+            AutoTokenizer.from_pretrained(model),
+            documents,
+            on_document=lambda done: advance(done, ""),
+        )
+        brat.write(found, partial)
+        tell.end(f"{sum(len(document.spans) for document in found)} mentions in {out}")

@@ -1,0 +1,67 @@
+"""Progress for people: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Narrator:
+    """Tells of stages on a console; `quickstart.run.Narrator` says when it is called."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self.title, self.start = "", 0.0
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        """A stage begins; the result is called with the step reached and a few words."""
+        self.title, self.start = title, time.monotonic()
+        if not self.console.is_terminal:
+            self.console.print(f"{title} ...", highlight=False)
+            return self._lines(total)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[words]}", style="dim"),
+            console=self.console,
+            transient=True,
+        )
+        self.bar.start()
+        task = self.bar.add_task(title, total=total or None, words="")
+        bar = self.bar
+        return lambda step, words: bar.update(task, completed=step, words=words)
+
+    def end(self, result: str) -> None:
+        """The stage is over: one line."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+        seconds = time.monotonic() - self.start
+        title = f"{self.title}: " if self.title else ""
+        self.console.print(f"[green]✓[/green] {title}{result} [dim]{seconds:.0f} s[/dim]", highlight=False)
+        self.title, self.start = "", time.monotonic()
+
+    def stop(self) -> None:
+        """Take the bar away, whatever happened."""
+        if self.bar is not None:
+            self.bar.stop()
+
+    def _lines(self, total: int) -> Callable[[int, str], None]:
+        last = time.monotonic()
+
+        def advance(step: int, words: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                of = f" of {total}" if total else ""
+                self.console.print(f"  {step}{of} {words}".rstrip(), highlight=False)
+
+        return advance

@@ -1,0 +1,127 @@
+"""`report.html`: one page, no script and nothing fetched, that says what was run and what came out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment
+from markupsafe import Markup, escape
+
+from longbio.artifacts.files import write_text_atomically
+from longbio.conversion.verify import as_rows
+from longbio.corpus.records import Document, Span
+
+matplotlib.use("svg")
+from matplotlib.figure import Figure
+
+COLOURS = (
+    "#cfe3f7",
+    "#fbd9c5",
+    "#d5efd2",
+    "#e6d9f3",
+    "#fdeeb8",
+    "#f7d2e0",
+    "#d0efed",
+    "#e3e3d3",
+    "#d9dcf5",
+    "#f1e0c8",
+    "#cfeadd",
+    "#ecd4ec",
+)
+SHOWN_CHARS = 6000
+
+
+def write_report(out: Path, results: Mapping[str, Any], shown: tuple[Document, Document] | None) -> None:
+    """Write `report.html` into a run folder.
+
+    Args:
+        out: the run folder.
+        results: the content of its `results.json`.
+        shown: a document with its true mentions, and the same with the predicted ones; None
+            when no text may be shown.
+    """
+    template = files("longbio.quickstart").joinpath("report.html.jinja").read_text("utf-8")
+    types = sorted(results["scores"]["long"]["types"])
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    html = page.render(
+        results=results,
+        checks=as_rows(results["conversion"]["verification"]),
+        types=types,
+        loss_curve=Markup(loss_curve(results)),
+        colours={label: COLOURS[i % len(COLOURS)] for i, label in enumerate(types)},
+        note=None if shown is None else marked_note(*shown, types),
+        is_cut=shown is not None and len(shown[0].text) > SHOWN_CHARS,
+        shown_chars=SHOWN_CHARS,
+    )
+    write_text_atomically(out / "report.html", html)
+
+
+def loss_curve(results: Mapping[str, Any]) -> str:
+    """Losses of healing and of learning entities, as an SVG drawing."""
+    panels = (
+        ("healing: masked LM, nats per masked token", {"long model": results["healing"]["losses"]}),
+        (
+            "learning entities, nats per word",
+            {
+                spoken: _chosen(results["learning"][name])["losses"]
+                for name, spoken in (("long", "long model"), ("chunks", "512-token chunks"))
+            },
+        ),
+    )
+    figure = Figure(figsize=(9, 2.9), layout="constrained")
+    for axes, (title, curves) in zip(figure.subplots(1, 2), panels, strict=True):
+        for (label, losses), colour in zip(curves.items(), ("#1f5f99", "#d2691e"), strict=False):
+            axes.plot(range(1, len(losses) + 1), losses, label=label, color=colour, linewidth=1.4)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_xlabel("step", fontsize=9)
+        axes.set_ylim(bottom=0)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, frameon=False)
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg", metadata={"Date": None})
+    svg = drawing.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def marked_note(gold: Document, predicted: Document, types: Sequence[str]) -> Markup:
+    """A text with its predicted mentions marked, and how each compares with the true ones."""
+    true, found = set(gold.spans), set(predicted.spans)
+    text, marks, position = gold.text, [], 0
+    for span in _without_overlaps(true | found):
+        if span.end_char > SHOWN_CHARS:
+            break
+        kind = "hit" if span in true and span in found else "wrong" if span in found else "missed"
+        marks.append(escape(text[position : span.start_char]))
+        marks.append(
+            Markup('<mark class="{} t{}" title="{}: {}">{}<sup>{}</sup></mark>').format(
+                kind,
+                types.index(span.label) if span.label in types else 0,
+                kind,
+                span.label,
+                text[span.start_char : span.end_char],
+                span.label,
+            )
+        )
+        position = span.end_char
+    marks.append(escape(text[position:SHOWN_CHARS]))
+    return Markup("").join(marks)
+
+
+def _without_overlaps(spans: set[Span]) -> list[Span]:
+    """In text order; of two that overlap, the one that starts first."""
+    kept: list[Span] = []
+    for span in sorted(spans):
+        if not kept or span.start_char >= kept[-1].end_char:
+            kept.append(span)
+    return kept
+
+
+def _chosen(learning: Mapping[str, Any]) -> Mapping[str, Any]:
+    rate = learning["chosen_learning_rate"]
+    return next(trial for trial in learning["trials"] if trial["learning_rate"] == rate)
