@@ -35,3 +35,40 @@ def minilm_folder() -> Path:
     if package is None or package.origin is None:
         pytest.skip("no MiniLM: install the extra `quickstart`")
     return Path(package.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of two layers and 64 positions without a head, words cut into letters."""
+    import transformers
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,:;-()/µ%'\"&+=<>[]*"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##s", "drug", "the", "patient"]
+    pieces += [*letters, *(f"##{letter}" for letter in letters)]
+    tokenizer = transformers.BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)})
+    config = transformers.BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+    )
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_long_folder(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny BERT as a Longformer of 256 tokens and window 32."""
+    from longbio.conversion.convert import convert
+    from longbio.conversion.settings import Settings
+
+    out = tmp_path_factory.mktemp("tiny_long") / "long"
+    convert(tiny_bert_folder, out, settings=Settings(max_tokens=256, window=32), verification=False)
+    return out

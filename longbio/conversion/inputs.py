@@ -35,6 +35,7 @@ class Case:
         token_type_ids: (B, T), or None.
         explicit_positions: number the positions from the mask. Families differ in how they count
             behind left padding, and that isn't what is compared.
+        global_attention_mask: (B, T), or None: tokens that are global in the target.
     """
 
     name: str
@@ -42,12 +43,15 @@ class Case:
     attention_mask: Tensor
     token_type_ids: Tensor | None = None
     explicit_positions: bool = False
+    global_attention_mask: Tensor | None = None
 
-    def arguments(self, first_row: int) -> dict[str, Tensor]:
+    def arguments(self, first_row: int, *, takes_global: bool = False) -> dict[str, Tensor]:
         """The batch for a model whose first token has position row `first_row`."""
         batch = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
         if self.token_type_ids is not None:
             batch["token_type_ids"] = self.token_type_ids
+        if takes_global and self.global_attention_mask is not None:
+            batch["global_attention_mask"] = self.global_attention_mask
         if self.explicit_positions:
             counted = self.attention_mask.cumsum(dim=1) - 1
             batch["position_ids"] = counted.clamp(min=0) + first_row
@@ -71,8 +75,12 @@ def padded_case(
     *,
     side: str = "right",
     num_types: int = 1,
+    global_every: int | None = None,
 ) -> Case:
-    """A batch of unequal lengths, padded on one side, with random token types if there are any."""
+    """A batch of unequal lengths, padded on one side, with random token types if there are any.
+
+    Every `global_every`-th token is global, the first among them; none where it is None.
+    """
     longest = max(lengths)
     ids = torch.full((len(lengths), longest), tokenizer.pad_token_id)
     mask = torch.zeros(len(lengths), longest, dtype=torch.long)
@@ -82,7 +90,11 @@ def padded_case(
         mask[row, place] = 1
     draw = torch.Generator().manual_seed(len(lengths))
     types = torch.randint(num_types, ids.shape, generator=draw) if num_types > 1 else None
-    return Case(name, ids, mask, types, explicit_positions=side == "left")
+    chosen = None
+    if global_every is not None:
+        chosen = torch.zeros_like(mask)
+        chosen[:, ::global_every] = 1
+    return Case(name, ids, mask, types, explicit_positions=side == "left", global_attention_mask=chosen)
 
 
 def embedded_text(num_words: int = LONG_NOTE_WORDS) -> str:

@@ -14,6 +14,9 @@ from longbio.conversion.sources import Family, SourceWeights
 from longbio.conversion.targets import Target
 from longbio.errors import LongbioError
 
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+"""A tokenizer is made from one of them."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -92,6 +95,9 @@ def refuse_what_cannot_be_expressed(source: Source, target: Target) -> None:
 
 def _tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
     remedy = "put tokenizer.json, or the vocabulary it is made from, beside the weights"
+    # Without any, transformers makes an empty vocabulary up and says nothing.
+    if not any((folder / file).is_file() for file in VOCABULARY_FILES):
+        raise LongbioError("the folder holds no tokenizer", where=name, remedy=remedy)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # transformers and tokenizers raise plain Exception for a bad file
@@ -109,8 +115,12 @@ def _check_shapes(source: Source) -> None:
         "embeddings.position": (config.max_position_embeddings, hidden),
         "embeddings.token_type": (getattr(config, "type_vocab_size", 0), hidden),
         "head.bias": (vocabulary,),
+        "head.decoder": (vocabulary, hidden),
     }
-    for name, tensor in source.weights.weights.items():
+    weights, decoder = dict(source.weights.weights), source.weights.head_decoder
+    if decoder is not None:
+        weights["head.decoder"] = decoder
+    for name, tensor in weights.items():
         wanted = tables.get(name, _layer_shape(name, hidden, inner))
         if tuple(tensor.shape) != wanted:
             raise LongbioError(

@@ -53,17 +53,25 @@ class Settings:
             raise _wrong("--to", self.to, f"choose {' or '.join(TARGETS)}")
         if self.positions not in ("tile", "interpolate"):
             raise _wrong("--positions", self.positions, "choose tile or interpolate")
+        if self.to == "longformer":
+            self._check_window()
+        else:
+            self._check_blocks()
+
+    def _check_window(self) -> None:
         if self.window < 2 or self.window % 2:
             raise _wrong("--window", self.window, "give an even number: half goes to each side")
         if self.window > self.max_tokens:
             raise _wrong("--window", self.window, f"give at most --max-tokens, {self.max_tokens}")
+
+    def _check_blocks(self) -> None:
         if self.block < 1 or self.random_blocks < 0:
             raise _wrong(
                 "--block",
                 self.block,
                 "give a positive block and no negative number of random blocks",
             )
-        if self.to == "bigbird" and self.full_tokens > self.max_tokens:
+        if self.full_tokens > self.max_tokens:
             range_text = f"{self.full_tokens}, exceeds --max-tokens, {self.max_tokens}"
             raise _wrong("--block", self.block, f"its range of full attention, {range_text}")
 

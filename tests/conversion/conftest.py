@@ -13,7 +13,7 @@ import transformers
 from tokenizers import pre_tokenizers
 from torch import Tensor, nn
 
-from longbio.conversion import native
+from longbio.conversion import native, verify
 from longbio.conversion.convert import Conversion, convert
 from longbio.conversion.settings import Settings
 from longbio.encoders.loading import quiet
@@ -140,9 +140,6 @@ def own_source(make_source: MakeSource, tmp_path: Path) -> MakeSource:
     return make
 
 
-NOTE = "History: pain daily, 12.5 mg of the -ine; itis in the patient (2/3), 38.5 °C. " * 4
-"""For masked words: thousands of them, as `verify` has, take seconds."""
-
 SMALL = {
     "longformer": Settings(to="longformer", max_tokens=64, window=16),
     "bigbird": Settings(to="bigbird", max_tokens=64, window=16, block=4, random_blocks=1),
@@ -161,11 +158,6 @@ def small() -> dict[str, Settings]:
 
 
 @pytest.fixture
-def note() -> str:
-    return NOTE
-
-
-@pytest.fixture
 def plain_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check 3 without its subprocess, which costs seconds: stock classes in this one."""
 
@@ -180,6 +172,12 @@ def plain_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"hidden": output.last_hidden_state, "pooled": output.pooler_output, "logits": logits}
 
     monkeypatch.setattr(native, "plain_transformers", plain)
+
+
+@pytest.fixture
+def without_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No check 5: random weights predict nothing, so its figures say nothing (test_verify.py)."""
+    monkeypatch.setattr(verify, "same_use_of_positions", lambda *_: iter(()))
 
 
 @pytest.fixture(scope="session")

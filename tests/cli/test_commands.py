@@ -1,0 +1,133 @@
+"""The command line: exit codes, one line for a mistake, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from longbio.cli import main
+from longbio.corpus.readers import read_splits
+
+
+def run(arguments: list[str], capsys, monkeypatch) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["longbio", *arguments])
+    try:
+        main()
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def convert_arguments(source: Path, out: Path, *more: str) -> list[str]:
+    sizes = ["--max-tokens", "128", "--window", "16", "--no-verify"]
+    return ["convert", str(source), str(out), *sizes, *more]
+
+
+def test_convert_writes_a_folder_and_does_nothing_the_second_time(
+    tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    code, out, _ = run(convert_arguments(tiny_bert_folder, tmp_path / "long"), capsys, monkeypatch)
+    assert code == 0
+    assert "is written, not verified" in out
+    before = (tmp_path / "long" / "model.safetensors").stat().st_mtime_ns
+    code, out, _ = run(convert_arguments(tiny_bert_folder, tmp_path / "long"), capsys, monkeypatch)
+    assert code == 0
+    assert "already" in out
+    assert (tmp_path / "long" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_convert_as_json(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    arguments = convert_arguments(tiny_bert_folder, tmp_path / "long", "--json")
+    code, out, _ = run(arguments, capsys, monkeypatch)
+    assert code == 0
+    assert json.loads(out)["settings"]["max_tokens"] == 128
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--window", "15"], "even"),
+        (["--window", "512"], "--max-tokens"),
+        (["--to", "bigbird", "--block", "64"], "full attention"),
+        (["--text", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(
+    arguments: list[str], words: str, tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    asked = convert_arguments(tiny_bert_folder, tmp_path / "long", *arguments)
+    code, _, err = run(asked, capsys, monkeypatch)
+    assert code == 1
+    assert err.startswith("longbio: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_usage_is_exit_code_2(capsys, monkeypatch) -> None:
+    assert run(["convert"], capsys, monkeypatch)[0] == 2
+    assert run(["nonsense"], capsys, monkeypatch)[0] == 2
+    assert run(["convert", "a", "b", "--to", "mamba"], capsys, monkeypatch)[0] == 2
+
+
+def test_doctor_names_kernels(capsys, monkeypatch) -> None:
+    code, out, _ = run(["doctor", "--json"], capsys, monkeypatch)
+    assert code == 0
+    assert set(json.loads(out)["kernels"]) == {"reference", "blocked", "stock"}
+
+
+def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    from transformers import AutoTokenizer
+
+    from longbio.encoders.loading import load
+    from longbio.tasks.ner import Labels
+
+    code, _, _ = run(["synthesize", str(tmp_path / "notes"), "--notes", "2"], capsys, monkeypatch)
+    assert code == 0
+    splits = read_splits(tmp_path / "notes")
+    assert {name: len(documents) for name, documents in splits.items()} == {"train": 2, "dev": 1, "test": 1}
+
+    names = Labels.of(splits["train"]).names()
+    model = load(tiny_bert_folder, "ner", id2label=names, label2id={v: k for k, v in names.items()})
+    model.save_pretrained(tmp_path / "ner")
+    AutoTokenizer.from_pretrained(tiny_bert_folder).save_pretrained(tmp_path / "ner")
+
+    test, found = tmp_path / "notes" / "test", tmp_path / "found"
+    code, out, _ = run(
+        ["predict", str(tmp_path / "ner"), str(test), "--out", str(found)], capsys, monkeypatch
+    )
+    assert code == 0
+    assert (found / f"{splits['test'][0].id}.ann").is_file()
+    scored = tmp_path / "scored"
+    code, out, _ = run(
+        ["evaluate", str(tmp_path / "ner"), str(test), "--out", str(scored), "--json"], capsys, monkeypatch
+    )
+    assert code == 0
+    scores = json.loads(out)
+    assert scores["micro"]["true_positives"] + scores["micro"]["false_negatives"] == len(
+        splits["test"][0].spans
+    )
+    assert json.loads((scored / "scores.json").read_text()) == scores
+
+
+def test_no_note_text_in_an_error(tmp_path: Path, tiny_bert_folder: Path, capsys, monkeypatch) -> None:
+    (tmp_path / "a.txt").write_text("Mr Secret has nothing.")
+    (tmp_path / "a.ann").write_text("T1\tPerson 0 9\tMr Public\n")
+    asked = ["predict", str(tiny_bert_folder), str(tmp_path), "--out", str(tmp_path / "out")]
+    code, _, err = run(asked, capsys, monkeypatch)
+    assert code == 1
+    assert "a.ann" in err
+    assert "Secret" not in err
+    assert "Public" not in err
+
+
+def test_importing_longbio_is_quick_and_loads_no_torch() -> None:
+    code = "import sys, longbio; assert 'torch' not in sys.modules; print(longbio.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip()

@@ -1,0 +1,128 @@
+"""Tags and mentions: what goes in comes out, and what can't is counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from seqeval.metrics import f1_score
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from longbio.corpus.records import Document, Span
+from longbio.corpus.synthetic import synthesize
+from longbio.encoders.tokens import Tokens, tokenize
+from longbio.finetuning.evaluate import counts_by_document, micro_f1
+from longbio.tasks import ner
+
+LABELS = ner.Labels(("Disease", "Drug"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Words are split at spaces and punctuation, and then into single letters."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;-()/µ%\"'&+=<>[]*’"
+    pieces = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def round_trip(document: Document, tokenizer: PreTrainedTokenizerFast, labels: ner.Labels = LABELS):
+    tokens = tokenize(document.text, tokenizer)
+    tagged = ner.encode(document, tokens, labels)
+    return ner.decode(np.maximum(tagged.tags, 0), tokens, labels), tagged
+
+
+def test_mentions_survive_tagging(tokenizer) -> None:
+    text = "Metoprolol for severe heart failure, then aspirin aspirin."
+    spans = (
+        Span.of(0, 10, "Drug"),
+        Span.of(15, 35, "Disease"),
+        Span.of(42, 49, "Drug"),
+        Span.of(50, 57, "Drug"),
+    )
+    found, tagged = round_trip(Document("a", text, spans), tokenizer)
+    assert found == spans
+    assert tagged.lost == 0
+
+
+def test_only_the_first_token_of_a_word_is_tagged(tokenizer) -> None:
+    _, tagged = round_trip(Document("a", "ab cd", (Span.of(0, 5, "Drug"),)), tokenizer)
+    assert tagged.tags.tolist() == [3, ner.IGNORED, 4, ner.IGNORED]
+
+
+def test_what_no_tag_can_express_is_counted(tokenizer) -> None:
+    text = "left and right kidney failure"
+    longest, inner = Span.of(9, 29, "Disease"), Span.of(15, 21, "Disease")
+    broken = Span(((0, 4), (15, 21)), "Disease")
+    found, tagged = round_trip(Document("a", text, (broken, longest, inner)), tokenizer)
+    assert found == (longest,)
+    assert tagged.lost == 2
+
+
+def test_an_inside_without_a_beginning_starts_a_mention(tokenizer) -> None:
+    tokens = tokenize("a b c d", tokenizer)
+    assert ner.decode(np.array([2, 2, 4, 3]), tokens, LABELS) == (
+        Span.of(0, 3, "Disease"),
+        Span.of(4, 5, "Drug"),
+        Span.of(6, 7, "Drug"),
+    )
+
+
+def test_an_empty_document_has_no_mentions(tokenizer) -> None:
+    found, tagged = round_trip(Document("a", "", ()), tokenizer)
+    assert found == ()
+    assert len(tagged.tags) == 0
+
+
+def test_an_unknown_type_is_an_error(tokenizer) -> None:
+    document = Document("a", "x", (Span.of(0, 1, "Gene"),))
+    with pytest.raises(ValueError, match="'Gene' is not among"):
+        ner.encode(document, tokenize("x", tokenizer), LABELS)
+
+
+def test_label_names_and_back() -> None:
+    names = LABELS.names()
+    assert names == {0: "O", 1: "B-Disease", 2: "I-Disease", 3: "B-Drug", 4: "I-Drug"}
+    assert ner.Labels.from_names(names) == LABELS
+
+
+def test_synthetic_notes_are_wholly_taggable(tokenizer) -> None:
+    documents = synthesize(2, split="dev")
+    labels = ner.Labels.of(documents)
+    for document in documents:
+        found, tagged = round_trip(document, tokenizer, labels)
+        assert tagged.lost == 0
+        assert found == document.spans
+
+
+def test_micro_f1_is_that_of_seqeval(tokenizer) -> None:
+    """On tags with noise: our scores over characters equal seqeval's over tags."""
+    document = synthesize(1, split="dev")[0]
+    labels = ner.Labels.of([document])
+    tokens = tokenize(document.text, tokenizer)
+    gold = ner.encode(document, tokens, labels).tags
+    heads = ner.word_heads(tokens)
+    noisy = gold.copy()
+    draw = np.random.default_rng(0)
+    wrong = heads[draw.random(len(heads)) < 0.1]
+    noisy[wrong] = draw.integers(len(labels.names()), size=len(wrong))
+
+    names = labels.names()
+    ours = micro_f1(
+        counts_by_document(
+            [document], [Document(document.id, document.text, ner.decode(noisy, tokens, labels))]
+        )
+    )
+    theirs = f1_score([[names[tag] for tag in gold[heads]]], [[names[tag] for tag in noisy[heads]]])
+    assert 0.2 < ours < 0.95
+    assert ours == pytest.approx(theirs)
+
+
+def test_tokens_know_their_words(tokenizer) -> None:
+    tokens: Tokens = tokenize("ab c", tokenizer)
+    assert tokens.words.tolist() == [0, 0, 1]
+    assert ner.word_heads(tokens).tolist() == [0, 2]
