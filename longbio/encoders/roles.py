@@ -24,8 +24,8 @@ def section_headings(text: str) -> list[tuple[int, int]]:
         title = match["title"]
         if len(title) > MAX_HEADING_CHARS or len(title.split()) > MAX_HEADING_WORDS:
             continue
-        before = text[: match.start()].rstrip(" \t\r")
-        after_blank = not before or before.endswith(("\n\n", "\n\r\n"))
+        line_before = text[text.rfind("\n", 0, max(0, match.start() - 1)) + 1 : match.start()]
+        after_blank = not line_before.strip()
         if title[0].isupper() and (match["colon"] or title.isupper() or after_blank):
             headings.append((match.start("title"), match.end("title")))
     return headings

@@ -27,7 +27,7 @@ from longbio.encoders.saving import save
 from longbio.encoders.tokens import Window, batch_of, windows_of
 from longbio.finetuning.evaluate import counts_by_document, micro_f1
 from longbio.prediction.entities import (
-    DEFAULT_OVERLAP,
+    default_overlap,
     find_entities,
     max_tokens_of,
     tokenize_document,
@@ -46,14 +46,14 @@ class FinetuningSettings:
         learning_rates: tried one by one; the one with the best micro F1 on the development
             documents is kept.
         sample_tokens: tokens of one sample.
-        overlap: tokens that windows within a sample share.
+        overlap: tokens that windows within a sample share; `default_overlap` when None.
         dropout: of the model while it learns; none suits short runs, and is faster.
     """
 
     training: TrainingSettings
     learning_rates: tuple[float, ...]
     sample_tokens: int = 4096
-    overlap: int = DEFAULT_OVERLAP
+    overlap: int | None = None
     dropout: float = 0.0
 
 
@@ -85,8 +85,9 @@ class Samples(Dataset[Sample]):
         self.tags = [each.tags for each in tagged]
         self.lost = sum(each.lost for each in tagged)
         max_tokens = min(max_tokens_of(model), settings.sample_tokens)
+        overlap = default_overlap(max_tokens) if settings.overlap is None else settings.overlap
         self.samples = [
-            Sample(_windows_within(stretch, max_tokens, settings.overlap))
+            Sample(_windows_within(stretch, max_tokens, overlap))
             for number, tokens in enumerate(self.tokens)
             for stretch in windows_of(number, len(tokens.ids), max_tokens=settings.sample_tokens, overlap=0)
         ]

@@ -61,11 +61,6 @@ def spread(first: Sequence[dict[str, Counts]], second: Sequence[dict[str, Counts
         second: counts of the same documents by another model.
     """
 
-    def statistic(rows: Any) -> float:
-        picked = [first[int(row)] for row in rows]
-        against = 0.0 if second is None else micro_f1([second[int(row)] for row in rows])
-        return micro_f1(picked) - against
-
     ours, theirs = _totals(first), None if second is None else _totals(second)
 
     def statistic(rows: Any, axis: int = -1) -> Any:

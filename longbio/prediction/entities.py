@@ -15,8 +15,6 @@ from longbio.encoders.roles import section_headings
 from longbio.encoders.tokens import Tokens, Window, batch_of, tokenize, windows_of
 from longbio.tasks import ner
 
-DEFAULT_OVERLAP = 128  # tokens
-
 
 def max_tokens_of(model: PreTrainedModel) -> int:
     """What a model reads at most, special tokens included."""
@@ -27,6 +25,11 @@ def max_tokens_of(model: PreTrainedModel) -> int:
 
 NUMBERED_FROM_PADDING = ("longformer", "roberta", "xlm-roberta", "camembert")
 """Families whose first position is `pad_token_id + 1`."""
+
+
+def default_overlap(max_tokens: int) -> int:
+    """Tokens that neighbouring windows share: 128, or a quarter of what a very short model reads."""
+    return min(128, max_tokens // 4)
 
 
 def tokenize_document(document: Document, tokenizer: Any, model_type: str) -> Tokens:
@@ -55,8 +58,7 @@ def find_entities(
         model: a token classifier with BIO tags as `ner.Labels` names them, in evaluation mode.
         tokenizer: its tokenizer.
         documents: what to read.
-        overlap: tokens neighbouring windows share at least; by default 128, or a quarter of what a
-            very short model reads.
+        overlap: tokens neighbouring windows share at least; `default_overlap` when None.
         batch_tokens: tokens of one forward pass, at least one window.
         on_document: told how many documents are done.
     """
@@ -64,7 +66,7 @@ def find_entities(
     labels = ner.Labels.from_names(names)
     max_tokens = max_tokens_of(model)
     if overlap is None:
-        overlap = min(DEFAULT_OVERLAP, max_tokens // 4)
+        overlap = default_overlap(max_tokens)
     found = []
     for number, document in enumerate(documents):
         tokens = tokenize_document(document, tokenizer, model.config.model_type)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from longbio.encoders.loading import load
+from longbio.prediction.entities import max_tokens_of
 
 FIXED_SECONDS = 110
 """Imports, verification, predictions and the report, on two cores."""
@@ -39,7 +40,7 @@ class Plan:
     test_notes: int = 10
     head_steps: int = 16
     healing_steps: int = 18
-    learning_steps: int = 110
+    learning_steps: int = 95
     learning_rates: tuple[float, ...] = (5e-4,)
     seed: int = 0
 
@@ -77,7 +78,8 @@ def plan_for(minutes: float | None, source: Path, seed: int) -> Plan:
 def _seconds_of_a_healing_step(source: Path) -> float:
     """Forward and backward of the short model over 1,024 tokens, times 4,096 / 1,024."""
     model = load(source)
-    ids = torch.zeros(PROBE_TOKENS // 256, 256, dtype=torch.long)
+    num_tokens = min(256, max_tokens_of(model))
+    ids = torch.zeros(PROBE_TOKENS // num_tokens, num_tokens, dtype=torch.long)
     fastest = float("inf")
     for _ in range(3):
         start = time.monotonic()

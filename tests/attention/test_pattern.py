@@ -192,7 +192,7 @@ def test_the_pattern_stays_what_models_were_trained_with() -> None:
     for block in (1, 10, 25, 40):
         look = set(counts[block].nonzero().flatten().tolist())
         drawn[block] = sorted(look - {0, 49, block - 1, block, block + 1})
-    assert drawn == {1: [0], 10: [0], 25: [0], 40: [0]}
+    assert drawn == {1: [13, 15], 10: [30, 41], 25: [18, 31], 40: [27, 37]}
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_it_learns_and_is_scored(folder: str, request, tmp_path: Path) -> None:
     low, high = scores["micro_f1_interval"]
     assert low <= scores["micro"]["f1"] <= high
     found = read_documents(tmp_path / "found")
-    assert [document.text for document in found] == [document.text for document in unseen]
+    assert {d.id: d.text for d in found} == {d.id: d.text for d in unseen}
 
 
 def test_the_development_notes_choose_the_rate(tiny_bert_folder: Path, tmp_path: Path) -> None:
