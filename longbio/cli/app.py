@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longbio.cli import convert, doctor, evaluate, predict, quickstart, synthesize
+from longbio.cli import convert, doctor, evaluate, predict, quickstart, synthesize, vocab
 
 app = typer.Typer(
     help="Short clinical encoders become 4,096-token Longformer and BigBird models.",
@@ -18,3 +18,4 @@ app.command("synthesize")(synthesize.synthesize)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("quickstart")(quickstart.quickstart)
+app.add_typer(vocab.app, name="vocab")

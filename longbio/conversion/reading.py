@@ -61,6 +61,7 @@ def read_source(name: str, folder: Path, digest: str) -> Source:
     """
     family = sources.family_of(checkpoints.read_config(folder), name)
     config = AutoConfig.from_pretrained(folder)
+    _refuse_config(config, family, name)
     num_layers = getattr(config, (family.config_names or {}).get("num_hidden_layers", "num_hidden_layers"))
     weights = sources.canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
     source = Source(name, folder, digest, config, family, _tokenizer(name, folder), weights)
@@ -70,27 +71,31 @@ def read_source(name: str, folder: Path, digest: str) -> Source:
 
 def refuse_what_cannot_be_expressed(source: Source, target: Target) -> None:
     """Raise `LongbioError` with the reason why `target` can't compute what `source` does."""
-    config, hidden = source.config, source.setting("hidden_size")
-    embedded = getattr(config, "embedding_size", hidden)
     act = source.setting("hidden_act")
     head_act, target_act = source.family.head_activation or act, target.head_activation or act
+    if source.weights.has_head and head_act != target_act:
+        reason = f"its masked-LM head uses {head_act}, a {target.model_type}'s is bound to {target_act}"
+        raise _inexpressible(reason, source.name)
+
+
+def _refuse_config(config: PretrainedConfig, family: Family, name: str) -> None:
+    """Raise when no long model computes what this config says, whatever the weights are."""
+    hidden = getattr(config, (family.config_names or {}).get("hidden_size", "hidden_size"))
+    embedded = getattr(config, "embedding_size", hidden)
     reasons = {
         "it is a decoder": getattr(config, "is_decoder", False),
         "its positions are relative": getattr(config, "position_embedding_type", "absolute") != "absolute",
         f"its embeddings of {embedded} are projected to {hidden}, and no long model has that layer": (
             embedded != hidden
         ),
-        f"its masked-LM head uses {head_act}, a {target.model_type}'s is bound to {target_act}": (
-            source.weights.has_head and head_act != target_act
-        ),
     }
     for reason, holds in reasons.items():
         if holds:
-            raise LongbioError(
-                f"can't be converted: {reason}",
-                where=source.name,
-                remedy="choose another source or --to",
-            )
+            raise _inexpressible(reason, name)
+
+
+def _inexpressible(reason: str, name: str) -> LongbioError:
+    return LongbioError(f"can't be converted: {reason}", where=name, remedy="choose another source or --to")
 
 
 def _tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:

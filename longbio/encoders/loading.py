@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
@@ -79,7 +80,7 @@ def load(
     try:
         with quiet():
             model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise LongbioError(
             f"the checkpoint can't be loaded ({str(error).splitlines()[0]})",
             where=path,

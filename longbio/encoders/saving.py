@@ -18,7 +18,7 @@ def save(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
 def save_whole(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
     """Save a masked-LM model as the union of encoder, pooler and head.
 
-    Masked-LM classes have no pooler: saving through them alone would lose the origin's.
+    Most masked-LM classes have no pooler: saving through them alone would lose the origin's.
     """
     _restore_dropout(model, origin)
     encoder = load(origin).state_dict()

@@ -215,12 +215,20 @@ def test_a_short_model_comes_back_as_it_is(tmp_path: Path) -> None:
 
 def test_quiet_restores_the_verbosity() -> None:
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    loud = (logging.INFO, True)
 
     def fails() -> None:
         with quiet():
-            assert logging.get_verbosity() == logging.ERROR
+            assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (logging.ERROR, False)
             raise KeyError
 
-    with pytest.raises(KeyError):
-        fails()
-    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    try:
+        with pytest.raises(KeyError):
+            fails()
+        assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == loud
+    finally:
+        logging.set_verbosity(before[0])
+        if not before[1]:
+            logging.disable_progress_bar()

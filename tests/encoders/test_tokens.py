@@ -68,12 +68,14 @@ def test_windows_that_would_never_move_on(max_tokens: int, overlap: int) -> None
 
 def test_tokens_have_offsets_words_and_roles(tokenizer: Any) -> None:
     text = "the patient\n has pain, no fever"
-    tokens = tokenize(text, tokenizer, [(4, 11), (18, 19)])
+    tokens = tokenize(text, tokenizer, [(5, 6), (17, 21)])
     pieces = [text[start:end] for start, end in tokens.offsets]
     assert pieces == ["the", "patient", "has", "pain", ",", "no", "fever"]
     assert tokens.ids.tolist() == [5, 6, 7, 8, 1, 10, 11]
     assert tokens.words.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert tokens.is_global.tolist() == [False, True, False, True, False, False, False]
+    # Spans end before their last number: the comma touches "pain" and is not in it.
+    assert tokenize(text, tokenizer, [(21, 22)]).is_global.nonzero()[0].tolist() == [4]
 
 
 def test_a_text_of_nothing_has_no_tokens(tokenizer: Any) -> None:

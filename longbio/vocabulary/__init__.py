@@ -1,0 +1,1 @@
+"""Words a tokenizer breaks to pieces, and what to do about them."""
