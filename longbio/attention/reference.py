@@ -8,6 +8,7 @@ from torch import Tensor
 from longbio.attention.pattern import SparsePattern
 
 QUERY_CHUNK = 128  # keeps 65,536 tokens within a few GB
+KEPT_TOKENS = 4096  # up to here all layers share one bias, of 4 bytes * tokens^2 a row
 
 
 def attend(
@@ -37,7 +38,7 @@ def attend(
     chunks = []
 
     for query_index in position_T.split(QUERY_CHUNK):
-        bias_B1QK = pattern.bias(query_index, position_T)[:, None]
+        bias_B1QK = _bias(pattern, query_index, position_T)[:, None]
         # Padding sees no key. A finite row keeps its softmax from NaN; its weights count nothing.
         seen_B1Q1 = bias_B1QK.isfinite().any(dim=-1, keepdim=True)
         scores_BHQK = query_BHTD[:, :, query_index].float() @ key_BHDT
@@ -46,3 +47,13 @@ def attend(
         chunks.append((weights_BHQK @ value_BHTD) * seen_B1Q1)
 
     return torch.cat(chunks, dim=2).to(query_BHTD.dtype)
+
+
+def _bias(pattern: SparsePattern, query_index: Tensor, key_index: Tensor) -> Tensor:
+    if pattern.num_tokens > KEPT_TOKENS:
+        return pattern.bias(query_index, key_index)
+    key = ("reference", int(query_index[0]))
+    if key not in pattern.cache:
+        pattern.cache[key] = pattern.bias(query_index, key_index)
+    kept: Tensor = pattern.cache[key]
+    return kept

@@ -35,6 +35,7 @@ class Case:
         token_type_ids: (B, T), or None.
         explicit_positions: number the positions from the mask. Families differ in how they count
             behind left padding, and that isn't what is compared.
+        judged: False for a case whose difference is reported only.
         global_attention_mask: (B, T), or None: tokens that are global in the target.
     """
 
@@ -43,6 +44,7 @@ class Case:
     attention_mask: Tensor
     token_type_ids: Tensor | None = None
     explicit_positions: bool = False
+    judged: bool = True
     global_attention_mask: Tensor | None = None
 
     def arguments(self, first_row: int, *, takes_global: bool = False) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ class Settings:
     @property
     def native_tokens(self) -> int:
         """Where plain transformers is asked for the same numbers: off its own padding."""
-        wanted = 2 * self.window + 77 if self.to == "longformer" else self.full_tokens
+        wanted = self.window + 77 if self.to == "longformer" else self.full_tokens
         return min(wanted, self.max_tokens)
 
     def check(self) -> None:

@@ -17,7 +17,10 @@ def tokenizer(tiny_bert_folder: Path):
 
 
 def test_words_are_ranked_by_the_tokens_they_cost(tokenizer) -> None:
-    texts = ["The patient: warfarin, Warfarin and warfarin.", "ibuprofenum; mg mg mg mg mg mg mg; x9999 x9999"]
+    texts = [
+        "The patient: warfarin, Warfarin and warfarin.",
+        "ibuprofenum; mg mg mg mg mg mg mg; x9999 x9999",
+    ]
     mined = mine(texts, tokenizer, min_count=1)
     assert mined.candidates == (
         Candidate("warfarin", 3, 8),
