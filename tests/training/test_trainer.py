@@ -95,6 +95,8 @@ def test_accumulated_batches_weigh_every_item_the_same(tiny_long_folder: Path, t
     ]
     whole = trainer.compute_loss(model, {"input_ids": ids, "labels": labels})
     assert torch.allclose(parts[0] + parts[1], whole, atol=1e-6)
+    items = {"input_ids": ids, "labels": labels}
+    assert torch.allclose(whole, summed_loss(model, items) / 7, atol=1e-6)
     assert not torch.allclose((captured[0] + captured[1]) / 2, whole, atol=1e-3)
 
 
