@@ -1,36 +1,37 @@
-"""SDPA over tiles of queries, each with only the keys its queries may see. Any device and dtype.
+"""Tiles of queries, each with only the keys its queries may see. Any device and dtype.
 
-A tile's keys are one contiguous slice (read in place) and the few further ones, gathered: global
-tokens, or a BigBird's end and random blocks. The backward pass recomputes a tile at a time, so
-memory is linear in the length and nothing but queries, keys and values is kept.
+Scores of a tile stay in the cache; two batched matrix products and one softmax run over all heads
+at once, which on a CPU is faster than fused attention. Weights are computed in float32 (float64
+for float64), whatever the tensors' dtype. The backward pass recomputes them a tile at a time, so
+memory is linear in the length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from longbio.attention.pattern import NEIGHBOURS, SparsePattern
-
-QUERY_TILE = 128  # tokens; measured best of 64 ... 512 on a CPU at window 512
+from longbio.attention.pattern import SparsePattern, check_tensors
+from longbio.attention.tiles import Group, Plan, Tile, groups, plan
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Queries `query` look at the keys `near` and, where there are any, at `far_BE`.
+def supports(
+    pattern: SparsePattern | None, *, device: torch.device, dtype: torch.dtype, dropout: float
+) -> str | None:
+    """Why this kernel can't run, or None: see `kernels.Supports`."""
+    if pattern is not None and pattern.counts_BHNN is not None and pattern.counts_BHNN.shape[1] > 1:
+        return "a pattern that differs from head to head runs on `reference` only"
+    return None
 
-    `bias_B1QK` is over the near keys followed by the far ones.
-    """
 
-    query: slice
-    near: slice
-    far_BE: Tensor | None
-    bias_B1QK: Tensor
+def prepare(pattern: SparsePattern) -> None:
+    """Make the plan of a pattern, before the first layer asks for it."""
+    if "blocked" not in pattern.cache:
+        pattern.cache["blocked"] = plan(pattern.on_host).to(pattern.device)
 
 
 def attend(
@@ -41,178 +42,291 @@ def attend(
     *,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Attention of every token: same arguments, shapes and result as `reference.attend`."""
-    key = ("blocked", query_BHTD.dtype)
-    if key not in pattern.cache:
-        pattern.cache[key] = [_with_bias(tile, pattern, query_BHTD.dtype) for tile in _tiles(pattern)]
-    run: Any = _Blocked.apply
-    output: Tensor = run(query_BHTD, key_BHTD, value_BHTD, pattern.cache[key], dropout)
-    return output.masked_fill(~pattern.valid_BT[:, None, :, None], 0.0)
+    """Attention of every token: same arguments, shapes and result as `reference.attend`.
+
+    Raises:
+        ValueError: shapes, dtypes or devices disagree; a pattern that differs from head to head.
+    """
+    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
+    if reason := supports(pattern, device=query_BHTD.device, dtype=query_BHTD.dtype, dropout=dropout):
+        raise ValueError(reason)
+    prepare(pattern)
+    output_NHD = run(
+        flatten(query_BHTD), flatten(key_BHTD), flatten(value_BHTD), pattern.cache["blocked"], dropout
+    )
+    return output_NHD.unflatten(0, pattern.document_BT.shape).transpose(1, 2)
 
 
-@dataclass(frozen=True)
-class _Keys:
-    query: slice
-    near: slice
-    far_BE: Tensor | None
-    far_real_BE: Tensor | None
+def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: Plan, dropout: float) -> Tensor:
+    """Attention of one sequence of queries over one of keys, as a plan has it: (N, H, D)."""
+    # A seed of its own lets the backward pass, and a test, draw the same masks again.
+    seed = torch.randint(1 << 62, (1,)) if dropout else torch.zeros(1, dtype=torch.int64)
+    attention: Callable[..., Tensor] = torch.ops.longbio.blocked
+    return attention(
+        query_NHD, key_NHD, value_NHD, plan.tiles_N8, plan.far, plan.bias, plan.real_N, dropout, seed
+    )
 
 
-def _tiles(pattern: SparsePattern) -> Iterator[_Keys]:
-    return _window_tiles(pattern) if pattern.counts_BNN is None else _block_tiles(pattern)
+def flatten(tensor_BHTD: Tensor) -> Tensor:
+    """(B * T, H, D); a view where heads were split from one projection."""
+    return tensor_BHTD.transpose(1, 2).flatten(0, 1)
 
 
-def _window_tiles(pattern: SparsePattern) -> Iterator[_Keys]:
-    assert pattern.window_tokens is not None
-    rows = pattern.global_rows()
-    for start in range(0, pattern.num_tokens, QUERY_TILE):
-        end = min(start + QUERY_TILE, pattern.num_tokens)
-        near = slice(
-            max(0, start - pattern.window_tokens),
-            min(pattern.num_tokens, end + pattern.window_tokens),
-        )
-        if rows is None:
-            yield _Keys(slice(start, end), near, None, None)
-            continue
-        # A global token inside the slice is already among the near keys, seen from every query.
-        index_BG, real_BG = rows
-        yield _Keys(slice(start, end), near, index_BG, real_BG & ~_inside(index_BG, near))
+class _Buffers:
+    """Scratch memory that all tiles share."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.held: dict[str, Tensor] = {}
+
+    def take(self, name: str, dtype: torch.dtype, *shape: int) -> Tensor:
+        size = math.prod(shape)
+        if name not in self.held or self.held[name].numel() < size:
+            self.held[name] = torch.empty(size, dtype=dtype, device=self.device)
+        return self.held[name][:size].view(shape)
 
 
-def _block_tiles(pattern: SparsePattern) -> Iterator[_Keys]:
-    assert pattern.counts_BNN is not None
-    assert pattern.block_tokens is not None
-    size, counts_BNN = pattern.block_tokens, pattern.counts_BNN
-    num_blocks = counts_BNN.shape[1]
-    for block in range(num_blocks):
-        query = slice(block * size, min((block + 1) * size, pattern.num_tokens))
-        seen_BN = counts_BNN[:, block] > 0
-        if 2 * int(seen_BN.sum(dim=1).max()) > num_blocks:
-            # A global block, or a row read with full attention: nothing is won by gathering.
-            yield _Keys(query, slice(0, pattern.num_tokens), None, None)
-            continue
-        near_blocks = slice(max(0, block - NEIGHBOURS), min(num_blocks, block + NEIGHBOURS + 1))
-        seen_BN = seen_BN.clone()
-        seen_BN[:, near_blocks] = False
-        near = slice(near_blocks.start * size, min(near_blocks.stop * size, pattern.num_tokens))
-        yield _Keys(query, near, *_tokens_of(seen_BN, size, pattern.num_tokens))
+class Dropout:
+    """Which weights of a plan's tiles are kept: a hash of the seed and of each weight's number.
+
+    A hash is as good as a generator here and, on a CPU, many times as fast. Its steps are those of
+    a finaliser of 32 bits (multiply, shift, exclusive or), with the seed coming in twice.
+
+    Args:
+        rate: probability of dropping a weight, to a precision of 2^-32.
+        seed: (1,) int64.
+        device: of the weights.
+    """
+
+    def __init__(self, rate: float, seed: Tensor, device: torch.device) -> None:
+        self.rate = rate
+        self.scale = 1.0 / (1.0 - rate)
+        # Both halves depend on every bit of the seed.
+        mixed = _mixed(int(seed))
+        self.start, self.stir = mixed & 0xFFFFFFFF, mixed >> 32
+        self.used = 0
+        self.buffers = _Buffers(device)
+        self.places = torch.zeros(0, dtype=torch.int32, device=device)
+
+    def keep(self, like_HQK: Tensor) -> Tensor | None:
+        """1 where a weight of the next tile is kept, 0 where it is dropped, in the shape of `like`."""
+        if not self.rate:
+            return None
+        size = like_HQK.numel()
+        if len(self.places) < size:
+            self.places = torch.arange(size, dtype=torch.int32, device=self.buffers.device) * _GOLDEN
+        word, moved = (self.buffers.take(name, torch.int32, size) for name in ("word", "moved"))
+        torch.add(self.places[:size], _signed(self.start + self.used * _GOLDEN), out=word)
+        self.used += size
+        word.bitwise_xor_(torch.bitwise_right_shift(word, 16, out=moved)).mul_(_signed(0x7FEB352D))
+        word += _signed(self.stir)
+        word.bitwise_xor_(torch.bitwise_right_shift(word, 15, out=moved)).mul_(_signed(0x846CA68B))
+        # Of 2^32 equally likely numbers the lowest ones are dropped.
+        lowest = min(max(round(self.rate * 2**32), 1), 2**32 - 1) - 2**31
+        word.clamp_(lowest - 1, lowest).sub_(lowest - 1)
+        return self.buffers.take("keep", like_HQK.dtype, *like_HQK.shape).copy_(word.view_as(like_HQK))
 
 
-def _tokens_of(seen_BN: Tensor, size: int, num_tokens: int) -> tuple[Tensor | None, Tensor | None]:
-    """Positions of the tokens of these blocks, padded per row, and which of them are real."""
-    count_B = seen_BN.sum(dim=1)
-    most = int(count_B.max())
-    if most == 0:
-        return None, None
-    block_BM = seen_BN.int().sort(dim=1, descending=True, stable=True).indices[:, :most]
-    real_BM = torch.arange(most, device=count_B.device) < count_B[:, None]
-    offset_S = torch.arange(size, device=count_B.device)
-    index_BE = (block_BM[:, :, None] * size + offset_S).flatten(1)
-    real_BE = real_BM.repeat_interleave(size, dim=1) & (index_BE < num_tokens)
-    return index_BE.masked_fill(~real_BE, 0), real_BE
+_GOLDEN = -1640531535  # 2^32 / golden ratio, odd: neighbouring places get distant numbers
 
 
-def _inside(index: Tensor, bounds: slice) -> Tensor:
-    return (index >= bounds.start) & (index < bounds.stop)
+def _mixed(number: int) -> int:
+    """64 bits, each of which depends on every bit of the number."""
+    for multiplier in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
+        number = (number ^ (number >> 30)) * multiplier % 2**64
+    return number ^ (number >> 31)
 
 
-def _with_bias(keys: _Keys, pattern: SparsePattern, dtype: torch.dtype) -> Tile:
-    device = pattern.valid_BT.device
-    query_index = torch.arange(keys.query.start, keys.query.stop, device=device)
-    bias = pattern.bias(query_index, torch.arange(keys.near.start, keys.near.stop, device=device))
-    if keys.far_BE is not None and keys.far_real_BE is not None:
-        far = pattern.bias(query_index, keys.far_BE)
-        bias = torch.cat([bias, far.masked_fill(~keys.far_real_BE[:, None], -torch.inf)], dim=2)
-    # A padding query sees nothing; a finite row keeps its softmax finite, its output is zeroed.
-    seen = bias.isfinite().any(dim=2, keepdim=True)
-    bias = bias.masked_fill(~seen, 0.0).to(dtype)
-    return Tile(keys.query, keys.near, keys.far_BE, bias[:, None])
+def _signed(number: int) -> int:
+    """The int32 with the same lowest 32 bits."""
+    return (number + 2**31) % 2**32 - 2**31
 
 
-class _Blocked(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, tiles: list[Tile], dropout: float
-    ) -> Tensor:
-        ctx.save_for_backward(query, key, value)
-        ctx.tiles, ctx.dropout = tiles, dropout
-        ctx.random_state = _random_state(query.device) if dropout else None
-        output = torch.empty_like(query)
-        for tile in tiles:
-            output[:, :, tile.query] = scaled_dot_product_attention(
-                query[:, :, tile.query],
-                _take(key, tile),
-                _take(value, tile),
-                attn_mask=tile.bias_B1QK,
-                dropout_p=dropout,
-            )
-        return output
+class _Weights:
+    """Attention weights of tiles: the same in the forward and in the backward pass."""
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value = ctx.saved_tensors
-        (grad_output,) = grads
-        # Sums of many tiles are kept in float32, whatever the tensors' own dtype.
-        grad_query = torch.empty_like(query)
-        grad_key = torch.zeros_like(key, dtype=torch.float32)
-        grad_value = torch.zeros_like(value, dtype=torch.float32)
+    def __init__(self, query_HND: Tensor, key_HND: Tensor) -> None:
+        self.query, self.key = query_HND, key_HND
+        self.scale = query_HND.shape[-1] ** -0.5
+        self.buffers = _Buffers(query_HND.device)
 
-        with _replayed(query.device, ctx.random_state):
-            for tile in ctx.tiles:
-                part = (query[:, :, tile.query], _take(key, tile), _take(value, tile))
-                q, k, v = (tensor.detach().requires_grad_() for tensor in part)
-                with torch.enable_grad():
-                    output = scaled_dot_product_attention(
-                        q, k, v, attn_mask=tile.bias_B1QK, dropout_p=ctx.dropout
-                    )
-                dq, dk, dv = torch.autograd.grad(output, (q, k, v), grad_output[:, :, tile.query])
-                grad_query[:, :, tile.query] = dq
-                _put(grad_key, dk, tile)
-                _put(grad_value, dv, tile)
+    def of(self, group: Group) -> Iterator[tuple[Tile, slice, Tensor]]:
+        """Each tile of a group, its queries' place in the group, and (H, Q, near + far) weights.
 
-        return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
+        The weights are a softmax over the tile's bias, before dropout, and hold until the next.
+        """
+        far_HQE = None
+        if len(group.far):
+            far_HQE = self._scores("far", self.query[:, group.query], gather(self.key, group.far))
+        for tile in group.tiles:
+            place = slice(tile.query.start - group.query.start, tile.query.stop - group.query.start)
+            scores = self._scores("near", self.query[:, tile.query], self.key[:, tile.near])
+            if far_HQE is None:
+                scores += tile.bias_QK
+            else:
+                near_HQK, num_near = scores, tile.num_near
+                scores = self.buffers.take("both", scores.dtype, *scores.shape[:2], tile.bias_QK.shape[1])
+                torch.add(near_HQK, tile.bias_QK[:, :num_near], out=scores[:, :, :num_near])
+                torch.add(far_HQE[:, place], tile.bias_QK[:, num_near:], out=scores[:, :, num_near:])
+            yield tile, place, torch.softmax(scores, dim=-1, out=scores)
+
+    def _scores(self, name: str, query_HQD: Tensor, key_HKD: Tensor) -> Tensor:
+        shape = (*query_HQD.shape[:2], key_HKD.shape[1])
+        scores = self.buffers.take(name, query_HQD.dtype, *shape)
+        return torch.baddbmm(scores, query_HQD, key_HKD.mT, beta=0, alpha=self.scale, out=scores)
 
 
-def _take(tensor_BHTD: Tensor, tile: Tile) -> Tensor:
-    near = tensor_BHTD[:, :, tile.near]
-    if tile.far_BE is None:
-        return near
-    return torch.cat([near, tensor_BHTD.gather(2, _far_index(tile.far_BE, tensor_BHTD))], dim=2)
+def gather(tensor_HND: Tensor, far: Tensor) -> Tensor:
+    """(H, far keys, D); rows of all heads lie together in memory and are copied together."""
+    return tensor_HND.transpose(0, 1).index_select(0, far).transpose(0, 1)
 
 
-def _put(total_BHTD: Tensor, part_BHKD: Tensor, tile: Tile) -> None:
-    num_near = tile.near.stop - tile.near.start
-    total_BHTD[:, :, tile.near] += part_BHKD[:, :, :num_near]
-    if tile.far_BE is not None:
-        far = part_BHKD[:, :, num_near:].to(total_BHTD.dtype)
-        total_BHTD.scatter_add_(2, _far_index(tile.far_BE, total_BHTD), far)
+def _computed(tensor_NHD: Tensor) -> Tensor:
+    """(H, N, D) in the dtype that weights are computed in."""
+    return tensor_NHD.to(torch.promote_types(tensor_NHD.dtype, torch.float32)).transpose(0, 1)
 
 
-def _far_index(far_BE: Tensor, like_BHTD: Tensor) -> Tensor:
-    return far_BE[:, None, :, None].expand(-1, like_BHTD.shape[1], -1, like_BHTD.shape[3])
+@torch.library.custom_op("longbio::blocked", mutates_args=())
+def _blocked(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    tile_numbers: Tensor,
+    far: Tensor,
+    bias: Tensor,
+    real: Tensor,
+    dropout: float,
+    seed: Tensor,
+) -> Tensor:
+    query_HND, key_HND, value_HND = map(_computed, (query, key, value))
+    exact, heads = query_HND.dtype, len(query_HND)
+    output = torch.empty_like(query, dtype=exact, memory_format=torch.contiguous_format)
+    if int((tile_numbers[:, 1] - tile_numbers[:, 0]).sum()) < len(query):
+        output.zero_()
+    weights, buffers = _Weights(query_HND, key_HND), _Buffers(query.device)
+    coins = Dropout(dropout, seed, query.device)
+
+    for group in groups(tile_numbers, far, bias.to(exact)):
+        num_queries = group.query.stop - group.query.start
+        far_HQE = buffers.take("far", exact, heads, num_queries, len(group.far))
+        for tile, place, weights_HQK in weights.of(group):
+            keep_HQK = coins.keep(weights_HQK)
+            if keep_HQK is not None:
+                weights_HQK *= keep_HQK
+            near_HQK = weights_HQK[:, :, : tile.num_near]
+            result = buffers.take("result", exact, *weights_HQK.shape[:2], query.shape[2])
+            torch.baddbmm(result, near_HQK, value_HND[:, tile.near], beta=0, alpha=coins.scale, out=result)
+            output[tile.query].transpose(0, 1).copy_(result)
+            far_HQE[:, place] = weights_HQK[:, :, tile.num_near :]
+        result_HQD = output[group.query].transpose(0, 1)
+        if len(group.far):
+            result_HQD.baddbmm_(far_HQE, gather(value_HND, group.far), alpha=coins.scale)
+        if any(tile.has_padding for tile in group.tiles):
+            result_HQD.masked_fill_(~real[group.query, None], 0.0)
+    return output.to(query.dtype)
 
 
-def _random_state(device: torch.device) -> Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+@_blocked.register_fake
+def _(query: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(query, memory_format=torch.contiguous_format)
 
 
-class _replayed:
-    """Inside, random numbers start again from `state`; outside, nothing has happened."""
+@torch.library.custom_op("longbio::blocked_backward", mutates_args=())
+def _blocked_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    tile_numbers: Tensor,
+    far: Tensor,
+    bias: Tensor,
+    real: Tensor,
+    dropout: float,
+    seed: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    query_HND, key_HND, value_HND, grad_HND = map(_computed, (query, key, value, grad))
+    exact, heads = query_HND.dtype, len(query_HND)
+    dquery, dkey, dvalue = (
+        torch.zeros_like(tensor, dtype=exact, memory_format=torch.contiguous_format)
+        for tensor in (query, key, value)
+    )
+    dquery_HND, dkey_HND, dvalue_HND = (total.transpose(0, 1) for total in (dquery, dkey, dvalue))
+    # Of a softmax's gradient: sum over keys of weight * its gradient, the same for all keys.
+    common_HN1 = (grad_HND * _computed(output)).sum(dim=2, keepdim=True)
+    if bool(tile_numbers[:, 7].any()):
+        grad_HND = grad_HND.masked_fill(~real[:, None], 0.0)
+    weights, buffers = _Weights(query_HND, key_HND), _Buffers(query.device)
+    coins = Dropout(dropout, seed, query.device)
 
-    def __init__(self, device: torch.device, state: Tensor | None) -> None:
-        self.device, self.state = device, state
-
-    def __enter__(self) -> None:
-        if self.state is not None:
-            self.before = _random_state(self.device)
-            self._set(self.state)
-
-    def __exit__(self, *exception: object) -> None:
-        if self.state is not None:
-            self._set(self.before)
-
-    def _set(self, state: Tensor) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state, self.device)
+    def add(
+        at: slice,
+        keys: tuple[Tensor, Tensor],
+        seen: tuple[Tensor, Tensor | None],
+        sums: tuple[Tensor, Tensor],
+    ) -> None:
+        """Add to dquery, and to `sums`, what these keys and values have to do with them."""
+        (key_HKD, value_HKD), (weights_HQK, keep_HQK), (dkey_HKD, dvalue_HKD) = keys, seen, sums
+        dscores = buffers.take("dscores", exact, *weights_HQK.shape)
+        if keep_HQK is None:
+            dvalue_HKD.baddbmm_(weights_HQK.mT, grad_HND[:, at])
+            torch.bmm(grad_HND[:, at], value_HKD.mT, out=dscores)
         else:
-            torch.set_rng_state(state)
+            torch.mul(weights_HQK, keep_HQK, out=dscores)
+            dvalue_HKD.baddbmm_(dscores.mT, grad_HND[:, at], alpha=coins.scale)
+            torch.baddbmm(dscores, grad_HND[:, at], value_HKD.mT, beta=0, alpha=coins.scale, out=dscores)
+            dscores *= keep_HQK
+        dscores.sub_(common_HN1[:, at]).mul_(weights_HQK)
+        dkey_HKD.baddbmm_(dscores.mT, query_HND[:, at], alpha=weights.scale)
+        dquery_HND[:, at].baddbmm_(dscores, key_HKD, alpha=weights.scale)
+
+    for group in groups(tile_numbers, far, bias.to(exact)):
+        shape = (heads, group.query.stop - group.query.start, len(group.far))
+        far_HQE = buffers.take("far", exact, *shape)
+        far_keep_HQE = buffers.take("far keep", exact, *shape) if dropout else None
+        for tile, place, weights_HQK in weights.of(group):
+            keep_HQK = coins.keep(weights_HQK)
+            near = slice(0, tile.num_near)
+            add(
+                tile.query,
+                (key_HND[:, tile.near], value_HND[:, tile.near]),
+                (weights_HQK[:, :, near], None if keep_HQK is None else keep_HQK[:, :, near]),
+                (dkey_HND[:, tile.near], dvalue_HND[:, tile.near]),
+            )
+            far_HQE[:, place] = weights_HQK[:, :, tile.num_near :]
+            if keep_HQK is not None and far_keep_HQE is not None:
+                far_keep_HQE[:, place] = keep_HQK[:, :, tile.num_near :]
+        if len(group.far):
+            sums = [
+                buffers.take(name, exact, len(group.far), *key.shape[1:]).zero_() for name in ("dk", "dv")
+            ]
+            keys = (gather(key_HND, group.far), gather(value_HND, group.far))
+            add(
+                group.query, keys, (far_HQE, far_keep_HQE), (sums[0].transpose(0, 1), sums[1].transpose(0, 1))
+            )
+            dkey.index_add_(0, group.far, sums[0])
+            dvalue.index_add_(0, group.far, sums[1])
+
+    return dquery.to(query.dtype), dkey.to(key.dtype), dvalue.to(value.dtype)
+
+
+@_blocked_backward.register_fake
+def _(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    made = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
+    return made[0], made[1], made[2]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, dropout, seed = inputs
+    ctx.save_for_backward(output, *tensors, seed)
+    ctx.dropout = dropout
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    output, query, key, value, *numbers, seed = ctx.saved_tensors
+    gradients: Callable[..., tuple[Tensor, ...]] = torch.ops.longbio.blocked_backward
+    three = gradients(grad, query, key, value, output, *numbers, ctx.dropout, seed)
+    return (*three, None, None, None, None, None, None)
+
+
+_blocked.register_autograd(_backward, setup_context=_setup)

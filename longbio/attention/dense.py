@@ -1,35 +1,152 @@
-"""The rows of a Longformer's global tokens: few queries, every key."""
+"""The rows of a Longformer's global tokens: few queries, every key of their document."""
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from dataclasses import dataclass, replace
 
-from longbio.attention.pattern import SparsePattern
+import torch
+from torch import Tensor
+from torch.nn.functional import dropout as drop
+
+from longbio.attention import blocked
+from longbio.attention.pattern import PADDING, SparsePattern
+from longbio.attention.tiles import Plan
+
+GLOBAL_TILE = 128  # queries
+FOLDED_TOKENS = 64  # above it, projecting every key costs less than projecting every query back
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalRows:
+    """Where the global tokens of a batch stand, and what they see; all rows are one sequence.
+
+    Args:
+        index_G: int64, flat positions of the global tokens.
+        bias_G1N: 0 or -inf where there are few of them and some see less than everything.
+        plan: what they see, where there are many.
+    """
+
+    index_G: Tensor
+    bias_G1N: Tensor | None = None
+    plan: Plan | None = None
+
+
+def prepare(pattern: SparsePattern) -> None:
+    """Find the global rows of a pattern, before the first layer asks for them."""
+    if "global rows" not in pattern.cache:
+        rows = _rows(pattern.on_host) if pattern.has_globals else None
+        pattern.cache["global rows"] = rows and _moved(rows, pattern.device)
+
+
+def global_rows(pattern: SparsePattern) -> GlobalRows | None:
+    """The global rows of a pattern, or None when it has no global token."""
+    prepare(pattern)
+    rows: GlobalRows | None = pattern.cache["global rows"]
+    return rows
 
 
 def attend_from_global(
-    query_BHGD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    pattern: SparsePattern,
-    *,
-    dropout: float = 0.0,
+    query_GHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, rows: GlobalRows, *, dropout: float = 0.0
 ) -> Tensor:
-    """Dense attention of the global tokens over all real tokens of their row.
+    """Dense attention of many global tokens over the real tokens of their documents.
 
     Args:
-        query_BHGD: `query_global` of the tokens at `pattern.global_rows()`.
-        key_BHTD: `key_global` of every token.
-        value_BHTD: `value_global` of every token.
-        pattern: which tokens are real.
+        query_GHD: `query_global` of the tokens at `rows.index_G`.
+        key_NHD: `key_global` of every token.
+        value_NHD: `value_global` of every token.
+        rows: what they see.
         dropout: probability of dropping an attention weight.
 
     Returns:
-        (B, H, G, D). A row of padding attends everywhere, so that it stays finite: ignore it.
+        (G, H, D).
     """
-    some_B = pattern.valid_BT.any(dim=1)
-    seen_BT = pattern.valid_BT | ~some_B[:, None]
-    return scaled_dot_product_attention(
-        query_BHGD, key_BHTD, value_BHTD, attn_mask=seen_BT[:, None, None, :], dropout_p=dropout
+    assert rows.plan is not None
+    return blocked.run(query_GHD, key_NHD, value_NHD, rows.plan, dropout)
+
+
+def attend_from_few(
+    query_GHD: Tensor,
+    hidden_NC: Tensor,
+    key: torch.nn.Linear,
+    value: torch.nn.Linear,
+    rows: GlobalRows,
+    *,
+    dropout: float = 0.0,
+) -> Tensor:
+    """The same for few global tokens, which no key and no value is computed for.
+
+    A score q (W x + b) is (q W) x + q b, and a mean of values W x + b is W of the mean of x, so
+    the projections run over the global tokens instead of over all. In float32, or float64.
+
+    Args:
+        query_GHD: `query_global` of the tokens at `rows.index_G`.
+        hidden_NC: every token.
+        key: the projection `key_global`.
+        value: the projection `value_global`.
+        rows: what they see.
+        dropout: probability of dropping an attention weight.
+
+    Returns:
+        (G, H, D) in the dtype of the queries.
+    """
+    exact = torch.promote_types(hidden_NC.dtype, torch.float32)
+    heads = query_GHD.shape[1:]
+    with torch.autocast(hidden_NC.device.type, enabled=False):
+        hidden_NC = hidden_NC.to(exact)
+        query = query_GHD.to(exact) * heads[1] ** -0.5
+        key_weight, value_weight = (p.weight.to(exact).unflatten(0, heads) for p in (key, value))
+        key_bias, value_bias = (p.bias.to(exact).unflatten(0, heads) for p in (key, value))
+
+        back_GHC = torch.einsum("ghd,hdc->ghc", query, key_weight)
+        scores_GHN = back_GHC @ hidden_NC.T + (query * key_bias).sum(dim=2, keepdim=True)
+        if rows.bias_G1N is not None:
+            scores_GHN = scores_GHN + rows.bias_G1N
+        weights_GHN = drop(scores_GHN.softmax(dim=2), dropout)
+        mean_GHC = weights_GHN @ hidden_NC
+        result = torch.einsum("ghc,hdc->ghd", mean_GHC, value_weight)
+        # Dropout leaves weights that don't add up to 1.
+        result = result + weights_GHN.sum(dim=2, keepdim=True) * value_bias
+    return result.to(query_GHD.dtype)
+
+
+def _rows(pattern: SparsePattern) -> GlobalRows:
+    index_G = pattern.global_positions
+    document_N = pattern.document_BT.flatten()
+    num_tokens = pattern.num_tokens
+    if len(index_G) <= FOLDED_TOKENS:
+        seen_GN = (document_N == document_N[index_G, None]) & (
+            torch.arange(len(document_N)) // num_tokens == index_G[:, None] // num_tokens
+        )
+        bias_GN = torch.zeros(seen_GN.shape).masked_fill_(~seen_GN, -torch.inf)
+        return GlobalRows(index_G, None if bool(seen_GN.all()) else bias_GN[:, None])
+
+    tiles, biases, num_bias = [], [], 0
+    owner = torch.searchsorted(pattern.documents[:, 0].contiguous(), index_G, right=True) - 1
+    for number in owner.unique().tolist():
+        low, high = pattern.documents[number].tolist()
+        bias_K = torch.zeros(high - low).masked_fill_(document_N[low:high] == PADDING, -torch.inf)
+        mine = (owner == number).nonzero().flatten()
+        first, behind = int(mine[0]), int(mine[-1]) + 1
+        # All rows of a document see the same keys: one block of biases serves its tiles.
+        tallest = min(GLOBAL_TILE, behind - first)
+        biases.append(bias_K.expand(tallest, -1).flatten())
+        for start in range(first, behind, GLOBAL_TILE):
+            stop = min(start + GLOBAL_TILE, behind)
+            tiles.append([start, stop, low, high, 0, 0, num_bias, 0])
+        num_bias += tallest * (high - low)
+    plan = Plan(
+        torch.tensor(tiles, dtype=torch.int64),
+        torch.zeros(0, dtype=torch.int64),
+        torch.cat(biases),
+        torch.ones(len(index_G), dtype=torch.bool),
+    )
+    return GlobalRows(index_G, plan=plan)
+
+
+def _moved(rows: GlobalRows, device: torch.device) -> GlobalRows:
+    return replace(
+        rows,
+        index_G=rows.index_G.to(device, non_blocking=True),
+        bias_G1N=None if rows.bias_G1N is None else rows.bias_G1N.to(device, non_blocking=True),
+        plan=None if rows.plan is None else rows.plan.to(device),
     )

@@ -1,20 +1,21 @@
 """The one predicate: which key a query may look at, and how often it counts.
 
 Every kernel computes a softmax over `scores + pattern.bias(query, key)`. A Longformer has a
-sliding window and global tokens, a BigBird has blocks; both have padding.
+sliding window and global tokens, a BigBird has blocks; both have padding, and both can hold
+several documents in one row, none of which sees another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-NEIGHBOURS = 1  # BigBird: blocks seen to each side of a query's own
-ENDS = 2  # BigBird: the first and the last block of a row are global
+PADDING = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,28 +25,108 @@ class SparsePattern:
     A padding token looks at nothing, is seen by nothing, and its output is zero.
 
     Args:
-        valid_BT: bool, False for padding.
-        global_BT: bool, tokens that every query of their row sees. The rows of the global tokens
-            themselves are dense and use projections of their own: see `global_rows`. Here they
+        document_BT: int64, the document of its row that a token belongs to, -1 for padding.
+            A document is one stretch of its row; padding may stand inside it.
+        global_BT: bool, tokens that every query of their document sees. The rows of the global
+            tokens themselves are dense and use projections of their own: see `dense`. Here they
             are treated as any other query.
         window_tokens: keys seen to **each side** of a query, its own position apart; `None` for
             a block pattern.
         block_tokens: tokens in a block; `None` for a sliding window.
-        counts_BNN: int64, how often the keys of block [n, m] count for the queries of block n.
+        counts_BHNN: int64, how often the keys of block [n, m] count for the queries of block n;
+            H is 1 where all heads share the pattern.
+        host: the same pattern on the CPU, where kernels derive their plans without asking the
+            device anything; `None` when this one is there already.
     """
 
-    valid_BT: Tensor
+    document_BT: Tensor
     global_BT: Tensor
     window_tokens: int | None = None
     block_tokens: int | None = None
-    counts_BNN: Tensor | None = None
+    counts_BHNN: Tensor | None = None
+    host: SparsePattern | None = field(default=None, repr=False)
     cache: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     """What a kernel derives from this pattern once, for all layers to read."""
+
+    @cached_property
+    def valid_BT(self) -> Tensor:
+        """False for padding."""
+        return self.document_BT != PADDING
 
     @property
     def num_tokens(self) -> int:
         """T, padding included."""
-        return self.valid_BT.shape[1]
+        return self.document_BT.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.document_BT.device
+
+    @property
+    def on_host(self) -> SparsePattern:
+        """This pattern on the CPU: where it comes from there, nothing is copied back."""
+        if self.device.type == "cpu":
+            return self
+        if self.host is None:
+            # The one wait for the device, when nobody built the pattern before the batch went there.
+            document_BT, global_BT = torch.stack([self.document_BT, self.global_BT.long()]).cpu()
+            counts = self.counts_BHNN if self.counts_BHNN is None else self.counts_BHNN.cpu()
+            host = SparsePattern(document_BT, global_BT.bool(), self.window_tokens, self.block_tokens, counts)
+            object.__setattr__(self, "host", host)
+        assert self.host is not None
+        return self.host
+
+    @property
+    def has_globals(self) -> bool:
+        """Whether any token is global."""
+        return self.global_positions.numel() > 0
+
+    @cached_property
+    def global_positions(self) -> Tensor:
+        """(G,) int64 on the CPU, ascending: flat positions, row * T + token, of the global tokens."""
+        return self.on_host.global_BT.flatten().nonzero().flatten()
+
+    @cached_property
+    def documents(self) -> Tensor:
+        """(documents, 2) int64 on the CPU: flat start and stop of each, in order.
+
+        Raises:
+            ValueError: a document is in two pieces with another one between them.
+        """
+        flat = self.on_host.document_BT
+        position = self.on_host.valid_BT.flatten().nonzero().flatten()
+        if not position.numel():
+            return torch.zeros(0, 2, dtype=torch.int64)
+        row = position // self.num_tokens
+        number = flat.flatten()[position]
+        change = (row.diff() != 0) | (number.diff() != 0)
+        first = torch.cat([torch.tensor([0]), change.nonzero().flatten() + 1])
+        last = torch.cat([change.nonzero().flatten(), torch.tensor([len(position) - 1])])
+        named = torch.stack([row[first], number[first]], dim=1)
+        if len(named.unique(dim=0)) < len(named):
+            raise ValueError(
+                "document_ids come back after another document; a document is one stretch of its row"
+            )
+        return torch.stack([position[first], position[last] + 1], dim=1)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SparsePattern:
+        """This pattern on another device; what stays on the CPU goes along for the plans."""
+        device = torch.device(device)
+        if device == self.device:
+            return self
+        host = self.on_host
+        if device.type == "cpu":
+            return host
+        counts = host.counts_BHNN
+        return SparsePattern(
+            host.document_BT.to(device, non_blocking=non_blocking),
+            host.global_BT.to(device, non_blocking=non_blocking),
+            host.window_tokens,
+            host.block_tokens,
+            None if counts is None else counts.to(device, non_blocking=non_blocking),
+            host,
+        )
 
     def bias(self, query_index: Tensor, key_index: Tensor) -> Tensor:
         """What is added to the scores of queries and keys at these positions.
@@ -55,137 +136,132 @@ class SparsePattern:
             key_index: (K,) or (B, K) int64 positions.
 
         Returns:
-            (B, Q, K) float32: 0 where the key is seen once, -inf where it isn't, the logarithm
-            of the count where it is seen several times.
+            (B, 1 or H, Q, K) float32: 0 where the key is seen once, -inf where it isn't, the
+            logarithm of the count where it is seen several times.
         """
         query_BQ1 = self._rows(query_index)[:, :, None]
         key_B1K = self._rows(key_index)[:, None, :]
-        row_B11 = torch.arange(len(self.valid_BT), device=self.valid_BT.device)[:, None, None]
-        both_real = self.valid_BT[row_B11, query_BQ1] & self.valid_BT[row_B11, key_B1K]
+        row_B11 = torch.arange(len(self.document_BT), device=self.device)[:, None, None]
+        document_BQ1 = self.document_BT[row_B11, query_BQ1]
+        together = (document_BQ1 == self.document_BT[row_B11, key_B1K]) & (document_BQ1 != PADDING)
 
-        if self.counts_BNN is None:
-            near = (query_BQ1 - key_B1K).abs_() <= self._window()
-            seen = near.logical_or_(self.global_BT[row_B11, key_B1K]).logical_and_(both_real)
-            return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)
+        if self.counts_BHNN is None:
+            assert self.window_tokens is not None
+            near = (query_BQ1 - key_B1K).abs_() <= self.window_tokens
+            seen = near.logical_or_(self.global_BT[row_B11, key_B1K]).logical_and_(together)
+            return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None]
 
-        size = self._block()
-        count = self.counts_BNN[row_B11, query_BQ1 // size, key_B1K // size]
-        return count.float().log_().masked_fill_(~both_real, -torch.inf)
-
-    def global_rows(self) -> tuple[Tensor, Tensor] | None:
-        """Where the global tokens stand, or None when the batch has none.
-
-        Returns:
-            index_BG: int64 positions, padded with 0 to the batch's largest number.
-            real_BG: bool, False for that padding.
-        """
-        if "global_rows" not in self.cache:
-            count_B = self.global_BT.sum(dim=1)
-            most = int(count_B.max())
-            index_BG = self.global_BT.int().sort(dim=1, descending=True, stable=True).indices
-            real_BG = torch.arange(most, device=count_B.device) < count_B[:, None]
-            rows = (index_BG[:, :most].masked_fill(~real_BG, 0), real_BG) if most else None
-            self.cache["global_rows"] = rows
-        found: tuple[Tensor, Tensor] | None = self.cache["global_rows"]
-        return found
+        assert self.block_tokens is not None
+        head_H11 = torch.arange(self.counts_BHNN.shape[1], device=self.device)[:, None, None]
+        size = self.block_tokens
+        count = self.counts_BHNN[
+            row_B11[:, None], head_H11, (query_BQ1 // size)[:, None], (key_B1K // size)[:, None]
+        ]
+        return count.float().log_().masked_fill_(~together[:, None], -torch.inf)
 
     def _rows(self, index: Tensor) -> Tensor:
-        return index.expand(len(self.valid_BT), -1) if index.dim() == 1 else index
-
-    def _window(self) -> int:
-        assert self.window_tokens is not None
-        return self.window_tokens
-
-    def _block(self) -> int:
-        assert self.block_tokens is not None
-        return self.block_tokens
+        return index if index.dim() == 2 else index.expand(len(self.document_BT), -1)
 
 
-def sliding_window(valid_BT: Tensor, global_BT: Tensor | None, *, window_tokens: int) -> SparsePattern:
+def sliding_window(
+    valid_BT: Tensor,
+    global_BT: Tensor | None,
+    *,
+    window_tokens: int,
+    document_BT: Tensor | None = None,
+) -> SparsePattern:
     """Longformer's pattern: keys within `window_tokens` to each side, and the global tokens.
 
     Args:
         valid_BT: bool, False for padding.
         global_BT: bool, the global tokens; None for none. Padding is never global.
         window_tokens: half of Hugging Face's `attention_window`.
+        document_BT: integers, the documents packed into each row; None for one a row.
 
     Raises:
         ValueError: shapes or dtypes disagree, or the window is not positive.
     """
-    _check_mask(valid_BT, "valid_BT")
+    check_mask(valid_BT, "valid_BT")
     if window_tokens < 1:
         raise ValueError(f"window_tokens is {window_tokens}, but a window has at least 1 token each side")
+    documents = numbered(valid_BT, document_BT)
     if global_BT is None:
-        return SparsePattern(valid_BT, torch.zeros_like(valid_BT), window_tokens=window_tokens)
-    _check_mask(global_BT, "global_BT")
+        return SparsePattern(documents, torch.zeros_like(valid_BT), window_tokens=window_tokens)
+    check_mask(global_BT, "global_BT")
     if global_BT.shape != valid_BT.shape:
         raise ValueError(f"global_BT is {tuple(global_BT.shape)}, valid_BT is {tuple(valid_BT.shape)}")
-    return SparsePattern(valid_BT, global_BT & valid_BT, window_tokens=window_tokens)
+    return SparsePattern(documents, global_BT & valid_BT, window_tokens=window_tokens)
 
 
-def block_sparse(valid_BT: Tensor, *, block_tokens: int, random_blocks: int, seed: int) -> SparsePattern:
-    """BigBird's pattern: neighbouring blocks, the two ends of each row, and random blocks.
-
-    A row of at most (5 + 2 * random_blocks) blocks is read with full attention. What a row sees
-    depends on its own tokens only, never on what shares its batch or on training mode; rows of
-    different lengths keep the same random blocks as far as they have them.
-
-    Args:
-        valid_BT: bool, False for padding.
-        block_tokens: tokens in a block.
-        random_blocks: random blocks seen by each query block.
-        seed: draws the random blocks.
+def numbered(valid_BT: Tensor, document_BT: Tensor | None) -> Tensor:
+    """The documents of every token, -1 for padding.
 
     Raises:
-        ValueError: a wrong mask, a block of no tokens, a negative number of random blocks.
+        ValueError: another shape, or no integers.
     """
-    _check_mask(valid_BT, "valid_BT")
-    if block_tokens < 1 or random_blocks < 0:
-        raise ValueError(f"block_tokens is {block_tokens} and random_blocks is {random_blocks}")
-
-    num_tokens = valid_BT.shape[1]
-    num_blocks = -(-num_tokens // block_tokens)
-    full_tokens = (3 + ENDS + 2 * random_blocks) * block_tokens
-    position_T = torch.arange(num_tokens, device=valid_BT.device)
-    length_B = valid_BT.sum(dim=1)
-    first_B = torch.where(valid_BT, position_T, num_tokens).amin(dim=1) // block_tokens
-    last_B = torch.where(valid_BT, position_T, -1).amax(dim=1) // block_tokens
-
-    block_N = torch.arange(num_blocks, device=valid_BT.device)
-    near_NN = (block_N[:, None] - block_N[None, :]).abs() <= NEIGHBOURS
-    end_BN = (block_N == first_B[:, None]) | (block_N == last_B[:, None])
-    inside_BN = (block_N >= first_B[:, None]) & (block_N <= last_B[:, None])
-
-    fixed_BNN = near_NN | end_BN[:, :, None] | end_BN[:, None, :]
-    may_draw_BNN = inside_BN[:, None, :] & ~fixed_BNN
-    drawn_BNN = _lowest(_lottery(num_blocks, seed, valid_BT.device), may_draw_BNN, random_blocks)
-    full_B11 = (length_B <= full_tokens)[:, None, None]
-
-    return SparsePattern(
-        valid_BT,
-        torch.zeros_like(valid_BT),
-        block_tokens=block_tokens,
-        counts_BNN=(fixed_BNN | drawn_BNN | full_B11).long(),
-    )
+    if document_BT is None:
+        return valid_BT.long() - 1
+    if document_BT.shape != valid_BT.shape or document_BT.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"document_ids are {document_BT.dtype} of shape {tuple(document_BT.shape)}; "
+            f"give integers of shape {tuple(valid_BT.shape)}"
+        )
+    return document_BT.long().clamp(min=PADDING).masked_fill(~valid_BT, PADDING)
 
 
-def _lottery(num_blocks: int, seed: int, device: torch.device) -> Tensor:
-    """(N, N) int64 tickets, a hash of (seed, query block, key block) and of nothing else."""
-    block_N = torch.arange(num_blocks, device=device)
-    ticket = (seed * 1_000_003 + block_N[:, None]) * 1_000_003 + block_N[None, :] + 1
-    for multiplier in (0x5851F42D4C957F2D, 0x14057B7EF767814F):
-        ticket = (ticket ^ (ticket >> 29)) * multiplier
-    return (ticket ^ (ticket >> 32)) & 0x7FFF_FFFF_FFFF
-
-
-def _lowest(ticket_NN: Tensor, may_draw_BNN: Tensor, how_many: int) -> Tensor:
-    """Per query block, the `how_many` key blocks with the lowest tickets among the allowed."""
-    ticket_BNN = ticket_NN.expand_as(may_draw_BNN).masked_fill(~may_draw_BNN, 1 << 62)
-    rank_BNN = ticket_BNN.argsort(dim=2).argsort(dim=2)
-    return (rank_BNN < how_many) & may_draw_BNN
-
-
-def _check_mask(mask_BT: Tensor, name: str) -> None:
+def check_mask(mask_BT: Tensor, name: str) -> None:
+    """Raise unless this is a bool mask of (batch, tokens)."""
     if mask_BT.dtype != torch.bool or mask_BT.dim() != 2:
         shape = tuple(mask_BT.shape)
         raise ValueError(f"{name} is {mask_BT.dtype} of shape {shape}; give a bool mask (batch, tokens)")
+
+
+def check_tensors(
+    query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, pattern: SparsePattern, dropout: float
+) -> None:
+    """Raise before any work is done when what a kernel is given doesn't fit together.
+
+    Raises:
+        ValueError: shapes, dtypes or devices disagree, or dropout isn't a probability.
+    """
+    names = ("query", "key", "value")
+    shapes = [tuple(tensor.shape) for tensor in (query_BHTD, key_BHTD, value_BHTD)]
+    # Compared and not counted in a set, which would fix the sizes of a compiled graph.
+    if shapes[0] != shapes[1] or shapes[0] != shapes[2] or len(shapes[0]) != 4:
+        given = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+        raise ValueError(f"{given}: give three of one shape (batch, heads, tokens, head size)")
+    dtypes = {tensor.dtype for tensor in (query_BHTD, key_BHTD, value_BHTD)}
+    if len(dtypes) > 1 or not query_BHTD.is_floating_point():
+        raise ValueError(
+            f"query, key and value are {', '.join(sorted(map(str, dtypes)))}; give one float dtype"
+        )
+    batch = (query_BHTD.shape[0], query_BHTD.shape[2])
+    if batch != tuple(pattern.document_BT.shape):
+        raise ValueError(
+            f"query has {batch[0]} rows of {batch[1]} tokens, "
+            f"the pattern {pattern.document_BT.shape[0]} of {pattern.num_tokens}"
+        )
+    if query_BHTD.device != pattern.device:
+        raise ValueError(
+            f"query is on {query_BHTD.device}, the pattern on {pattern.device}; move it: pattern.to(device)"
+        )
+    heads = 1 if pattern.counts_BHNN is None else pattern.counts_BHNN.shape[1]
+    if heads not in (1, query_BHTD.shape[1]):
+        raise ValueError(f"the pattern is for {heads} heads, query has {query_BHTD.shape[1]}")
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout is {dropout}; give a probability below 1")
+
+
+def lengths_to_documents(lengths: Sequence[int], num_tokens: int | None = None) -> Tensor:
+    """(1, T) int64 document numbers of documents packed one after the other, -1 behind them.
+
+    Raises:
+        ValueError: they are longer than `num_tokens`.
+    """
+    total = sum(lengths)
+    num_tokens = total if num_tokens is None else num_tokens
+    if num_tokens < total:
+        raise ValueError(f"the documents have {total} tokens, the row {num_tokens}")
+    numbers = torch.full((num_tokens,), PADDING)
+    numbers[:total] = torch.repeat_interleave(torch.tensor(list(lengths), dtype=torch.int64))
+    return numbers[None]

@@ -2,37 +2,79 @@
 
 The stock class draws its random blocks anew for training, drops them in evaluation, stays on full
 attention after one short batch and reseeds NumPy. Here the pattern comes from a seed in the
-config and from each row's length.
+config and from each document's length; `install` can be told to reproduce either of the stock
+class's patterns instead (`bigbird_stock`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions, MaskedLMOutput
 from transformers.models.big_bird import modeling_big_bird as stock
 
+from longbio.attention.blocks import block_sparse
 from longbio.attention.kernels import Kernel
-from longbio.attention.pattern import SparsePattern, block_sparse
-from longbio.encoders.longformer import batch_shape, bool_mask, refuse_attentions, refuse_long
+from longbio.attention.pattern import SparsePattern
+from longbio.encoders.bigbird_stock import StockBlocks
+from longbio.encoders.inputs import (
+    LayerAttention,
+    Rules,
+    batch_shape,
+    computing_dtype,
+    given_pattern,
+    prepare,
+    refuse_attentions,
+    refuse_long,
+)
+from longbio.encoders.masked_lm import masked_lm_loss
 
 DEFAULT_SEED = 0
+PATTERNS = ("longbio", "stock-training", "stock-evaluation")
+"""Whose blocks a BigBird reads: one pattern in training and evaluation, or one of the stock two."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The rules of a BigBird of ours: one pattern for all layers, by document."""
+
+    block_tokens: int
+    random_blocks: int
+    seed: int
+    max_tokens: int
+    num_layers: int
+    full: bool
+    keeps_padding: bool = False
+    numbers_padding: bool = True
+
+    def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
+        """All layers share one pattern."""
+        pattern = block_sparse(
+            documents.valid_BT,
+            block_tokens=self.block_tokens,
+            # With more random blocks than there are, every document is read in full.
+            random_blocks=documents.num_tokens if self.full else self.random_blocks,
+            seed=self.seed,
+            document_BT=documents.document_BT,
+        )
+        return [pattern] * self.num_layers
 
 
 class BigBirdAttention(stock.BigBirdAttention):
-    """Self-attention of one layer through `kernel`, then the stock output projection."""
+    """Self-attention of one layer through a kernel, then the stock output projection."""
 
-    kernel: Kernel
-
-    def forward(  # type: ignore[override]  # the stock layers hand our pattern through
-        self, hidden_states: Tensor, attention_mask: SparsePattern, **unused: Any
+    def forward(  # type: ignore[override]  # the stock layers hand our attention through
+        self, hidden_states: Tensor, attention_mask: LayerAttention, **unused: Any
     ) -> tuple[Tensor, None]:
         """Attend.
 
         Args:
             hidden_states: (B, T, hidden size).
-            attention_mask: the batch's pattern.
+            attention_mask: kernel and pattern of this layer.
         """
         heads = (self.config.num_attention_heads, -1)
         query, key, value = (
@@ -40,81 +82,140 @@ class BigBirdAttention(stock.BigBirdAttention):
             for projection in (self.self.query, self.self.key, self.self.value)
         )
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
-        context_BHTD = self.kernel(query, key, value, attention_mask, dropout=dropout)
+        context_BHTD = attention_mask.kernel.attend(
+            query, key, value, attention_mask.pattern, dropout=dropout
+        )
         return self.output(context_BHTD.transpose(1, 2).flatten(2), hidden_states), None
 
 
 class BigBirdModel(stock.BigBirdModel):
-    """Makes the pattern once a batch, pads nothing, and runs the stock layers over it."""
+    """Makes the pattern once a batch, leaves padding out, and runs the stock layers over the rest."""
+
+    kernel: Kernel | None = None
+    stock_rules: StockBlocks | None = None
 
     def forward(
         self,
         input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
+        attention_mask: Tensor | SparsePattern | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        document_ids: Tensor | None = None,
         **unused: Any,
     ) -> Any:
-        """Encode: the arguments and results of the stock encoder, attentions apart."""
+        """Encode: the arguments and results of the stock encoder, attentions apart.
+
+        Args:
+            attention_mask: 0 for padding, or a pattern: see `inputs.batch_pattern`.
+            document_ids: (B, T) integers, several documents packed into a row, each from a
+                multiple of the block size on; none sees another, and each has positions of its
+                own.
+        """
         config = self.config
         refuse_attentions(config.output_attentions if output_attentions is None else output_attentions)
-        shape = batch_shape(input_ids, inputs_embeds)
-        device = self.embeddings.word_embeddings.weight.device
-        refuse_long(shape[1], config.max_position_embeddings)
+        batch = batch_shape(input_ids, inputs_embeds)
+        weight = self.embeddings.word_embeddings.weight
+        documents = given_pattern(attention_mask, None, document_ids, batch, weight.device)
+        prepared = prepare(
+            documents,
+            self.rules,
+            self.kernel,
+            dtype=computing_dtype(weight),
+            dropout=config.attention_probs_dropout_prob if self.training else 0.0,
+        )
+        if position_ids is None and prepared.position_BT is not None:
+            position_ids = prepared.position_BT
+        elif position_ids is None:
+            refuse_long(batch[1], self.rules.max_tokens)
 
-        valid_BT = bool_mask(attention_mask, shape, device)
-        pattern = pattern_for(config, valid_BT)
         hidden = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
         )
+        hidden = prepared.leave_out_padding(hidden)
         states = [hidden]
-        for layer in self.encoder.layer:
-            hidden = layer(hidden, attention_mask=pattern)
+        for layer, attention in zip(self.encoder.layer, prepared.layers, strict=True):
+            hidden = layer(hidden, attention_mask=attention)
             states.append(hidden)
 
+        hidden = prepared.put_back(hidden, batch)
         wanted = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         pooled = None if self.pooler is None else self.activation(self.pooler(hidden[:, 0]))
+        if self.training and torch.distributed.is_initialized() and pooled is not None:
+            # Most heads don't use it, and parameters without a gradient stop distributed training.
+            hidden = hidden + 0.0 * pooled.sum()
         output = BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=hidden,
             pooler_output=pooled,
-            hidden_states=tuple(states) if wanted else None,
+            hidden_states=tuple(prepared.put_back(state, batch) for state in states) if wanted else None,
         )
         as_dict = config.return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 
+    @property
+    def rules(self) -> Rules:
+        """How the layers look at documents."""
+        if self.stock_rules is not None:
+            return self.stock_rules
+        config = self.config
+        return Blocks(
+            block_tokens=config.block_size,
+            random_blocks=config.num_random_blocks,
+            seed=getattr(config, "random_pattern_seed", DEFAULT_SEED),
+            max_tokens=config.max_position_embeddings,
+            num_layers=config.num_hidden_layers,
+            full=config.attention_type == "original_full",
+        )
 
-def pattern_for(config: Any, valid_BT: Tensor) -> SparsePattern:
-    """The pattern that a BigBird of this config reads a batch with.
 
-    Args:
-        config: a `BigBirdConfig`; `random_pattern_seed` in it draws the random blocks.
-        valid_BT: bool, False for padding.
-    """
-    num_tokens = valid_BT.shape[1]
-    full = config.attention_type == "original_full"
-    return block_sparse(
-        valid_BT,
-        block_tokens=max(num_tokens, 1) if full else config.block_size,
-        random_blocks=config.num_random_blocks,
-        seed=getattr(config, "random_pattern_seed", DEFAULT_SEED),
-    )
+class BigBirdForMaskedLM(stock.BigBirdForMaskedLM):
+    """With labels, computes logits at the masked positions only."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        full_logits: bool = False,
+        label_positions: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **encoder_inputs: Any,
+    ) -> Any:
+        """Predict masked tokens: see `masked_lm.masked_lm_loss` for the arguments of the loss."""
+        encoded = self.bert(input_ids, return_dict=True, **encoder_inputs)
+        loss, logits = masked_lm_loss(
+            encoded.last_hidden_state,
+            self.cls,
+            labels,
+            full_logits=full_logits,
+            label_positions=label_positions,
+            num_items_in_batch=num_items_in_batch,
+        )
+        output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
 
 
 NATIVE: dict[type[nn.Module], type[nn.Module]] = {
     stock.BigBirdAttention: BigBirdAttention,
     stock.BigBirdModel: BigBirdModel,
+    stock.BigBirdForMaskedLM: BigBirdForMaskedLM,
 }
 
 
-def install(model: Any, kernel: Kernel) -> None:
+def install(model: Any, kernel: Kernel | None, pattern: str | None = None) -> None:
     """Put `kernel` into this instance of any stock BigBird model, and into no other.
+
+    Args:
+        model: changed in place.
+        kernel: None chooses one when the batch is known.
+        pattern: one of `PATTERNS`; None leaves what it reads as it is.
 
     Raises:
         ValueError: the model is a decoder.
@@ -124,5 +225,10 @@ def install(model: Any, kernel: Kernel) -> None:
     for module in model.modules():
         if type(module) in NATIVE:
             module.__class__ = NATIVE[type(module)]
-        if isinstance(module, BigBirdAttention):
+        if isinstance(module, BigBirdModel):
             module.kernel = kernel
+        if isinstance(module, BigBirdModel) and pattern is not None:
+            is_ours = pattern == "longbio"
+            module.stock_rules = (
+                None if is_ours else StockBlocks.of(module, training=pattern == "stock-training")
+            )

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from safetensors import SafetensorError
-from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
-from longbio.attention.kernels import Kernel, choose
+from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
 from longbio.errors import LongbioError
 
@@ -34,7 +34,7 @@ NEW_HEADS: dict[str, tuple[str, ...]] = {
 }
 """The weights that a task may start at random: its own head, nothing else."""
 
-FAMILIES: dict[str, Callable[[nn.Module, Kernel], None]] = {
+FAMILIES: dict[str, Callable[..., None]] = {
     "longformer": longformer.install,
     "big_bird": bigbird.install,
 }
@@ -48,6 +48,7 @@ def load(
     *,
     new_head: bool = False,
     dropout: float | None = None,
+    bigbird_pattern: str = "longbio",
     **config_changes: Any,
 ) -> PreTrainedModel:
     """A native model whose attention runs on the named kernel, in evaluation mode.
@@ -63,34 +64,38 @@ def load(
         new_head: let a masked-LM model start without a head of its own.
         dropout: replaces the config's probabilities, for hidden states and for attention,
             under whatever name the family gives them.
+        bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
+            Face's BigBird with one of its two patterns. The first of these differs from head to
+            head and runs on the slow `reference`.
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
         LongbioError: weights are missing from the folder or have the wrong shape.
-        ValueError: an unknown task or kernel.
+        ValueError: an unknown task, kernel or pattern, or a kernel that can't run here.
     """
     if task not in TASKS:
         raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
-    chosen = None if kernel == "stock" else choose(kernel)
+    if bigbird_pattern not in bigbird.PATTERNS:
+        names = ", ".join(bigbird.PATTERNS)
+        raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
+    chosen = None if kernel == "stock" else _ready(kernel)
 
     changes = dict(config_changes)
+    with _one_line(path):
+        config = AutoConfig.from_pretrained(str(path))
+    if config.model_type == "longformer":
+        longformer.refuse_windows(changes.get("attention_window", config.attention_window))
     if dropout is not None:
-        kind = AutoConfig.from_pretrained(str(path)).model_type
-        changes |= dict.fromkeys(dropout_names(kind), dropout)
-    try:
-        with quiet():
-            model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise LongbioError(
-            f"the checkpoint can't be loaded ({str(error).splitlines()[0]})",
-            where=path,
-            remedy="check the folder, or convert the model again",
-        ) from error
+        changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
+    with _one_line(path), quiet():
+        model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
     if not (task == "mlm" and new_head):
         _refuse_holes(path, task, report["missing_keys"])
 
-    if chosen is not None and model.config.model_type in FAMILIES:
-        FAMILIES[model.config.model_type](model, chosen)
+    if kernel != "stock" and config.model_type == "big_bird":
+        bigbird.install(model, chosen, bigbird_pattern)
+    elif kernel != "stock" and config.model_type in FAMILIES:
+        FAMILIES[config.model_type](model, chosen)
     loaded: PreTrainedModel = model.eval()
     return loaded
 
@@ -103,7 +108,18 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     """
     if model.config.model_type not in FAMILIES:
         raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(FAMILIES)}")
-    FAMILIES[model.config.model_type](model, choose(kernel))
+    FAMILIES[model.config.model_type](model, _ready(kernel))
+
+
+def _ready(kernel: str) -> Kernel | None:
+    """The kernel of this name, None for `auto`; raises when this machine can't run it."""
+    chosen = named(kernel)
+    if chosen is not None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
+        if reason is not None:
+            raise ValueError(f"kernel {kernel!r} can't run here: {reason}; kernel='auto' picks one")
+    return chosen
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
@@ -122,6 +138,19 @@ def _refuse_holes(path: str | Path, task: str, missing: Any) -> None:
             where=path,
             remedy="convert the model again, or train the head this task needs",
         )
+
+
+@contextmanager
+def _one_line(path: str | Path) -> Iterator[None]:
+    """What transformers says of a folder it can't load, in one line."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise LongbioError(
+            f"the checkpoint can't be loaded ({str(error).splitlines()[0]})",
+            where=path,
+            remedy="check the folder, or convert the model again",
+        ) from error
 
 
 @contextmanager

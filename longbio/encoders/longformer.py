@@ -6,81 +6,101 @@ a plain transformers checkpoint. `install` turns a stock instance into one of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers.models.longformer import modeling_longformer as stock
 
-from longbio.attention.dense import attend_from_global
+from longbio.attention import dense
 from longbio.attention.kernels import Kernel
-from longbio.attention.pattern import SparsePattern, sliding_window
+from longbio.attention.pattern import SparsePattern
+from longbio.encoders.inputs import (
+    LayerAttention,
+    batch_shape,
+    computing_dtype,
+    given_pattern,
+    prepare,
+    refuse_attentions,
+    refuse_long,
+)
+from longbio.encoders.masked_lm import masked_lm_loss
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The rules of a Longformer: `window_tokens` to each side, of every layer."""
+
+    window_tokens: tuple[int, ...]
+    max_tokens: int
+    block_tokens: int = 1
+    keeps_padding: bool = False
+    numbers_padding: bool = False
+
+    def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
+        """Layers with one window share one pattern."""
+        made = {
+            window: documents
+            if documents.window_tokens == window
+            else replace(documents, window_tokens=window, cache={})
+            for window in set(self.window_tokens)
+        }
+        return [made[window] for window in self.window_tokens]
 
 
 class LongformerSelfAttention(stock.LongformerSelfAttention):
-    """Window and global columns through `kernel`, global rows dense through `*_global`."""
+    """Window and global columns through a kernel, global rows dense through `*_global`."""
 
-    kernel: Kernel
-
-    def forward(  # type: ignore[override]  # the stock layers hand our patterns through
-        self,
-        hidden_states: Tensor,
-        attention_mask: dict[int, SparsePattern],
-        **unused: Any,
+    def forward(  # type: ignore[override]  # the stock layers hand our attention through
+        self, hidden_states: Tensor, attention_mask: LayerAttention, **unused: Any
     ) -> tuple[Tensor]:
         """Attend.
 
         Args:
             hidden_states: (B, T, hidden size).
-            attention_mask: the batch's patterns, by window tokens each side.
+            attention_mask: kernel and pattern of this layer.
         """
-        pattern = attention_mask[self.one_sided_attn_window_size]
         dropout = self.dropout if self.training else 0.0
-        context_BHTD = self.kernel(
-            self._heads(self.query(hidden_states)),
-            self._heads(self.key(hidden_states)),
-            self._heads(self.value(hidden_states)),
-            pattern,
+        context_BHTD = attention_mask.kernel.attend(
+            self._heads(self.query(hidden_states)).transpose(1, 2),
+            self._heads(self.key(hidden_states)).transpose(1, 2),
+            self._heads(self.value(hidden_states)).transpose(1, 2),
+            attention_mask.pattern,
             dropout=dropout,
         )
         context = context_BHTD.transpose(1, 2).flatten(2)
-        rows = pattern.global_rows()
+        rows = dense.global_rows(attention_mask.pattern)
         if rows is not None:
-            context = self._with_global_rows(context, hidden_states, pattern, rows, dropout)
+            found = self._global_rows(hidden_states.flatten(0, 1), rows, dropout).flatten(1)
+            flat = context.flatten(0, 1).index_copy(0, rows.index_G, found.to(context.dtype))
+            context = flat.view_as(context)
         return (context,)
 
-    def _with_global_rows(
-        self,
-        context: Tensor,
-        hidden_states: Tensor,
-        pattern: SparsePattern,
-        rows: tuple[Tensor, Tensor],
-        dropout: float,
-    ) -> Tensor:
-        index_BG, real_BG = rows
-        row_B1 = torch.arange(len(index_BG), device=index_BG.device)[:, None]
-        global_BHGD = attend_from_global(
-            self._heads(self.query_global(hidden_states[row_B1, index_BG])),
-            self._heads(self.key_global(hidden_states)),
-            self._heads(self.value_global(hidden_states)),
-            pattern,
-            dropout=dropout,
-        )
-        rows_BG = global_BHGD.transpose(1, 2).flatten(2)
-        row, column = real_BG.nonzero(as_tuple=True)
-        return context.index_put((row, index_BG[row, column]), rows_BG[row, column].to(context.dtype))
+    def _global_rows(self, hidden_NC: Tensor, rows: dense.GlobalRows, dropout: float) -> Tensor:
+        query_GHD = self._heads(self.query_global(hidden_NC[rows.index_G]))
+        if rows.plan is None:
+            return dense.attend_from_few(
+                query_GHD, hidden_NC, self.key_global, self.value_global, rows, dropout=dropout
+            )
+        key_NHD = self._heads(self.key_global(hidden_NC))
+        value_NHD = self._heads(self.value_global(hidden_NC))
+        return dense.attend_from_global(query_GHD, key_NHD, value_NHD, rows, dropout=dropout)
 
     def _heads(self, states: Tensor) -> Tensor:
-        return states.unflatten(2, (self.num_heads, self.head_dim)).transpose(1, 2)
+        return states.unflatten(-1, (self.num_heads, self.head_dim))
 
 
 class LongformerModel(stock.LongformerModel):
-    """Makes the pattern once a batch, pads nothing, and runs the stock layers over it."""
+    """Makes the pattern once a batch, leaves padding out, and runs the stock layers over the rest."""
+
+    kernel: Kernel | None = None
 
     def forward(
         self,
         input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
+        attention_mask: Tensor | SparsePattern | None = None,
         global_attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -88,20 +108,32 @@ class LongformerModel(stock.LongformerModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        document_ids: Tensor | None = None,
         **unused: Any,
     ) -> Any:
-        """Encode: the arguments and results of the stock model, attentions apart."""
+        """Encode: the arguments and results of the stock model, attentions apart.
+
+        Args:
+            attention_mask: 0 for padding, or a pattern: see `inputs.batch_pattern`.
+            document_ids: (B, T) integers, several documents packed into a row; none sees
+                another, and each has positions of its own.
+        """
         config, layers = cast("Any", self.config), cast("Any", self.encoder.layer)
         refuse_attentions(config.output_attentions if output_attentions is None else output_attentions)
-        shape = batch_shape(input_ids, inputs_embeds)
-        device = self.embeddings.word_embeddings.weight.device
-        refuse_long(shape[1], config.max_position_embeddings - config.pad_token_id - 1)
-
-        valid_BT, merged_BT = bool_mask(attention_mask, shape, device), None
-        if global_attention_mask is not None:
-            merged_BT = bool_mask(global_attention_mask, shape, device)
-        windows = {layer.attention.self.one_sided_attn_window_size for layer in layers}
-        patterns = {window: sliding_window(valid_BT, merged_BT, window_tokens=window) for window in windows}
+        batch = batch_shape(input_ids, inputs_embeds)
+        weight = self.embeddings.word_embeddings.weight
+        documents = given_pattern(attention_mask, global_attention_mask, document_ids, batch, weight.device)
+        prepared = prepare(
+            documents,
+            self.rules,
+            self.kernel,
+            dtype=computing_dtype(weight),
+            dropout=layers[0].attention.self.dropout if self.training else 0.0,
+        )
+        if position_ids is None and prepared.position_BT is not None:
+            position_ids = prepared.position_BT + config.pad_token_id + 1
+        elif position_ids is None:
+            refuse_long(batch[1], self.rules.max_tokens)
 
         hidden = self.embeddings(
             input_ids=input_ids,
@@ -109,74 +141,96 @@ class LongformerModel(stock.LongformerModel):
             token_type_ids=token_type_ids,
             inputs_embeds=inputs_embeds,
         )
+        hidden = prepared.leave_out_padding(hidden)
         states = [hidden]
-        for layer in layers:
-            hidden = layer(hidden, attention_mask=patterns)[0]
+        for layer, attention in zip(layers, prepared.layers, strict=True):
+            hidden = layer(hidden, attention_mask=attention)[0]
             states.append(hidden)
+        if self.training and torch.distributed.is_initialized() and not documents.has_globals:
+            hidden = _touch_global_projections(hidden, layers)
 
+        hidden = prepared.put_back(hidden, batch)
         wanted = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         output = stock.LongformerBaseModelOutputWithPooling(
             last_hidden_state=hidden,
             pooler_output=None if self.pooler is None else self.pooler(hidden),
-            hidden_states=tuple(states) if wanted else None,
+            hidden_states=tuple(prepared.put_back(state, batch) for state in states) if wanted else None,
         )
         as_dict = config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+    @property
+    def rules(self) -> Windows:
+        """How the layers look at documents."""
+        config, layers = cast("Any", self.config), cast("Any", self.encoder.layer)
+        return Windows(
+            tuple(layer.attention.self.one_sided_attn_window_size for layer in layers),
+            config.max_position_embeddings - config.pad_token_id - 1,
+        )
+
+
+class LongformerForMaskedLM(stock.LongformerForMaskedLM):
+    """With labels, computes logits at the masked positions only."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        full_logits: bool = False,
+        label_positions: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **encoder_inputs: Any,
+    ) -> Any:
+        """Predict masked tokens: see `masked_lm.masked_lm_loss` for the arguments of the loss."""
+        encoded = self.longformer(input_ids, return_dict=True, **encoder_inputs)
+        loss, logits = masked_lm_loss(
+            encoded.last_hidden_state,
+            self.lm_head,
+            labels,
+            full_logits=full_logits,
+            label_positions=label_positions,
+            num_items_in_batch=num_items_in_batch,
+        )
+        output = stock.LongformerMaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
+        as_dict = cast("Any", self.config).return_dict if return_dict is None else return_dict
         return output if as_dict else output.to_tuple()
 
 
 NATIVE: dict[type[nn.Module], type[nn.Module]] = {
     stock.LongformerSelfAttention: LongformerSelfAttention,
     stock.LongformerModel: LongformerModel,
+    stock.LongformerForMaskedLM: LongformerForMaskedLM,
 }
 
 
-def install(model: nn.Module, kernel: Kernel) -> None:
-    """Put `kernel` into this instance of any stock Longformer model, and into no other."""
+def install(model: nn.Module, kernel: Kernel | None) -> None:
+    """Put `kernel` into this instance of any stock Longformer model, and into no other.
+
+    Args:
+        model: changed in place.
+        kernel: None chooses one when the batch is known.
+    """
     for module in model.modules():
         if type(module) in NATIVE:
             module.__class__ = NATIVE[type(module)]
-        if isinstance(module, LongformerSelfAttention):
+        if isinstance(module, LongformerModel):
             module.kernel = kernel
 
 
-def refuse_attentions(wanted: bool | None) -> None:
-    """Raise when attention weights are asked for: no fast kernel ever holds them."""
-    if wanted:
-        raise ValueError("attention weights are never formed; load with kernel='stock' to get them")
-
-
-def refuse_long(num_tokens: int, max_tokens: int) -> None:
-    """Raise when a batch is longer than the position table."""
-    if num_tokens > max_tokens:
-        raise ValueError(
-            f"the batch has {num_tokens} tokens and the model {max_tokens} positions; "
-            "split the text into windows"
-        )
-
-
-def batch_shape(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> tuple[int, int]:
-    """(B, T) of whichever input was given.
+def refuse_windows(attention_window: int | Sequence[int]) -> None:
+    """Raise on windows that have no two equal sides.
 
     Raises:
-        ValueError: both or none were given.
+        ValueError: one is odd or not positive.
     """
-    given = [tensor for tensor in (input_ids, inputs_embeds) if tensor is not None]
-    if len(given) != 1:
-        raise ValueError("give either input_ids or inputs_embeds")
-    return given[0].shape[0], given[0].shape[1]
-
-
-def bool_mask(mask: Tensor | None, shape: tuple[int, int], device: torch.device) -> Tensor:
-    """A (B, T) bool mask of a 0/1 mask; all True when none is given.
-
-    Raises:
-        ValueError: its shape isn't that of the batch.
-    """
-    if mask is None:
-        return torch.ones(shape, dtype=torch.bool, device=device)
-    if tuple(mask.shape) != shape:
-        raise ValueError(f"the mask is {tuple(mask.shape)}, the batch is {shape}")
-    return mask.to(device=device) > 0
+    every = [attention_window] if isinstance(attention_window, int) else attention_window
+    for window in every:
+        if window < 2 or window % 2:
+            raise ValueError(
+                f"attention_window is {window}; it counts the keys of both sides: "
+                "give an even number, 2 or more"
+            )
 
 
 def refresh_global_projections(model: nn.Module) -> None:
@@ -189,3 +243,16 @@ def refresh_global_projections(model: nn.Module) -> None:
         if isinstance(module, stock.LongformerSelfAttention):
             for name in ("query", "key", "value"):
                 getattr(module, f"{name}_global").load_state_dict(getattr(module, name).state_dict())
+
+
+def _touch_global_projections(hidden: Tensor, layers: Sequence[Any]) -> Tensor:
+    """Parameters without a gradient stop distributed training; these get one of zero."""
+    unused = [
+        parameter
+        for layer in layers
+        for name, parameter in layer.attention.self.named_parameters()
+        if "_global" in name and parameter.requires_grad
+    ]
+    if not unused:
+        return hidden
+    return hidden + 0.0 * torch.stack([parameter.flatten()[0] for parameter in unused]).sum()

@@ -79,7 +79,12 @@ def test_wrong_usage_is_exit_code_2(capsys, monkeypatch) -> None:
 def test_doctor_names_kernels(capsys, monkeypatch) -> None:
     code, out, _ = run(["doctor", "--json"], capsys, monkeypatch)
     assert code == 0
-    assert set(json.loads(out)["kernels"]) == {"reference", "blocked", "stock"}
+    found = json.loads(out)
+    assert list(found["kernels"]) == ["reference", "blocked", "flex", "flash", "xformers"]
+    assert found["kernels"]["blocked"] == dict.fromkeys(found["auto"])
+    code, out, _ = run(["doctor"], capsys, monkeypatch)
+    assert code == 0
+    assert all(name in out for name in [*found["kernels"], "stock", *found["auto"].values()])
 
 
 def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from transformers.models.longformer import modeling_longformer
 from transformers.utils import logging
 
 import longbio
+from longbio.attention import reference
+from longbio.attention.kernels import KERNELS, Kernel
 from longbio.encoders import bigbird, longformer
 from longbio.encoders.loading import TASKS, load, quiet, set_kernel
 from longbio.errors import LongbioError
@@ -23,11 +26,6 @@ MakeFolder = Callable[..., Path]
 MakeBatch = Callable[..., dict[str, torch.Tensor]]
 OURS = {"longformer": longformer.LongformerModel, "big_bird": bigbird.BigBirdModel}
 STOCK = {"longformer": modeling_longformer.LongformerModel, "big_bird": modeling_big_bird.BigBirdModel}
-
-
-@pytest.fixture(params=["longformer", "big_bird"])
-def family(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def copy_of(folder: Path, place: Path) -> Path:
@@ -80,20 +78,52 @@ def test_longbio_load_is_this_one() -> None:
 def test_unknown_task_or_kernel(family: str, make_folder: MakeFolder) -> None:
     with pytest.raises(ValueError, match="no task 'translation'; the tasks are features, mlm"):
         load(make_folder(family), "translation")
-    with pytest.raises(ValueError, match="no kernel 'flash'; the kernels are auto"):
-        load(make_folder(family), kernel="flash")
+    with pytest.raises(ValueError, match="no kernel 'sdpa'; the kernels are auto, reference, blocked"):
+        load(make_folder(family), kernel="sdpa")
+
+
+def test_a_kernel_that_cannot_run_here_says_why(
+    family: str, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_elsewhere(_: Any, *, device: torch.device, **options: Any) -> str | None:
+        return f"it needs a quantum computer, not {device.type}"
+
+    reason = "kernel 'elsewhere' can't run here: it needs a quantum computer, not .*; kernel='auto' picks one"
+    elsewhere = Kernel("elsewhere", reference.attend, only_elsewhere, reference.prepare)
+    monkeypatch.setitem(KERNELS, "elsewhere", elsewhere)
+    with pytest.raises(ValueError, match=reason):
+        load(make_folder(family), kernel="elsewhere")
+    model = load(make_folder(family))
+    with pytest.raises(ValueError, match=reason):
+        set_kernel(model, "elsewhere")
+    assert model.kernel is None
 
 
 def test_set_kernel(family: str, make_folder: MakeFolder, make_batch: MakeBatch) -> None:
-    model = load(make_folder(family))
-    layers = [m for m in model.modules() if hasattr(m, "kernel")]
-    assert len(layers) == 3
+    """The encoder holds it; layers get it with the batch."""
+    model = load(make_folder(family), "ner")
+    assert [type(m) for m in model.modules() if hasattr(m, "kernel")] == [OURS[family]]
+    assert model.base_model.kernel is None
+    ran = []
+    attend = reference.attend
+
+    def told(*given: Any, **options: Any) -> torch.Tensor:
+        ran.append(1)
+        return attend(*given, **options)
+
     set_kernel(model, "reference")
-    assert {layer.kernel.__module__ for layer in layers} == {"longbio.attention.reference"}
+    assert model.base_model.kernel is KERNELS["reference"]
+    model.base_model.kernel = replace(KERNELS["reference"], attend=told)
+    model(**make_batch(9))
+    assert len(ran) == 3
+    set_kernel(model, "blocked")
+    assert model.base_model.kernel is KERNELS["blocked"]
+    model(**make_batch(9))
+    assert len(ran) == 3
     set_kernel(model, "auto")
-    assert {layer.kernel.__module__ for layer in layers} == {"longbio.attention.blocked"}
+    assert model.base_model.kernel is None
     with pytest.raises(ValueError, match="no kernel"):
-        set_kernel(model, "flash")
+        set_kernel(model, "sdpa")
 
 
 def test_loading_leaves_stock_classes_and_other_models_alone(family: str, make_folder: MakeFolder) -> None:
@@ -200,6 +230,13 @@ def test_config_changes_and_dropout(family: str, make_folder: MakeFolder) -> Non
     assert rates == {0.3}
     if family == "longformer":
         assert model.longformer.encoder.layer[0].attention.self.dropout == 0.3
+
+
+@pytest.mark.parametrize("window", [7, 0, [8, 9, 8]])
+def test_windows_have_two_equal_sides(window: Any, make_folder: MakeFolder) -> None:
+    with pytest.raises(ValueError, match=r"attention_window is \d; .* give an even number, 2 or more"):
+        load(make_folder("longformer"), attention_window=window)
+    assert load(make_folder("longformer"), attention_window=6).config.attention_window == [6, 6, 6]
 
 
 def test_a_short_model_comes_back_as_it_is(tmp_path: Path) -> None:

@@ -16,11 +16,6 @@ from longbio.encoders.saving import save, save_whole
 POOLER = {"longformer": "longformer.pooler.dense.weight", "big_bird": "bert.pooler.weight"}
 
 
-@pytest.fixture(params=["longformer", "big_bird"])
-def family(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def union(family: str, make_stock: Callable[..., Any], tmp_path: Path) -> Path:
     """Encoder, pooler and masked-LM head in one folder, as a conversion writes it."""

@@ -1,0 +1,229 @@
+"""FlexAttention: one fused kernel, compiled from the pattern. CUDA, or a CPU without gradients.
+
+Scores are never stored, and blocks of 128 x 128 tokens that nobody looks at are never computed. Which
+those are is found block against block, so no mask of T x T is made at any length.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from longbio.attention.pattern import PADDING, SparsePattern, check_tensors
+
+BLOCK = 128  # tokens; FlexAttention's own size, which its kernels are tuned for
+LEAST_HEAD = 16  # features; Triton multiplies no smaller matrices
+RECOMPILES = 64  # of shapes, dtypes and windows in one process; torch's limit of 8 suits one model
+NO_DROPOUT = "FlexAttention has no dropout"
+NO_BACKWARD = "FlexAttention has no backward pass on a CPU; wrap the call in torch.no_grad()"
+
+Index = Tensor
+MaskMod = Callable[[Index, Index, Index, Index], Tensor]
+ScoreMod = Callable[[Tensor, Index, Index, Index, Index], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What FlexAttention is given for a pattern, and FlexAttention itself, compiled."""
+
+    run: Callable[..., Tensor]
+    mask: BlockMask
+    score_mod: ScoreMod | None
+
+
+def supports(
+    pattern: SparsePattern | None, *, device: torch.device, dtype: torch.dtype, dropout: float
+) -> str | None:
+    """Why this kernel can't run, or None: see `kernels.Supports`."""
+    if dropout:
+        return NO_DROPOUT
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"FlexAttention computes in float32, bfloat16 or float16, not {dtype}"
+    if device.type == "cuda":
+        return None if importlib.util.find_spec("triton") else "FlexAttention needs triton on a CUDA device"
+    if device.type != "cpu":
+        return f"longbio runs FlexAttention on CUDA devices and CPUs, not on {device.type}"
+    if torch.is_grad_enabled():
+        return NO_BACKWARD
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        return "FlexAttention needs a CPU with AVX2"
+    if shutil.which(_compiler()) is None:
+        return f"FlexAttention on a CPU needs a C++ compiler, and there is no {_compiler()!r} on the PATH"
+    return None
+
+
+def prepare(pattern: SparsePattern) -> None:
+    """Make the block mask of a pattern, before the first layer asks for it."""
+    if "flex" not in pattern.cache:
+        pattern.cache["flex"] = _plan(pattern)
+
+
+def attend(
+    query_BHTD: Tensor,
+    key_BHTD: Tensor,
+    value_BHTD: Tensor,
+    pattern: SparsePattern,
+    *,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention of every token: same arguments, shapes and result as `reference.attend`.
+
+    Raises:
+        ValueError: shapes, dtypes or devices disagree; dropout; gradients on a CPU.
+    """
+    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
+    on_cpu = query_BHTD.device.type == "cpu"
+    if dropout:
+        raise ValueError(NO_DROPOUT)
+    if on_cpu and torch.is_grad_enabled():
+        raise ValueError(NO_BACKWARD)
+    prepare(pattern)
+    plan: Plan = pattern.cache["flex"]
+    head_size = query_BHTD.shape[3]
+    three = [query_BHTD, key_BHTD, value_BHTD]
+    if on_cpu:
+        three = [tensor.detach() for tensor in three]
+    elif head_size < LEAST_HEAD:
+        three = [functional.pad(tensor, (0, LEAST_HEAD - head_size)) for tensor in three]
+
+    inside = torch.compiler.is_compiling()
+    with nullcontext() if inside else torch._dynamo.config.patch(recompile_limit=RECOMPILES):
+        output_BHTD = plan.run(*three, score_mod=plan.score_mod, block_mask=plan.mask, scale=head_size**-0.5)
+    return output_BHTD[..., :head_size]
+
+
+def _compiler() -> str:
+    """The C++ compiler that torch calls."""
+    return os.environ.get("CXX", "g++")
+
+
+@lru_cache
+def _compiled(device_type: str) -> Callable[..., Tensor]:
+    # Without `fullgraph` torch falls back, unsaid, to a matrix of all scores. On a CPU every shape is
+    # compiled: torch 2.13 mixes up the names of symbolic sizes there once a kernel has ten of them.
+    dynamic = False if device_type == "cpu" else None
+    return torch.compile(flex_attention, fullgraph=True, dynamic=dynamic)
+
+
+# ---------------------------------------------------------------------------------------- plan
+
+
+def _plan(pattern: SparsePattern) -> Plan:
+    some_BHNN, all_BHNN = (
+        blocks.to(pattern.device, non_blocking=True) for blocks in _seen_blocks(pattern.on_host)
+    )
+    mask_mod, score_mod = _window_mods(pattern) if pattern.counts_BHNN is None else _block_mods(pattern)
+    mask = BlockMask.from_kv_blocks(
+        *_ordered(some_BHNN & ~all_BHNN),
+        *_ordered(all_BHNN),
+        BLOCK_SIZE=BLOCK,
+        mask_mod=mask_mod,
+        seq_lengths=(pattern.num_tokens, pattern.num_tokens),
+    )
+    return Plan(_compiled(pattern.device.type), mask, score_mod)
+
+
+def _ordered(blocks_BHNN: Tensor) -> tuple[Tensor, Tensor]:
+    """How many key blocks each query block has, and which: those come first."""
+    number_BHN = blocks_BHNN.sum(dim=-1, dtype=torch.int32)
+    return number_BHN, blocks_BHNN.byte().argsort(dim=-1, descending=True, stable=True).int()
+
+
+def _window_mods(pattern: SparsePattern) -> tuple[MaskMod, None]:
+    """`pattern.bias` of a sliding window, for one query and one key."""
+    assert pattern.window_tokens is not None
+    document_BT, global_BT = pattern.document_BT, pattern.global_BT
+    # A tensor: a number would be part of the kernel, compiled for each window.
+    reach = torch.full((), pattern.window_tokens, device=pattern.device)
+
+    def seen(row: Index, head: Index, query: Index, key: Index) -> Tensor:
+        together = (document_BT[row, query] == document_BT[row, key]) & (document_BT[row, query] != PADDING)
+        return together & (((query - key).abs() <= reach) | global_BT[row, key])
+
+    return seen, None
+
+
+def _block_mods(pattern: SparsePattern) -> tuple[MaskMod, ScoreMod | None]:
+    """`pattern.bias` of blocks, for one query and one key."""
+    assert pattern.counts_BHNN is not None
+    assert pattern.block_tokens is not None
+    document_BT = pattern.document_BT
+    block_T = torch.arange(pattern.num_tokens, device=pattern.device) // pattern.block_tokens
+    several_heads = pattern.counts_BHNN.shape[1] > 1
+    counted_BHNN = pattern.counts_BHNN > 0
+    # Finite where nothing is seen, for the mask alone to hide.
+    log_count_BHNN = pattern.counts_BHNN.clamp(min=1).float().log()
+
+    def seen(row: Index, head: Index, query: Index, key: Index) -> Tensor:
+        together = (document_BT[row, query] == document_BT[row, key]) & (document_BT[row, query] != PADDING)
+        return together & counted_BHNN[row, head if several_heads else 0, block_T[query], block_T[key]]
+
+    def weighed(score: Tensor, row: Index, head: Index, query: Index, key: Index) -> Tensor:
+        return score + log_count_BHNN[row, head if several_heads else 0, block_T[query], block_T[key]]
+
+    host = pattern.on_host.counts_BHNN
+    assert host is not None
+    return seen, weighed if bool((host > 1).any()) else None
+
+
+def _seen_blocks(pattern: SparsePattern) -> tuple[Tensor, Tensor]:
+    """Of each pair of blocks of 128 tokens, on the CPU: whether some and whether all of it may be seen.
+
+    A pair of the first kind can turn out to be empty, which costs time and nothing else.
+
+    Returns:
+        Two bool tensors (B, 1 or H, N, N).
+    """
+    rows, num_tokens = pattern.document_BT.shape
+    num_blocks = -(-num_tokens // BLOCK)
+    behind = num_blocks * BLOCK - num_tokens
+
+    some_BNN = torch.zeros(rows, num_blocks, num_blocks, dtype=torch.bool)
+    for start, stop in pattern.documents.tolist():
+        row, first = divmod(start, num_tokens)
+        blocks = slice(first // BLOCK, (stop - 1 - row * num_tokens) // BLOCK + 1)
+        some_BNN[row, blocks, blocks] = True
+    lowest_BN, highest_BN = (
+        functional.pad(pattern.document_BT, (0, behind), value=PADDING)
+        .unflatten(1, (-1, BLOCK))
+        .aminmax(dim=2)
+    )
+    inner_BN = (lowest_BN == highest_BN) & (lowest_BN != PADDING)
+    all_BNN = (lowest_BN[:, :, None] == lowest_BN[:, None]) & inner_BN[:, :, None] & inner_BN[:, None]
+
+    if pattern.counts_BHNN is not None:
+        some_counted, all_counted = _counted_blocks(pattern, num_blocks)
+        return some_BNN[:, None] & some_counted, all_BNN[:, None] & all_counted
+    assert pattern.window_tokens is not None
+    global_B1NE = functional.pad(pattern.global_BT, (0, behind)).unflatten(1, (-1, BLOCK))[:, None]
+    block_N = torch.arange(num_blocks)
+    apart_NN = (block_N[:, None] - block_N).abs() * BLOCK
+    some_near = apart_NN - (BLOCK - 1) <= pattern.window_tokens
+    all_near = apart_NN + (BLOCK - 1) <= pattern.window_tokens
+    some_BNN &= some_near | global_B1NE.any(dim=3)
+    all_BNN &= all_near | global_B1NE.all(dim=3)
+    return some_BNN[:, None], all_BNN[:, None]
+
+
+def _counted_blocks(pattern: SparsePattern, num_blocks: int) -> tuple[Tensor, Tensor]:
+    """The same from a block pattern's counts alone, whatever the size of its blocks."""
+    assert pattern.counts_BHNN is not None
+    assert pattern.block_tokens is not None
+    start_N1 = torch.arange(num_blocks)[:, None] * BLOCK
+    start_C = torch.arange(pattern.counts_BHNN.shape[-1]) * pattern.block_tokens
+    # Which of the pattern's blocks C touches which of the N of 128 tokens.
+    touches_NC = ((start_C < start_N1 + BLOCK) & (start_C + pattern.block_tokens > start_N1)).float()
+    counted = (pattern.counts_BHNN > 0).float()
+    some = touches_NC @ counted @ touches_NC.T > 0
+    missed = touches_NC @ (1 - counted) @ touches_NC.T > 0
+    return some, ~missed

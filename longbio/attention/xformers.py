@@ -1,0 +1,156 @@
+"""Tiles through xformers' memory-efficient attention, with a bias of any kind and with dropout. CUDA.
+
+The tiles are those of `blocked`. Tiles with about as many keys become one batch: their queries and
+keys are gathered, and ordinary autograd takes the gradients back where they belong.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from longbio.attention.pattern import SparsePattern, check_tensors
+from longbio.attention.tiles import Tile, plan, tiles
+
+KEY_STEP = 64  # keys; tiles are alike up to it, and rows of biases must begin at multiples of 8
+FEATURE_STEP = 8  # head sizes are multiples of it
+NEWEST = (9, 0)  # compute capability; the kernel with a tensor bias knows no later one
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some tiles E of one shape. Copies fill them up: queries whose output is left out, hidden keys.
+
+    Args:
+        query_EQ: int64, flat positions, row * T + token.
+        key_EK: int64, likewise.
+        bias_EQK: float32, as in `tiles.Tile`; -inf for the copies.
+        real: int64, which of the E * Q outputs belong to a token that is no padding.
+        position: int64, the flat positions of those tokens.
+    """
+
+    query_EQ: Tensor
+    key_EK: Tensor
+    bias_EQK: Tensor
+    real: Tensor
+    position: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in vars(self).values()))
+
+
+def supports(
+    pattern: SparsePattern | None, *, device: torch.device, dtype: torch.dtype, dropout: float
+) -> str | None:
+    """Why this kernel can't run, or None: see `kernels.Supports`."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return f"xformers needs a CUDA device, not {device.type}"
+    if importlib.util.find_spec("xformers") is None:
+        return "xformers isn't installed: pip install 'longbio[xformers]'"
+    if torch.cuda.get_device_capability(device) > NEWEST:
+        return "the xformers kernel with a bias runs up to compute capability 9.0 (Hopper)"
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"xformers computes in float32, bfloat16 or float16, not {dtype}"
+    return None if pattern is None else _unfit(pattern)
+
+
+def _unfit(pattern: SparsePattern) -> str | None:
+    if pattern.counts_BHNN is not None and pattern.counts_BHNN.shape[1] > 1:
+        return "a pattern that differs from head to head has no tiles"
+    return None
+
+
+def prepare(pattern: SparsePattern) -> None:
+    """Make the batches of a pattern, before the first layer asks for them."""
+    if "xformers" not in pattern.cache:
+        if reason := _unfit(pattern):
+            raise ValueError(reason)
+        pattern.cache["xformers"] = [batch.to(pattern.device) for batch in _batches(pattern.on_host)]
+
+
+def attend(
+    query_BHTD: Tensor,
+    key_BHTD: Tensor,
+    value_BHTD: Tensor,
+    pattern: SparsePattern,
+    *,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention of every token: same arguments, shapes and result as `reference.attend`.
+
+    Raises:
+        ValueError: shapes, dtypes or devices disagree; a pattern that differs from head to head.
+    """
+    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
+    prepare(pattern)
+    head_size = query_BHTD.shape[3]
+    three = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query_BHTD, key_BHTD, value_BHTD)]
+    if missing := -head_size % FEATURE_STEP:
+        three = [functional.pad(tensor, (0, missing)) for tensor in three]
+    query_NHD, key_NHD, value_NHD = three
+
+    output_NHD = torch.zeros_like(query_NHD, memory_format=torch.contiguous_format)
+    for batch in pattern.cache["xformers"]:
+        bias_E1QK = batch.bias_EQK.to(query_NHD.dtype)[:, None]
+        output_EQHD = _memory_efficient(
+            _gather(query_NHD, batch.query_EQ),
+            _gather(key_NHD, batch.key_EK),
+            _gather(value_NHD, batch.key_EK),
+            attn_bias=bias_E1QK.expand(-1, query_NHD.shape[1], -1, -1),
+            p=dropout,
+            scale=head_size**-0.5,
+        )
+        output_NHD = output_NHD.index_copy(0, batch.position, output_EQHD.flatten(0, 1)[batch.real])
+    return output_NHD[..., :head_size].unflatten(0, pattern.document_BT.shape).transpose(1, 2)
+
+
+def _memory_efficient(
+    query_EQHD: Tensor, key_EKHD: Tensor, value_EKHD: Tensor, *, attn_bias: Tensor, p: float, scale: float
+) -> Tensor:
+    from xformers.ops import memory_efficient_attention
+
+    output_EQHD: Tensor = memory_efficient_attention(
+        query_EQHD, key_EKHD, value_EKHD, attn_bias=attn_bias, p=p, scale=scale
+    )
+    return output_EQHD
+
+
+def _gather(tensor_NHD: Tensor, index: Tensor) -> Tensor:
+    """The tokens at these positions; a key's gradient, a sum over its tiles, is taken in float32."""
+    gathered = tensor_NHD.float().index_select(0, index.flatten()).to(tensor_NHD.dtype)
+    return gathered.unflatten(0, index.shape)
+
+
+# ---------------------------------------------------------------------------------------- plan
+
+
+def _batches(pattern: SparsePattern) -> Iterator[Batch]:
+    made = plan(pattern)
+    alike: dict[int, list[Tile]] = {}
+    for tile in tiles(made.tiles_N8, made.far, made.bias):
+        alike.setdefault(-(-tile.bias_QK.shape[1] // KEY_STEP), []).append(tile)
+    for steps, members in alike.items():
+        yield _batch(members, steps * KEY_STEP, made.real_N)
+
+
+def _batch(members: list[Tile], num_keys: int, real_N: Tensor) -> Batch:
+    num_queries = max(len(tile.bias_QK) for tile in members)
+    query_EQ = torch.zeros(len(members), num_queries, dtype=torch.int64)
+    key_EK = torch.zeros(len(members), num_keys, dtype=torch.int64)
+    bias_EQK = torch.zeros(len(members), num_queries, num_keys)
+    real_EQ = torch.zeros(len(members), num_queries, dtype=torch.bool)
+    for number, tile in enumerate(members):
+        queries, keys = tile.bias_QK.shape
+        query_EQ[number, :queries] = torch.arange(tile.query.start, tile.query.stop)
+        key_EK[number, :keys] = torch.cat([torch.arange(tile.near.start, tile.near.stop), tile.far])
+        bias_EQK[number, :queries, :keys] = tile.bias_QK
+        bias_EQK[number, :, keys:] = -torch.inf
+        real_EQ[number, :queries] = real_N[tile.query]
+    real = real_EQ.flatten().nonzero().flatten()
+    return Batch(query_EQ, key_EK, bias_EQK, real, query_EQ.flatten()[real])

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""How fast and in how much memory whole models learn masked words, longbio beside the rest.
+
+    python scripts/benchmark_training.py --out runs/benchmarks
+
+A step is forward, backward and AdamW, over one row of 4,096 tokens of which 15% are predicted;
+two layers of BERT-base width, random weights. Parity is checked first. On CUDA, batches as fit
+and every kernel that can run: `--device cuda --layers 12 --rows 16`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import benchmarking as b
+import torch
+
+from longbio.attention.kernels import KERNELS
+
+OURS = ["longbio Longformer", "limit: no attention core", "stock Longformer"]
+
+
+def step(arm: b.Arm, arguments: argparse.Namespace, dtype: str) -> Callable[[], None]:
+    """One training step of an arm."""
+    model = arm.model("mlm", arguments.layers, dropout=arguments.dropout).train().to(arguments.device)
+    inputs = b.with_labels(arm.inputs(arguments.device, arguments.rows))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    device = arguments.device.split(":")[0]
+
+    def run() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+            loss = model(**inputs).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return run
+
+
+def arms(arguments: argparse.Namespace, dtype: str) -> list[b.Arm]:
+    """Those that can run this: stock BigBird raises under autocast, kernels are CUDA's."""
+    if not arguments.device.startswith("cuda"):
+        chosen = [arm for arm in b.ARMS if dtype == "float32" or arm.name in OURS]
+    else:
+        chosen = [arm for arm in b.ARMS if not (dtype == "bfloat16" and arm.name == "stock BigBird")]
+        half = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        for name, kernel in KERNELS.items():
+            where = {"device": torch.device(arguments.device), "dtype": half}
+            if name != "reference" and kernel.supports(None, dropout=arguments.dropout, **where) is None:
+                chosen.append(b.Arm(f"longbio Longformer, {name}", "longformer", name))
+    return [arm for arm in chosen if arguments.arms is None or arm.name in arguments.arms]
+
+
+def times(arguments: argparse.Namespace, dtype: str) -> dict[str, float]:
+    """Median seconds of a step of every arm; those that fail are named."""
+    runs = {}
+    for arm in arms(arguments, dtype):
+        run = step(arm, arguments, dtype)
+        try:
+            run()
+        except (ValueError, RuntimeError) as error:
+            print(f"  {arm.name} can't: {str(error).splitlines()[0]}", file=sys.stderr)
+        else:
+            runs[arm.name] = run
+    return b.medians(b.in_turns(runs, arguments.rounds, arguments.device, warm_up=0))
+
+
+def memory(arguments: argparse.Namespace) -> dict[str, float]:
+    """Peak memory in MiB of a process that takes two steps, of every arm."""
+    found = {}
+    for arm in arms(arguments, "float32"):
+        found[arm.name] = b.in_new_process(
+            __file__,
+            "--one",
+            arm.name,
+            "--device",
+            arguments.device,
+            "--layers",
+            str(arguments.layers),
+            "--rows",
+            str(arguments.rows),
+            "--dropout",
+            str(arguments.dropout),
+        )
+    return found
+
+
+def one(arguments: argparse.Namespace) -> None:
+    """In a process of its own: peak memory in MiB after two steps."""
+    run = step(next(arm for arm in b.ARMS if arm.name == arguments.one), arguments, "float32")
+    run()
+    run()
+    if arguments.device.startswith("cuda"):
+        print(json.dumps(torch.cuda.max_memory_allocated() / 2**20))
+    else:
+        print(json.dumps(b.peak_mib()))
+
+
+def matrix_rate(device: str) -> float:
+    """TFLOP/s of a large bfloat16 matrix product, measured here and now."""
+    left, right = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = b.medians(b.in_turns({"": lambda: left @ right}, 20, device, warm_up=5))[""]
+    return float(2 * 8192**3 / seconds / 1e12)
+
+
+def encoder_flops(arguments: argparse.Namespace) -> float:
+    """Of a Longformer's training step: three times forward, projections and window only."""
+    tokens = arguments.rows * b.TOKENS
+    dense = 2 * tokens * (4 * b.WIDTH**2 + 2 * b.WIDTH * b.INNER)
+    window = 2 * 2 * tokens * (b.WINDOW + 1) * b.WIDTH
+    return float(3 * arguments.layers * (dense + window))
+
+
+def goals(result: dict[str, Any], arguments: argparse.Namespace) -> list[b.Goal]:
+    """What is to be reached, and what was."""
+    made = []
+    for dtype, family, of_stock, of_limit in (
+        ("float32", "Longformer", 4.0, 0.80),
+        ("bfloat16", "Longformer", 4.6, 0.78),
+        ("float32", "BigBird", 3.0, 0.75),
+    ):
+        found = result["step"].get(dtype, {})
+        stock, limit = b.COMPARED[f"longbio {family}"]
+        ours = found.get(f"longbio {family}")
+        if ours and stock in found:
+            made.append(b.Goal(f"{family} MLM step, {dtype}, of stock", found[stock] / ours, of_stock))
+        if ours and limit in found:
+            made.append(b.Goal(f"{family} MLM step, {dtype}, of the limit", found[limit] / ours, of_limit))
+    if "memory" in result:
+        share = result["memory"]["longbio Longformer"] / result["memory"]["stock Longformer"]
+        made.append(b.Goal("Longformer MLM step, peak memory, of stock", share, 0.5, at_most=True))
+    if "matrix rate" in result:
+        found = result["step"]["bfloat16"]
+        ours = min(seconds for name, seconds in found.items() if name.startswith("longbio Longformer"))
+        share = encoder_flops(arguments) / ours / 1e12 / result["matrix rate"]
+        made.append(b.Goal("CUDA: Longformer step, of stock", found["stock Longformer"] / ours, 8.0))
+        made.append(b.Goal("CUDA: share of the measured matrix rate", share, 0.35))
+        made.append(b.Goal("CUDA: of ModernBERT", found["ModernBERT shape"] / ours, 1.0))
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dropout", type=float, default=0.1, help="of hidden states and of attention")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--arms", nargs="*", help="only these")
+    parser.add_argument("--only", choices=["float32", "bfloat16", "memory"])
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        one(arguments)
+        return
+    b.refuse_red_parity(arguments.device)
+
+    result: dict[str, Any] = {
+        "machine": b.machine(arguments.device),
+        "dropout": arguments.dropout,
+        "step": {},
+    }
+    for dtype in ("float32", "bfloat16"):
+        if arguments.only in (None, dtype):
+            result["step"][dtype] = times(arguments, dtype)
+    if arguments.only in (None, "memory"):
+        result["memory"] = memory(arguments)
+    if arguments.device.startswith("cuda") and "bfloat16" in result["step"]:
+        result["matrix rate"] = matrix_rate(arguments.device)
+
+    print("\n" + ", ".join(f"{name} {value}" for name, value in result["machine"].items()))
+    tokens = arguments.rows * b.TOKENS
+    for dtype, found in result["step"].items():
+        what = f"{arguments.layers} layers, {tokens:,} tokens, dropout {arguments.dropout}"
+        print(f"\nMLM step, {what}, {dtype}{' autocast' if dtype == 'bfloat16' else ''}\n")
+        print(b.times_table(found, b.COMPARED))
+        if arguments.device.startswith("cuda"):
+            print(
+                "\n" + b.table(["", "tokens a second"], [[n, f"{tokens / s:,.0f}"] for n, s in found.items()])
+            )
+    if "memory" in result:
+        print("\nPeak memory, float32\n")
+        print(b.table(["", "MiB"], [[name, f"{mib:,.0f}"] for name, mib in result["memory"].items()]))
+    reached = goals(result, arguments)
+    print("\n" + b.table(["goal", "measured", "wanted", "reached"], [goal.row() for goal in reached]))
+    result["goals"] = [vars(goal) | {"reached": goal.reached} for goal in reached]
+    b.save(arguments.out, "training", result)
+    if result["step"]:
+        b.plot(
+            arguments.out,
+            "training",
+            {f"MLM step, {tokens:,} tokens, {dtype}": found for dtype, found in result["step"].items()},
+        )
+
+
+if __name__ == "__main__":
+    main()
