@@ -63,7 +63,7 @@ def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: Plan, dropo
     seed = torch.randint(1 << 62, (1,)) if dropout else torch.zeros(1, dtype=torch.int64)
     attention: Callable[..., Tensor] = torch.ops.longbio.blocked
     return attention(
-        query_NHD, key_NHD, value_NHD, plan.tiles_N8, plan.far, plan.bias, plan.real_N, dropout, seed
+        query_NHD, key_NHD, value_NHD, plan.tiles_N9, plan.far, plan.bias, plan.real_N, dropout, seed
     )
 
 
@@ -199,7 +199,7 @@ def _blocked(
     seed: Tensor,
 ) -> Tensor:
     query_HND, key_HND, value_HND = map(_computed, (query, key, value))
-    exact, heads = query_HND.dtype, len(query_HND)
+    exact = query_HND.dtype
     output = torch.empty_like(query, dtype=exact, memory_format=torch.contiguous_format)
     if int((tile_numbers[:, 1] - tile_numbers[:, 0]).sum()) < len(query):
         output.zero_()
@@ -207,22 +207,19 @@ def _blocked(
     coins = Dropout(dropout, seed, query.device)
 
     for group in groups(tile_numbers, far, bias.to(exact)):
-        num_queries = group.query.stop - group.query.start
-        far_HQE = buffers.take("far", exact, heads, num_queries, len(group.far))
-        for tile, place, weights_HQK in weights.of(group):
+        far_HED = gather(value_HND, group.far) if len(group.far) else None
+        for tile, _, weights_HQK in weights.of(group):
             keep_HQK = coins.keep(weights_HQK)
             if keep_HQK is not None:
                 weights_HQK *= keep_HQK
-            near_HQK = weights_HQK[:, :, : tile.num_near]
+            near_HQK, far_HQE = weights_HQK[:, :, : tile.num_near], weights_HQK[:, :, tile.num_near :]
             result = buffers.take("result", exact, *weights_HQK.shape[:2], query.shape[2])
             torch.baddbmm(result, near_HQK, value_HND[:, tile.near], beta=0, alpha=coins.scale, out=result)
+            if far_HED is not None:
+                result.baddbmm_(far_HQE, far_HED, alpha=coins.scale)
+            if tile.has_padding:
+                result.masked_fill_(~real[tile.query, None], 0.0)
             output[tile.query].transpose(0, 1).copy_(result)
-            far_HQE[:, place] = weights_HQK[:, :, tile.num_near :]
-        result_HQD = output[group.query].transpose(0, 1)
-        if len(group.far):
-            result_HQD.baddbmm_(far_HQE, gather(value_HND, group.far), alpha=coins.scale)
-        if any(tile.has_padding for tile in group.tiles):
-            result_HQD.masked_fill_(~real[group.query, None], 0.0)
     return output.to(query.dtype)
 
 
@@ -254,7 +251,7 @@ def _blocked_backward(
     dquery_HND, dkey_HND, dvalue_HND = (total.transpose(0, 1) for total in (dquery, dkey, dvalue))
     # Of a softmax's gradient: sum over keys of weight * its gradient, the same for all keys.
     common_HN1 = (grad_HND * _computed(output)).sum(dim=2, keepdim=True)
-    if bool(tile_numbers[:, 7].any()):
+    if bool(tile_numbers[:, 8].any()):
         grad_HND = grad_HND.masked_fill(~real[:, None], 0.0)
     weights, buffers = _Weights(query_HND, key_HND), _Buffers(query.device)
     coins = Dropout(dropout, seed, query.device)

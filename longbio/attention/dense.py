@@ -127,13 +127,11 @@ def _rows(pattern: SparsePattern) -> GlobalRows:
         bias_K = torch.zeros(high - low).masked_fill_(document_N[low:high] == PADDING, -torch.inf)
         mine = (owner == number).nonzero().flatten()
         first, behind = int(mine[0]), int(mine[-1]) + 1
-        # All rows of a document see the same keys: one block of biases serves its tiles.
-        tallest = min(GLOBAL_TILE, behind - first)
-        biases.append(bias_K.expand(tallest, -1).flatten())
+        biases.append(bias_K)
         for start in range(first, behind, GLOBAL_TILE):
             stop = min(start + GLOBAL_TILE, behind)
-            tiles.append([start, stop, low, high, 0, 0, num_bias, 0])
-        num_bias += tallest * (high - low)
+            tiles.append([start, stop, low, high, 0, 0, num_bias, 1, 0])
+        num_bias += high - low
     plan = Plan(
         torch.tensor(tiles, dtype=torch.int64),
         torch.zeros(0, dtype=torch.int64),

@@ -26,15 +26,16 @@ class Plan:
     """The tiles of a pattern, in tensors alone, so that a compiled graph doesn't depend on them.
 
     Args:
-        tiles_N8: int64 on the CPU; of each tile: query start and stop, near start and stop,
-            offset and number of far keys, offset of its bias, and whether a query is padding.
+        tiles_N9: int64 on the CPU; of each tile: query start and stop, near start and stop,
+            offset and number of far keys, offset and number of rows of its bias, and whether a
+            query is padding.
         far: int64, flat positions of all tiles' far keys.
-        bias: float32, all tiles' biases (queries, near + far keys), one after the other; those
-            of equal tiles are stored once.
+        bias: float32, all tiles' biases, one after the other; those of equal tiles are stored
+            once, and where all queries of a tile see the same, so is their row.
         real_N: bool, False where a query is padding.
     """
 
-    tiles_N8: Tensor
+    tiles_N9: Tensor
     far: Tensor
     bias: Tensor
     real_N: Tensor
@@ -80,23 +81,24 @@ class Group:
     tiles: tuple[Tile, ...]
 
 
-def tiles(tiles_N8: Tensor, far: Tensor, bias: Tensor) -> Iterator[Tile]:
+def tiles(tiles_N9: Tensor, far: Tensor, bias: Tensor) -> Iterator[Tile]:
     """The tiles of a plan's tensors."""
-    for start, stop, low, high, far_start, num_far, bias_start, has_padding in tiles_N8.tolist():
-        shape = (stop - start, high - low + num_far)
+    for start, stop, low, high, far_start, num_far, bias_start, rows, has_padding in tiles_N9.tolist():
+        num_keys = high - low + num_far
+        bias_RK = bias[bias_start : bias_start + rows * num_keys].view(rows, num_keys)
         yield Tile(
             slice(start, stop),
             slice(low, high),
             far[far_start : far_start + num_far],
-            bias[bias_start : bias_start + shape[0] * shape[1]].view(shape),
+            bias_RK.expand(stop - start, -1),
             bool(has_padding),
         )
 
 
-def groups(tiles_N8: Tensor, far: Tensor, bias: Tensor) -> Iterator[Group]:
+def groups(tiles_N9: Tensor, far: Tensor, bias: Tensor) -> Iterator[Group]:
     """The tiles of a plan's tensors, those with the same far keys together."""
     members: list[Tile] = []
-    for tile in tiles(tiles_N8, far, bias):
+    for tile in tiles(tiles_N9, far, bias):
         if members and not _go_together(members[-1], tile):
             yield _group(members)
             members = []
@@ -118,27 +120,27 @@ def plan(pattern: SparsePattern) -> Plan:
     """Cut a pattern that is on the CPU into tiles."""
     numbers, far, biases = [], [NO_KEYS], [torch.zeros(0)]
     num_far = num_bias = 0
-    offsets: dict[Hashable, int] = {}
+    places: dict[Hashable, list[int]] = {}
     real_N = pattern.valid_BT.flatten()
     special_N = _special_tokens(pattern)
 
     for keys in _window_keys(pattern) if pattern.counts_BHNN is None else _block_keys(pattern):
         same = _signature(keys, pattern, special_N)
-        if same not in offsets:
-            bias_QK = _bias(keys, pattern)
-            offsets[same] = num_bias
-            biases.append(bias_QK.flatten())
-            num_bias += bias_QK.numel()
+        if same not in places:
+            bias_RK = _bias(keys, pattern)
+            places[same] = [num_bias, len(bias_RK)]
+            biases.append(bias_RK.flatten())
+            num_bias += bias_RK.numel()
         if not torch.equal(keys.far, far[-1]):
             far.append(keys.far)
             num_far += len(keys.far)
         has_padding = not bool(real_N[keys.query].all())
         query, near = keys.query, keys.near
         numbers.append([query.start, query.stop, near.start, near.stop])
-        numbers[-1] += [num_far - len(keys.far), len(keys.far), offsets[same], int(has_padding)]
+        numbers[-1] += [num_far - len(keys.far), len(keys.far), *places[same], int(has_padding)]
 
-    tiles_N8 = torch.tensor(numbers, dtype=torch.int64).reshape(-1, 8)
-    return Plan(tiles_N8, torch.cat(far), torch.cat(biases), real_N)
+    tiles_N9 = torch.tensor(numbers, dtype=torch.int64).reshape(-1, 9)
+    return Plan(tiles_N9, torch.cat(far), torch.cat(biases), real_N)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,9 +229,13 @@ def _signature(keys: _Keys, pattern: SparsePattern, special_N: Tensor) -> Hashab
 
 
 def _bias(keys: _Keys, pattern: SparsePattern) -> Tensor:
-    """(queries, near + far keys) float32; a query that sees nothing has a row of zeros."""
+    """(queries or 1, near + far keys) float32; a query that sees nothing has a row of zeros."""
     num_tokens, document_N = pattern.num_tokens, pattern.document_BT.flatten()
     query_Q1 = torch.arange(keys.query.start, keys.query.stop)[:, None]
+    if pattern.counts_BHNN is not None:
+        # All of a block see the same. Padding may as well: its output is left out.
+        real = pattern.valid_BT.flatten()[keys.query].nonzero()
+        query_Q1 = query_Q1[int(real[0]) if len(real) else 0][None]
     key_K = torch.cat([torch.arange(keys.near.start, keys.near.stop), keys.far])
     seen_QK = (document_N[query_Q1] == document_N[key_K]) & (document_N[query_Q1] != PADDING)
     seen_QK &= query_Q1 // num_tokens == key_K // num_tokens

@@ -133,7 +133,7 @@ def _gather(tensor_NHD: Tensor, index: Tensor) -> Tensor:
 def _batches(pattern: SparsePattern) -> Iterator[Batch]:
     made = plan(pattern)
     alike: dict[int, list[Tile]] = {}
-    for tile in tiles(made.tiles_N8, made.far, made.bias):
+    for tile in tiles(made.tiles_N9, made.far, made.bias):
         alike.setdefault(-(-tile.bias_QK.shape[1] // KEY_STEP), []).append(tile)
     for steps, members in alike.items():
         yield _batch(members, steps * KEY_STEP, made.real_N)

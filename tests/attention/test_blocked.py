@@ -87,7 +87,7 @@ def test_the_first_key_of_a_tile_may_be_a_special_one(
         pattern = sliding_window(everywhere, special, window_tokens=16)
     else:
         pattern = sliding_window(~special, None, window_tokens=16)
-    assert place + special.shape[1] in plan_of(pattern).tiles_N8[:, 2]
+    assert place + special.shape[1] in plan_of(pattern).tiles_N9[:, 2]
     assert_lawful(blocked.attend, tensors(special.shape[1], rows=2, heads=1), pattern)
 
 
@@ -242,7 +242,7 @@ def test_a_batch_without_a_token(kind: str, rows: int, tensors: Tensors, results
         pattern = sliding_window(valid, ~valid, window_tokens=3)
     else:
         pattern = block_sparse(valid, block_tokens=4, random_blocks=1, seed=0)
-    assert len(plan_of(pattern).tiles_N8) == 0
+    assert len(plan_of(pattern).tiles_N9) == 0
     for ours in results(blocked.attend, tensors(37, rows=rows), pattern).values():
         assert ours.shape == (rows, 2, 37, 16)
         assert (ours == 0).all()
@@ -330,7 +330,7 @@ def test_work_is_sparse(kind: str, window_pattern: Patterns, block_pattern: Patt
     """The intended branch runs: no tile of an inner query looks at every key."""
     pattern = window_pattern(1037, 37, rows=1) if kind == "window" else block_pattern(1037, 16, 1, rows=1)
     plan = plan_of(pattern)
-    start, stop, low, high, _, num_far, _, _ = plan.tiles_N8.unbind(dim=1)
+    start, stop, low, high, _, num_far, _, _, _ = plan.tiles_N9.unbind(dim=1)
     assert ((stop - start) * (high - low + num_far)).sum() < 0.35 * 1037**2
     assert len(plan.far)
 
@@ -338,8 +338,8 @@ def test_work_is_sparse(kind: str, window_pattern: Patterns, block_pattern: Patt
 def test_tiles_of_equal_biases_share_one(window_pattern: Patterns) -> None:
     valid = torch.ones(3, 4096, dtype=torch.bool)
     plan = plan_of(sliding_window(valid, None, window_tokens=64))
-    assert len(plan.tiles_N8) == 3 * 4096 / 64
-    assert len(plan.tiles_N8[:, 6].unique()) == 3  # a row's first tile, its last, and all others
+    assert len(plan.tiles_N9) == 3 * 4096 / 64
+    assert len(plan.tiles_N9[:, 6].unique()) == 3  # a row's first tile, its last, and all others
 
 
 @pytest.mark.parametrize(("number", "together"), [(1, True), (tiles.FEW_GLOBALS, True), (200, False)])
@@ -347,7 +347,7 @@ def test_tiles_share_their_far_keys_while_these_are_few(number: int, together: b
     """Scores of shared keys are held for all of a group's queries: of many keys that would be a lot."""
     chosen = torch.arange(2048)[None] < number
     plan = plan_of(sliding_window(torch.ones_like(chosen), chosen, window_tokens=16))
-    sizes = [len(group.tiles) for group in tiles.groups(plan.tiles_N8, plan.far, plan.bias)]
+    sizes = [len(group.tiles) for group in tiles.groups(plan.tiles_N9, plan.far, plan.bias)]
     assert sum(sizes) == 2048 / 64
     assert sizes == ([sum(sizes)] if together else [1] * len(sizes))
 
@@ -392,7 +392,7 @@ def assert_linear(sizes: list[int]) -> None:
 @KINDS
 def test_the_plan_is_linear_in_the_length(kind: str) -> None:
     plans = [plan_of(one_row(length, kind)) for length in (2048, 4096, 8192)]
-    for name in ("tiles_N8", "far", "bias", "real_N"):
+    for name in ("tiles_N9", "far", "bias", "real_N"):
         assert_linear([getattr(plan, name).numel() for plan in plans])
 
 
@@ -428,7 +428,7 @@ def kept(pattern: SparsePattern, heads: int, dropout: float, seed: Tensor) -> Te
     plan, length = plan_of(pattern), pattern.num_tokens
     coins = blocked.Dropout(dropout, seed, torch.device("cpu"))
     keep_BHTT = torch.zeros(len(pattern.document_BT), heads, length, length)
-    for tile in tiles.tiles(plan.tiles_N8, plan.far, plan.bias):
+    for tile in tiles.tiles(plan.tiles_N9, plan.far, plan.bias):
         drawn_HQK = coins.keep(torch.zeros(heads, *tile.bias_QK.shape))
         assert drawn_HQK is not None
         query = torch.arange(tile.query.start, tile.query.stop)
@@ -611,7 +611,7 @@ def test_operations_are_what_they_say(
     pattern = pattern_of(kind, 111)
     plan = plan_of(pattern)
     query, key, value, grad = (blocked.flatten(tensor.detach()) for tensor in tensors(111))
-    rest = (plan.tiles_N8, plan.far, plan.bias, plan.real_N, dropout, torch.tensor([3]))
+    rest = (plan.tiles_N9, plan.far, plan.bias, plan.real_N, dropout, torch.tensor([3]))
     output = torch.ops.longbio.blocked(query, key, value, *rest)
     checks = ("test_schema", "test_faketensor")
     torch.library.opcheck(torch.ops.longbio.blocked, (query, key, value, *rest), test_utils=checks)

@@ -117,7 +117,7 @@ def test_many_in_more_than_one_tile() -> None:
     rows = global_rows(pattern)
     assert rows is not None
     assert rows.plan is not None
-    starts = [0, *rows.plan.tiles_N8[:, 1].tolist()]
+    starts = [0, *rows.plan.tiles_N9[:, 1].tolist()]
     assert len(starts) > 3
     assert starts[-1] == 290
     assert starts[-1] - starts[-2] < dense.GLOBAL_TILE
