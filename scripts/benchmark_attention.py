@@ -70,6 +70,7 @@ def one(arguments: argparse.Namespace) -> None:
     arm = next(arm for arm in b.ARMS if arm.name == arguments.one)
     model = arm.model("features", arguments.layers, arguments.tokens).eval().to(arguments.device)
     run = _reader(model, arm.inputs(arguments.device, tokens=arguments.tokens))
+    b.forget_peak()
     before = b.peak_mib()
     run()
     grown = b.peak_mib() - before

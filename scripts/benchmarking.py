@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -256,8 +255,14 @@ def refuse_red_parity(device: str) -> None:
 
 
 def peak_mib() -> float:
-    """Of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Resident memory of this process at its highest, since it started or since `forget_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def forget_peak() -> None:
+    """Count the peak anew from what is resident now (Linux: proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def in_new_process(script: str, *arguments: str) -> Any:
