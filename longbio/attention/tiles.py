@@ -7,6 +7,7 @@ BigBird's end and random blocks.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 
@@ -122,10 +123,11 @@ def plan(pattern: SparsePattern) -> Plan:
     num_far = num_bias = 0
     places: dict[Hashable, list[int]] = {}
     real_N = pattern.valid_BT.flatten()
-    special_N = _special_tokens(pattern)
+    num_real = [0, *real_N.cumsum(0).tolist()]
+    special = _special_tokens(pattern)
 
     for keys in _window_keys(pattern) if pattern.counts_BHNN is None else _block_keys(pattern):
-        same = _signature(keys, pattern, special_N)
+        same = _signature(keys, pattern, special)
         if same not in places:
             bias_RK = _bias(keys, pattern)
             places[same] = [num_bias, len(bias_RK)]
@@ -134,8 +136,8 @@ def plan(pattern: SparsePattern) -> Plan:
         if not torch.equal(keys.far, far[-1]):
             far.append(keys.far)
             num_far += len(keys.far)
-        has_padding = not bool(real_N[keys.query].all())
         query, near = keys.query, keys.near
+        has_padding = num_real[query.stop] - num_real[query.start] < query.stop - query.start
         numbers.append([query.start, query.stop, near.start, near.stop])
         numbers[-1] += [num_far - len(keys.far), len(keys.far), *places[same], int(has_padding)]
 
@@ -158,22 +160,23 @@ NO_KEYS = torch.zeros(0, dtype=torch.int64)
 
 def tile_tokens(window_tokens: int) -> int:
     """Queries of a tile: few, for little waste beside a narrow window, but enough for the products."""
-    return 128 if window_tokens > 128 else 64
+    return 96 if window_tokens > 128 else 64
 
 
 def _window_keys(pattern: SparsePattern) -> Iterator[_Keys]:
     assert pattern.window_tokens is not None
-    spans, reach = pattern.documents, pattern.window_tokens
-    globals_G, size = pattern.global_positions, tile_tokens(reach)
+    reach, globals_G = pattern.window_tokens, pattern.global_positions
+    begins, ends = pattern.documents.T.tolist()
+    global_list, size = globals_G.tolist(), tile_tokens(reach)
     for start in range(0, pattern.document_BT.numel(), size):
         stop = min(start + size, pattern.document_BT.numel())
-        inside = spans[(spans[:, 0] < stop) & (spans[:, 1] > start)]
-        if not len(inside):
+        first, behind = bisect_right(ends, start), bisect_left(begins, stop)
+        if first == behind:
             continue
-        lowest, highest = int(inside[0, 0]), int(inside[-1, 1])
+        lowest, highest = begins[first], ends[behind - 1]
         query = slice(max(start, lowest), min(stop, highest))
         near = slice(max(lowest, query.start - reach), min(highest, query.stop + reach))
-        far = globals_G[(globals_G >= lowest) & (globals_G < highest)]
+        far = globals_G[bisect_left(global_list, lowest) : bisect_left(global_list, highest)]
         if len(far) > FEW_GLOBALS:
             far = far[(far < near.start) | (far >= near.stop)]
         if len(far) > DENSE_SHARE * (highest - lowest):
@@ -207,19 +210,27 @@ def _block_keys(pattern: SparsePattern) -> Iterator[_Keys]:
             yield _Keys(query, tokens(begin, end), far[(far >= low) & (far < high)])
 
 
-def _special_tokens(pattern: SparsePattern) -> Tensor:
-    """(N + 1,) int64: how many tokens before each are padding, global, or first of a document."""
+@dataclass(frozen=True)
+class _Special:
+    """How many tokens before each are padding or global, and how many begin a document."""
+
+    hidden_or_global: list[int]
+    firsts: list[int]
+
+
+def _special_tokens(pattern: SparsePattern) -> _Special:
     special_N = pattern.global_BT.flatten() | ~pattern.valid_BT.flatten()
-    special_N[pattern.documents[:, 0]] = True
-    return torch.cat([torch.tensor([0]), special_N.cumsum(0)])
+    first_N = torch.zeros_like(special_N)
+    first_N[pattern.documents[:, 0]] = True
+    return _Special([0, *special_N.cumsum(0).tolist()], [0, *first_N.cumsum(0).tolist()])
 
 
-def _signature(keys: _Keys, pattern: SparsePattern, special_N: Tensor) -> Hashable:
+def _signature(keys: _Keys, pattern: SparsePattern, special: _Special) -> Hashable:
     """Equal for tiles with equal biases; an object of its own where that isn't known."""
     near = keys.near
-    # The first near key may be the first of its document, but neither padding nor global.
-    first = bool(pattern.global_BT.flatten()[near.start] | ~pattern.valid_BT.flatten()[near.start])
-    plain = not first and int(special_N[near.stop]) == int(special_N[near.start + 1])
+    # The first near key may begin a document; no other may, and none may be padding or global.
+    one_document = special.firsts[near.stop] == special.firsts[near.start + 1]
+    plain = one_document and special.hidden_or_global[near.stop] == special.hidden_or_global[near.start]
     if pattern.counts_BHNN is not None or not plain:
         return keys
     # Far keys are global tokens of the only document in sight: all of them are seen.

@@ -74,8 +74,10 @@ class LongformerSelfAttention(stock.LongformerSelfAttention):
         rows = dense.global_rows(attention_mask.pattern)
         if rows is not None:
             found = self._global_rows(hidden_states.flatten(0, 1), rows, dropout).flatten(1)
-            flat = context.flatten(0, 1).index_copy(0, rows.index_G, found.to(context.dtype))
-            context = flat.view_as(context)
+            flat = context.flatten(0, 1)
+            # A backward pass needs the kernel's output as it was.
+            put = flat.index_copy if torch.is_grad_enabled() else flat.index_copy_
+            context = put(0, rows.index_G, found.to(context.dtype)).view_as(context)
         return (context,)
 
     def _global_rows(self, hidden_NC: Tensor, rows: dense.GlobalRows, dropout: float) -> Tensor:
