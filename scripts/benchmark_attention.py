@@ -47,7 +47,7 @@ def _reader(model: Any, inputs: dict[str, torch.Tensor]) -> Any:
 def per_token(arguments: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
     """Microseconds and KiB for each token, forward, at 4,096 to 32,768 tokens."""
     found: dict[str, dict[int, list[float]]] = {}
-    for name in ("longbio Longformer", "longbio BigBird"):
+    for name in ("longbio Longformer", "longbio BigBird", "limit: no attention core"):
         found[name] = {}
         for tokens in (4096, 8192, 16384, 32768):
             seconds, grown = b.in_new_process(
@@ -135,6 +135,8 @@ def goals(result: dict[str, Any]) -> list[b.Goal]:
             made.append(b.Goal(f"{family} forward, {dtype}, of stock", found[stock] / ours, of_stock))
             made.append(b.Goal(f"{family} forward, {dtype}, of the limit", found[limit] / ours, of_limit))
     for name, found in result.get("per token", {}).items():
+        if name not in b.COMPARED:
+            continue
         for place, what in enumerate(("time", "memory")):
             change = found[32768][place] / found[4096][place]
             made.append(b.Goal(f"{name}: {what} per token, 32K of 4K", change, 1.15, at_most=True))
