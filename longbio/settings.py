@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -147,15 +148,19 @@ def _index(place: list[Any], name: str, *, where: str) -> int:
     return int(name)
 
 
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a key too many, in a model and in a dataclass."""
+
+
 def _in_one_line(
     error: ValidationError, model: type[BaseModel], path: Path, overridden: set[str]
 ) -> LongbioError:
     # A misspelt key is often why another one is missing: speak of it first.
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] not in UNKNOWN)
     problem = problems[0]
     key = ".".join(map(str, problem["loc"]))
 
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in UNKNOWN:
         what = f"unknown setting {key}"
         known = _known_keys(model, problem["loc"][:-1])
         nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.0)
@@ -174,20 +179,28 @@ def _in_one_line(
 
 def _known_keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
     """The keys allowed where `parents` lead, in every model that may stand there."""
-    models = [model]
+    models: list[type] = [model]
     for parent in parents:
         inner = [
-            nested
-            for candidate in models
-            if parent in candidate.model_fields
-            for nested in _models_in(candidate.model_fields[str(parent)].annotation)
+            nested for candidate in models for nested in _models_in(_annotations(candidate).get(str(parent)))
         ]
         # An index, or pydantic's name for one branch of a union, stays in the same models.
         models = inner or models
-    return [key for candidate in models for key in candidate.model_fields]
+    return [key for candidate in models for key in _annotations(candidate)]
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _annotations(model: type) -> dict[str, Any]:
+    """The types of a table's keys: those of a pydantic model, or of a dataclass."""
+    if issubclass(model, BaseModel):
+        return {name: field.annotation for name, field in model.model_fields.items()}
+    hints = get_type_hints(model)
+    assert dataclasses.is_dataclass(model)
+    return {field.name: hints[field.name] for field in dataclasses.fields(model)}
+
+
+def _models_in(annotation: Any) -> list[type]:
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
+    ):
         return [annotation]
     return [nested for argument in get_args(annotation) for nested in _models_in(argument)]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
@@ -26,7 +27,7 @@ from longbio.conversion.settings import Settings
 from longbio.encoders.loading import load, quiet, set_kernel
 from longbio.errors import LongbioError
 from longbio.masked_lm.evaluation import bits_per_masked_token
-from longbio.masked_lm.masking import mask_tokens
+from longbio.masked_lm.masking import Vocabulary, mask_tokens
 
 EXACT = 1e-5
 """Largest difference allowed, relative to the larger of 1 and the largest value compared."""
@@ -219,13 +220,10 @@ def same_use_of_positions(
         text or inputs.embedded_text(), add_special_tokens=False, verbose=False, return_tensors="np"
     )
     room = settings.max_tokens - 2
-    corrupted, labels = mask_tokens(
-        ids["input_ids"][0][:room],
-        special_ids=tuple(tokenizer.all_special_ids),
-        mask_id=tokenizer.mask_token_id,
-        vocab_size=len(tokenizer),
-    )
-    frame = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    masked = ids["input_ids"][0][:room]
+    ordinary = np.ones(len(masked), dtype=bool)
+    corrupted, labels = mask_tokens(masked, ordinary, ordinary, Vocabulary.of(tokenizer), seed=(0,))
+    frame = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
 
     def bits(model: PreTrainedModel, num_tokens: int) -> float:
         return bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=frame)

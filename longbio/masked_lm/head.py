@@ -7,7 +7,7 @@ so that it works for every family, stock or ours, and under any parallel wrapper
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,18 +38,18 @@ def head_of(model: nn.Module) -> nn.Module:
     return head
 
 
-def start_head(model: Any, sequences: Sequence[Ids]) -> None:
+def start_head(model: Any, counts: Ids) -> None:
     """Let a new head start from what is known: the word embeddings and how frequent words are.
 
     Its dense layer is the identity, its bias the logarithm of each token's frequency.
 
     Args:
         model: a masked-LM model whose head is at random.
-        sequences: the tokens it will learn from.
+        counts: (V,) how often each token occurs in what it will learn from.
     """
-    counts = np.bincount(np.concatenate(list(sequences)), minlength=model.config.vocab_size) + 0.5
+    smooth = counts + 0.5
     with torch.no_grad():
-        model.get_output_embeddings().bias.copy_(torch.from_numpy(np.log(counts / counts.mean())))
+        model.get_output_embeddings().bias.copy_(torch.from_numpy(np.log(smooth / smooth.mean())))
         for module in head_of(model).modules():
             if isinstance(module, nn.LayerNorm):
                 module.weight.fill_(1.0)
@@ -60,16 +60,16 @@ def start_head(model: Any, sequences: Sequence[Ids]) -> None:
 
 
 @contextmanager
-def only_at(model: nn.Module, chosen_BT: Tensor) -> Iterator[None]:
+def only_at(model: nn.Module, positions_M: Tensor) -> Iterator[None]:
     """Within, the model's logits are (number chosen, vocabulary) instead of (B, T, vocabulary).
 
     Args:
         model: any masked-LM model of a family in `HEADS`.
-        chosen_BT: bool, the positions to predict.
+        positions_M: int64, flat positions (row * T + token) to predict.
     """
 
     def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (arguments[0][chosen_BT], *arguments[1:])
+        return (arguments[0].flatten(0, 1)[positions_M], *arguments[1:])
 
     handle = head_of(model).register_forward_pre_hook(choose)
     try:
@@ -83,11 +83,14 @@ def summed_loss(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
 
     Args:
         model: a masked-LM model.
-        batch: its inputs and `labels` (B, T), -100 where nothing is predicted.
+        batch: its inputs; `labels` (B, T), -100 where nothing is predicted; and perhaps
+            `label_positions`, where something is, which spares a wait for the device.
     """
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    labels_BT = batch["labels"]
-    chosen_BT = labels_BT != IGNORED
-    with only_at(model, chosen_BT):
+    inputs = {name: value for name, value in batch.items() if name not in ("labels", "label_positions")}
+    labels_N = batch["labels"].flatten()
+    positions_M = batch.get("label_positions")
+    if positions_M is None:
+        positions_M = (labels_N != IGNORED).nonzero().flatten()
+    with only_at(model, positions_M):
         logits = model(**inputs).logits
-    return cross_entropy(logits.float(), labels_BT[chosen_BT], reduction="sum")
+    return cross_entropy(logits.float(), labels_N[positions_M], reduction="sum")

@@ -1,174 +1,227 @@
-"""`continue_masked_lm`: a checkpoint goes on learning masked words and becomes another one."""
+"""`pretrain`: the phases of a curriculum, one after another, each resumable."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-from transformers import AutoTokenizer, PreTrainedModel, set_seed
+from tensorboardX import SummaryWriter
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback, set_seed
+from transformers.integrations.integration_utils import (
+    TensorBoardCallback,
+    get_reporting_integration_callbacks,
+)
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
-from longbio.encoders.loading import load
-from longbio.encoders.longformer import refresh_global_projections
-from longbio.encoders.saving import save_whole
-from longbio.encoders.tokens import tokenize
+from longbio.corpus.texts import Columns, Text, read_texts, text_files, text_of_row
 from longbio.errors import LongbioError
-from longbio.masked_lm.evaluation import bits_per_masked_token
-from longbio.masked_lm.head import start_head, summed_loss
-from longbio.masked_lm.masking import IGNORED, Ids, mask_tokens
-from longbio.pretraining.packing import pack
-from longbio.training.trainer import OnStep, TrainingSettings, train
+from longbio.pretraining.curriculum import CorpusSettings, Curriculum
+from longbio.pretraining.curves import Metrics, draw_curves
+from longbio.pretraining.phase import Phase
+from longbio.pretraining.samples import MaskedSamples
+from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards
+from longbio.pretraining.split import near_duplicates, split
+from longbio.pretraining.train import HeldOut, Source, train_phase
+from longbio.progress import Narrator, Silence
+from longbio.training.processes import processes
 
-REPORT = "pretraining.json"
-
-
-@dataclass(frozen=True)
-class PretrainingSettings:
-    """How a checkpoint goes on learning masked words.
-
-    Args:
-        training: steps, learning rate, batch and seed.
-        sequence_tokens: length of a training sequence.
-        learns: `all` weights, or the `head` alone; an encoder without a head gets one that
-            starts from its word embeddings.
-        mask_rate: share of the tokens that is predicted.
-        dropout: of the model while it learns; none suits short runs, and is faster.
-    """
-
-    training: TrainingSettings
-    sequence_tokens: int
-    learns: Literal["all", "head"] = "all"
-    mask_rate: float = 0.15
-    dropout: float = 0.0
+PLAN, METRICS, CURVES = "curriculum.json", "metrics.jsonl", "curves.png"
 
 
-class MaskedSequences(Dataset[tuple[Ids, Ids]]):
-    """Packed sequences, masked anew in every epoch.
-
-    What sample n of the run is depends on the seed and on n alone: not on processes, workers or
-    restarts.
-    """
-
-    def __init__(self, sequences: Sequence[Ids], tokenizer: Any, settings: PretrainingSettings) -> None:
-        self.sequences, self.tokenizer, self.settings = sequences, tokenizer, settings
-
-    def __len__(self) -> int:
-        return self.settings.training.steps * self.settings.training.batch
-
-    def __getitem__(self, index: int) -> tuple[Ids, Ids]:
-        seed, count = self.settings.training.seed, len(self.sequences)
-        epoch, place = divmod(index, count)
-        order = np.random.default_rng((seed, epoch)).permutation(count)
-        return mask_tokens(
-            self.sequences[order[place]],
-            special_ids=tuple(self.tokenizer.all_special_ids),
-            mask_id=self.tokenizer.mask_token_id,
-            vocab_size=len(self.tokenizer),
-            rate=self.settings.mask_rate,
-            seed=(seed, epoch, place),
-        )
-
-    def collate(self, samples: Sequence[tuple[Ids, Ids]]) -> dict[str, Tensor]:
-        """Sequences as one batch, padded to its longest."""
-        longest = max(len(ids) for ids, _ in samples)
-
-        def padded(arrays: Sequence[Ids], value: int) -> Tensor:
-            full = [np.pad(a, (0, longest - len(a)), constant_values=value) for a in arrays]
-            return torch.from_numpy(np.stack(full))
-
-        return {
-            "input_ids": padded([ids for ids, _ in samples], self.tokenizer.pad_token_id),
-            "attention_mask": padded([np.ones_like(ids) for ids, _ in samples], 0),
-            "labels": padded([labels for _, labels in samples], IGNORED),
-        }
-
-
-def continue_masked_lm(
-    model_folder: Path,
-    texts: Sequence[str],
-    held_out: Sequence[str],
-    settings: PretrainingSettings,
-    out: Path,
-    *,
-    on_step: OnStep = lambda step, loss: None,
-) -> dict[str, Any]:
-    """Continue masked-LM training and leave a native checkpoint in `out`.
+def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, Any]:
+    """Run a curriculum, or what is left of it.
 
     Args:
-        model_folder: a short or a long checkpoint.
-        texts: what it learns from.
-        held_out: what it is measured on, before and after.
-        settings: how.
-        out: the folder to make; when it is there already, nothing is done. What a killed run
-            left beside it is taken up again.
-        on_step: told of every step.
+        curriculum: what to do.
+        tell: told of the progress.
 
     Returns:
-        What is saved as `pretraining.json` in `out`: settings, losses in nats per masked token,
-        and bits per masked token of the held-out texts before and after.
+        What is saved as `results.json`: of each phase bits per masked token before and after, and
+        the documents that were held out or dropped.
 
     Raises:
-        LongbioError: there is no text, or the encoder has no head and `learns` is `all`.
+        LongbioError: `out` holds another run, a corpus holds no text, a phase can't be run.
     """
-    if (out / REPORT).is_file():
-        done: dict[str, Any] = read_json(out / REPORT)
-        return done
-    if not texts or not held_out:
-        raise LongbioError("there is no text to learn from", where=out, remedy="name a folder with texts")
+    out, tell = curriculum.out, tell or Silence()
+    _refuse_another_run(curriculum)
+    folder = Path(curriculum.model)
+    with processes().main_process_first():
+        if curriculum.random_weights:
+            folder = _random_model(curriculum)
+        sources, held_out, described = _data(curriculum, folder, tell)
+    reports = []
+    for number, phase in enumerate(curriculum.phases, start=1):
+        target = out / f"v0.{number}-{phase.name}"
+        reports.append(_phase(curriculum, folder, sources, held_out, number, phase, target, tell))
+        folder = target
+    results = {
+        "corpora": described,
+        "phases": [
+            {"name": phase.name, **{k: report[k] for k in ("bits_before", "bits_after", "filled")}}
+            for phase, report in zip(curriculum.phases, reports, strict=True)
+        ],
+    }
+    if processes().is_main_process:
+        write_json(out / "results.json", results)
+        draw_curves(out / METRICS, out / CURVES)
+    tell.end(f"{folder} is the last checkpoint; curves: {out / CURVES}")
+    return results
 
-    set_seed(settings.training.seed)
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    sequences = pack(texts, tokenizer, settings.sequence_tokens)
-    model = _model(model_folder, settings, sequences)
-    samples = MaskedSequences(sequences, tokenizer, settings)
-    work = out.with_name(out.name + ".training")
 
-    with staged_folder(out) as partial:
-        before = held_out_bits(model, tokenizer, held_out, settings.sequence_tokens)
-        losses = train(model, samples, samples.collate, summed_loss, settings.training, work, on_step)
-        after = held_out_bits(model, tokenizer, held_out, settings.sequence_tokens)
-        refresh_global_projections(model)
-        save_whole(model, partial, origin=model_folder)
-        tokenizer.save_pretrained(partial)
-        report = {
-            "settings": asdict(settings),
-            "sequences": len(sequences),
-            "bits_before": before,
-            "bits_after": after,
-            "losses": losses,
-        }
-        write_json(partial / REPORT, report)
-    shutil.rmtree(work, ignore_errors=True)
+def _phase(
+    curriculum: Curriculum,
+    folder: Path,
+    sources: dict[str, Source],
+    held_out: HeldOut,
+    number: int,
+    phase: Phase,
+    target: Path,
+    tell: Narrator,
+) -> dict[str, Any]:
+    advance = tell.begin(f"phase {number} of {len(curriculum.phases)}: {phase.name}", phase.num_steps)
+
+    def callbacks(samples: MaskedSamples) -> list[TrainerCallback]:
+        metrics = Metrics(curriculum.out / METRICS, phase, number, samples)
+        return [metrics, *_trackers(curriculum, phase)]
+
+    report = train_phase(
+        folder,
+        sources,
+        held_out,
+        phase,
+        target,
+        machine=curriculum.machine,
+        seed=curriculum.seed,
+        number=number,
+        on_step=lambda step, loss: advance(step, f"loss {loss:.3f}"),
+        callbacks=callbacks,
+    )
+    before, after = report["bits_before"], report["bits_after"]
+    bits = ", ".join(f"{before[length]:.3f} -> {after[length]:.3f} at {length}" for length in after)
+    tell.end(f"bits per masked token {bits}")
     return report
 
 
-def held_out_bits(model: PreTrainedModel, tokenizer: Any, texts: Sequence[str], num_tokens: int) -> float:
-    """Bits per masked token of whole texts, at 15% masking with a fixed seed."""
-    ids = np.concatenate([tokenize(text, tokenizer).ids for text in texts])
-    corrupted, labels = mask_tokens(
-        ids,
-        special_ids=tuple(tokenizer.all_special_ids),
-        mask_id=tokenizer.mask_token_id,
-        vocab_size=len(tokenizer),
+def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
+    """Transformers' own callbacks; TensorBoard's writes into the run folder."""
+    made: list[TrainerCallback] = []
+    for name in curriculum.trackers if processes().is_main_process else []:
+        if name == "tensorboard":
+            made.append(TensorBoardCallback(SummaryWriter(str(curriculum.out / "tensorboard" / phase.name))))
+        else:
+            made += [kind() for kind in get_reporting_integration_callbacks([name])]
+    return made
+
+
+def _refuse_another_run(curriculum: Curriculum) -> None:
+    """A run folder belongs to one curriculum; how the machine does it may change."""
+    asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers"})
+    file = curriculum.out / PLAN
+    with processes().main_process_first():
+        if not file.is_file():
+            try:
+                curriculum.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise LongbioError(
+                    f"the folder can't be made ({error.strerror})", where=curriculum.out
+                ) from error
+            write_json(file, asked)
+            return
+    recorded = read_json(file)
+    if recorded != asked:
+        changed = [key for key in asked if asked[key] != recorded.get(key)]
+        raise LongbioError(
+            f"the run there was asked for another {', '.join(changed)}",
+            where=curriculum.out,
+            remedy="choose another out, or delete the folder",
+        )
+
+
+def _random_model(curriculum: Curriculum) -> Path:
+    """A checkpoint in the shape of the model, its weights at random."""
+    folder = curriculum.out / "v0.0-random"
+    if folder.is_dir():
+        return folder
+    set_seed(curriculum.seed)
+    tokenizer = AutoTokenizer.from_pretrained(curriculum.tokenizer or curriculum.model)
+    config = AutoConfig.from_pretrained(curriculum.model)
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    with staged_folder(folder) as partial:
+        AutoModelForMaskedLM.from_config(config).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    return folder
+
+
+def _data(
+    curriculum: Curriculum, model: Path, tell: Narrator
+) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, int]]]:
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    validation = curriculum.validation
+    lengths = tuple(validation.lengths)
+    sources, described = {}, {}
+    apart = None
+    if validation.corpus is not None:
+        apart = _tokenized("validation", validation.corpus, curriculum, tokenizer, tell)
+    held_out = None
+    for name, settings in curriculum.corpora.items():
+        corpus = _tokenized(name, settings, curriculum, tokenizer, tell)
+        everything = np.arange(len(corpus))
+        if apart is None:
+            parts = split(corpus, validation.share, curriculum.seed)
+            train, near, own = parts.train, parts.near_duplicates, parts.validation
+            if held_out is None:
+                held_out = HeldOut(corpus, own, lengths, validation.tokens)
+        else:
+            is_near = near_duplicates(corpus, everything, apart, np.arange(len(apart)))
+            train, near, own = everything[~is_near], everything[is_near], everything[:0]
+        sources[name] = Source(corpus, train)
+        described[name] = {
+            "documents": len(corpus),
+            "tokens": int(corpus.lengths.sum()),
+            "held_out": len(own),
+            "near_duplicates_dropped": len(near),
+            "empty": int((corpus.lengths == 0).sum()),
+        }
+        tell.end(", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in described[name].items()))
+    if apart is not None:
+        held_out = HeldOut(apart, np.arange(len(apart)), lengths, validation.tokens)
+    assert held_out is not None
+    if not held_out.corpus.lengths[held_out.documents].any():
+        raise LongbioError(
+            "no text is held out to measure on",
+            where="validation",
+            remedy="raise validation.share, or name a validation.corpus",
+        )
+    return sources, held_out, described
+
+
+def _tokenized(
+    name: str, settings: CorpusSettings, curriculum: Curriculum, tokenizer: Any, tell: Narrator
+) -> TokenizedCorpus:
+    files = [file for path in settings.paths for file in text_files(path)]
+    how = json.dumps([settings.hub, settings.hub_split, settings.text_column, settings.group_column])
+    folder = curriculum.cache.expanduser() / corpus_key(files, tokenizer, how)
+    if (folder / "corpus.json").is_file():
+        advance = tell.begin(f"corpus {name}: in the cache", 0)
+        return open_shards(folder)
+    advance = tell.begin(f"corpus {name}: tokenise", 0)
+    columns = Columns(settings.text_column, settings.group_column)
+    texts = (
+        _hub_texts(settings.hub, settings.hub_split, columns)
+        if settings.hub
+        else read_texts(settings.paths, columns)
     )
-    frame = (tokenizer.cls_token_id, tokenizer.sep_token_id)
-    model.eval()
-    return bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=frame)
+    return build_shards(texts, tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts"))
 
 
-def _model(model_folder: Path, settings: PretrainingSettings, sequences: Sequence[Ids]) -> PreTrainedModel:
-    only_head = settings.learns == "head"
-    model = load(model_folder, "mlm", new_head=only_head, dropout=settings.dropout)
-    if only_head:
-        start_head(model, sequences)
-        # Tied to the head's decoder, the word embeddings stay as they are with the encoder.
-        model.base_model.requires_grad_(False)
-    return model
+def _hub_texts(hub: str, hub_split: str, columns: Columns) -> Iterator[Text]:
+    """Rows of a dataset on the hub, streamed."""
+    from datasets import load_dataset
+
+    rows = load_dataset(hub, split=hub_split, streaming=True)
+    for number, row in enumerate(rows):
+        yield from text_of_row(row, columns, hub, f"row {number}")

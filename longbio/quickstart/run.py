@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
 import transformers
+from transformers import AutoTokenizer
 
 import longbio
 from longbio.artifacts.files import read_json, sha256_of, write_json
@@ -21,10 +23,14 @@ from longbio.conversion.convert import convert
 from longbio.corpus.readers import read_documents, read_splits
 from longbio.corpus.records import Document
 from longbio.corpus.synthetic import synthesize
+from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.finetuning.entities import FinetuningSettings, finetune_entities
 from longbio.finetuning.evaluate import counts_of, evaluate_entities, spread
-from longbio.pretraining.run import PretrainingSettings, continue_masked_lm
+from longbio.pretraining.phase import Phase
+from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
+from longbio.pretraining.train import HeldOut, Source, train_phase
+from longbio.progress import Narrator, Silence
 from longbio.quickstart.plan import Plan, plan_for
 from longbio.quickstart.report import write_report
 from longbio.training.trainer import TrainingSettings
@@ -37,27 +43,6 @@ HEAD_BATCH = 8
 SAMPLE_TOKENS = 1024
 HEAD_RATE, HEALING_RATE = 5e-3, 4e-4
 NEW_HEAD_FACTOR = 20.0
-
-
-class Narrator(Protocol):
-    """What is told of a run while it goes on."""
-
-    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
-        """A stage of `total` steps begins; call the result with the step and a few words."""
-
-    def end(self, result: str) -> None:
-        """The stage is over; one line of result."""
-
-
-class Silence:
-    """A narrator that says nothing."""
-
-    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
-        """See `Narrator.begin`."""
-        return lambda step, words: None
-
-    def end(self, result: str) -> None:
-        """See `Narrator.end`."""
 
 
 @dataclass(frozen=True)
@@ -213,16 +198,41 @@ def _corpus(data: Path | None, plan: Plan) -> Corpus:
 
 
 def _train_head(source: Path, corpus: Corpus, plan: Plan, out: Path, tell: Narrator) -> dict[str, Any]:
-    training = TrainingSettings(
-        steps=plan.head_steps, learning_rate=HEAD_RATE, batch=HEAD_BATCH, seed=plan.seed
+    phase = Phase(
+        name="head",
+        sequence_tokens=SHORT_TOKENS,
+        batch_tokens=HEAD_BATCH * SHORT_TOKENS,
+        steps=plan.head_steps,
+        learning_rate=HEAD_RATE,
+        learns="head",
     )
-    settings = PretrainingSettings(training, SHORT_TOKENS, learns="head")
     advance = tell.begin("masked-LM head of the short model", plan.head_steps)
-    report = continue_masked_lm(
-        source, _texts(corpus.train), _texts(corpus.dev[:3]), settings, out, on_step=_with(advance)
-    )
+    report = _masked_lm(source, corpus, phase, plan, out, advance)
     tell.end(_bits(report))
     return report
+
+
+def _masked_lm(
+    source: Path, corpus: Corpus, phase: Phase, plan: Plan, out: Path, advance: Callable[[int, str], None]
+) -> dict[str, Any]:
+    """A phase over the training notes, measured on three of the development notes at its length."""
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    learned, measured = (
+        TokenizedCorpus([tokenize_texts((Text(d.text, d.id) for d in documents), tokenizer)])
+        for documents in (corpus.train, corpus.dev[:3])
+    )
+    held_out = HeldOut(measured, np.arange(len(measured)), (phase.sequence_tokens,))
+    report = train_phase(
+        source,
+        {"notes": Source(learned, np.arange(len(learned)))},
+        held_out,
+        phase,
+        out,
+        seed=plan.seed,
+        on_step=_with(advance),
+    )
+    of_length = str(phase.sequence_tokens)
+    return report | {when: report[when][of_length] for when in ("bits_before", "bits_after")}
 
 
 def _convert(source: Path, out: Path, tell: Narrator) -> dict[str, Any]:
@@ -241,18 +251,16 @@ def _convert(source: Path, out: Path, tell: Narrator) -> dict[str, Any]:
 
 
 def _heal(source: Path, corpus: Corpus, plan: Plan, out: Path, tell: Narrator) -> dict[str, Any]:
-    training = TrainingSettings(
+    phase = Phase(
+        name="healing",
+        sequence_tokens=LONG_TOKENS,
         steps=plan.healing_steps,
         learning_rate=HEALING_RATE,
         warmup_share=0.2,
         head_factor=NEW_HEAD_FACTOR,
-        seed=plan.seed,
     )
-    settings = PretrainingSettings(training, LONG_TOKENS)
     advance = tell.begin("heal: masked LM at 4,096 tokens", plan.healing_steps)
-    report = continue_masked_lm(
-        source, _texts(corpus.train), _texts(corpus.dev[:3]), settings, out, on_step=_with(advance)
-    )
+    report = _masked_lm(source, corpus, phase, plan, out, advance)
     tell.end(_bits(report))
     return report
 
@@ -313,7 +321,3 @@ def _bits(report: dict[str, Any]) -> str:
 
 def _spoken(name: str) -> str:
     return {"long": "long model", "chunks": "short model on 512-token chunks"}[name]
-
-
-def _texts(documents: Sequence[Document]) -> list[str]:
-    return [document.text for document in documents]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +16,36 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from longbio.artifacts.files import write_text_atomically
+from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.errors import LongbioError
+from longbio.training.processes import processes
+
+Schedule = Literal["constant", "linear", "cosine", "polynomial", "1-sqrt"]
+Optimizer = Literal["adamw", "stable-adamw"]
 
 SummedLoss = Callable[[nn.Module, Mapping[str, Any]], Tensor]
 OnStep = Callable[[int, float], None]
 """Called after each step with its number and its loss, nats per item."""
 
-WHOLE = "whole"
-"""Written into a checkpoint as its last file: Trainer saves in place and may be killed there."""
+SCHEDULERS: dict[str, str] = {
+    "constant": "constant_with_warmup",
+    "linear": "linear",
+    "cosine": "cosine",
+    "polynomial": "polynomial",
+    "1-sqrt": "warmup_stable_decay",
+}
+"""What transformers calls them."""
+
+CHECKPOINTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in transformers.TrainingArguments.__dataclass_fields__
+)
+"""What transformers calls it, in this version."""
+
+WHOLE = "whole.json"
+"""Written into a checkpoint as its last file, with the hashes of the others: Trainer saves in place
+and may be killed there."""
 
 
 @dataclass(frozen=True)
@@ -32,27 +55,55 @@ class TrainingSettings:
     Args:
         steps: optimizer steps.
         learning_rate: the peak.
-        batch: samples a step.
+        batch: samples a step, over all machines and accumulated passes.
+        device_batch: samples in one pass of one device; None for all that are a device's share.
         warmup_share: of the steps, during which the rate rises from 0.
-        schedule: what the rate does after it, a name of transformers' schedulers.
-        weight_decay: AdamW's.
+        schedule: what the rate does after it.
+        optimizer: `adamw`, or `stable-adamw` (Wortsman et al. 2023: updates clipped by their size
+            in each tensor), which needs torch-optimi.
+        weight_decay: the optimizer's; biases and LayerNorms don't decay.
+        clip: the largest norm of a gradient.
         head_factor: how much faster the weights outside the encoder learn: a head that starts at
             random has further to go than an encoder that is pre-trained.
         seed: of dropout; the samples have their own.
         save_steps: steps between two checkpoints.
         precision: `float32`, or `bfloat16` for autocast.
+        gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
+        workers: processes that prepare batches; 0 for none.
     """
 
     steps: int
     learning_rate: float
     batch: int = 1
+    device_batch: int | None = None
     warmup_share: float = 0.1
-    schedule: str = "linear"
+    schedule: Schedule = "linear"
+    optimizer: Optimizer = "adamw"
     weight_decay: float = 0.01
+    clip: float = 1.0
     head_factor: float = 1.0
     seed: int = 0
     save_steps: int = 100
     precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    workers: int = 0
+
+    def passes(self, processes: int) -> tuple[int, int]:
+        """Samples in one pass of one device, and passes a step.
+
+        Raises:
+            LongbioError: the batch can't be divided so.
+        """
+        device_batch = self.device_batch or max(1, self.batch // processes)
+        passes, rest = divmod(self.batch, device_batch * processes)
+        if rest or not passes:
+            raise LongbioError(
+                f"a batch of {self.batch} samples can't be divided over {processes} processes"
+                f" with {device_batch} at once",
+                where="batch",
+                remedy="choose a batch that is a multiple of both",
+            )
+        return device_batch, passes
 
 
 class Trainer(transformers.Trainer):
@@ -82,7 +133,10 @@ class Trainer(transformers.Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        write_text_atomically(folder / WHOLE, f"{self.state.global_step}\n")
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != WHOLE)
+            write_json(folder / WHOLE, {str(path.relative_to(folder)): sha256_of(path) for path in files})
 
 
 class _Steps(transformers.TrainerCallback):
@@ -91,6 +145,12 @@ class _Steps(transformers.TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise LongbioError(
+                    f"the loss is {logs['loss']} at step {state.global_step}",
+                    where=args.output_dir,
+                    remedy="lower the learning rate; the last checkpoint before it is kept",
+                )
             self.on_step(state.global_step, float(logs["loss"]))
 
 
@@ -102,6 +162,7 @@ def train(
     settings: TrainingSettings,
     folder: Path,
     on_step: OnStep = lambda step, loss: None,
+    callbacks: Sequence[transformers.TrainerCallback] = (),
 ) -> list[float]:
     """Train a model in place; what a killed run left in `folder` is taken up again.
 
@@ -113,23 +174,37 @@ def train(
         settings: how long and how fast.
         folder: where checkpoints are kept. They are the caller's to delete.
         on_step: told of every step.
+        callbacks: told of everything.
 
     Returns:
         The loss of every step, nats per item, those before an interruption included.
+
+    Raises:
+        LongbioError: the batch can't be divided, the loss is no number any more, or the optimizer
+            isn't installed.
     """
+    device_batch, passes = settings.passes(processes().num_processes)
+    warmup_steps = round(settings.warmup_share * settings.steps)
+    checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.gradient_checkpointing else {}
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch,
+        per_device_train_batch_size=device_batch,
+        gradient_accumulation_steps=passes,
         learning_rate=settings.learning_rate,
-        warmup_steps=round(settings.warmup_share * settings.steps),
-        lr_scheduler_type=settings.schedule,
+        warmup_steps=warmup_steps,
+        lr_scheduler_type=SCHEDULERS[settings.schedule],
+        lr_scheduler_kwargs=_decay(settings, warmup_steps),
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         bf16=settings.precision == "bfloat16",
         save_steps=settings.save_steps,
         save_total_limit=2,
         logging_steps=1,
+        logging_nan_inf_filter=False,
+        max_grad_norm=settings.clip,
+        **checkpointing,
+        dataloader_num_workers=settings.workers,
         # The dataset is in the order of the run: sample n of it is sample n of training.
         train_sampling_strategy="sequential",
         report_to=[],
@@ -143,7 +218,7 @@ def train(
         args=arguments,
         train_dataset=samples,
         data_collator=collate,
-        callbacks=[_Steps(on_step)],
+        callbacks=[_Steps(on_step), *callbacks],
         optimizers=(_optimizer(model, settings), None),
     )
     trainer.remove_callback(transformers.PrinterCallback)
@@ -152,8 +227,8 @@ def train(
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW; biases and LayerNorms don't decay, and the head has a rate of its own."""
+def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Biases and LayerNorms don't decay, and the head has a rate of its own."""
     encoder = {id(weight) for weight in model.base_model.parameters()}
     groups = []
     for in_encoder, rate in ((True, 1.0), (False, settings.head_factor)):
@@ -167,18 +242,54 @@ def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.opti
             ]
             decay = settings.weight_decay if decays else 0.0
             groups.append({"params": weights, "lr": settings.learning_rate * rate, "weight_decay": decay})
-    return torch.optim.AdamW([group for group in groups if group["params"]])
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    try:
+        from optimi import StableAdamW
+    except ImportError as error:
+        raise LongbioError(
+            "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
+        ) from error
+    stable: torch.optim.Optimizer = StableAdamW(groups, lr=settings.learning_rate, decouple_lr=False)
+    return stable
+
+
+def _decay(settings: TrainingSettings, warmup_steps: int) -> dict[str, Any]:
+    if settings.schedule != "1-sqrt":
+        return {}
+    return {
+        "num_decay_steps": settings.steps - warmup_steps,
+        "decay_type": "1-sqrt",
+    }
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; damaged ones are deleted.
+    """The newest checkpoint whose files are all as they were written; damaged ones are deleted.
 
     Returns:
         Its path, or None when there is nothing to go on from.
     """
-    found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    for path in found:
-        if not (path / WHOLE).is_file():
+    state = processes()
+    with state.main_process_first():
+        found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+        for path in sorted(found, key=_step_of, reverse=True):
+            if not state.is_main_process or _is_whole(path):
+                return str(path)
             shutil.rmtree(path)
-    whole = [path for path in found if path.is_dir()]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+    return None
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.split("-")[1])
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file is there with the hash it was written with."""
+    if not (folder / WHOLE).is_file():
+        return False
+    try:
+        hashes = read_json(folder / WHOLE)
+        return all(sha256_of(folder / name) == digest for name, digest in hashes.items())
+    except (LongbioError, OSError):
+        return False

@@ -1,102 +1,267 @@
-"""Continued masked LM: from any checkpoint to a native one, whole."""
+"""`longbio pretrain`: from files to checkpoints, and on from wherever it was killed."""
 
 from __future__ import annotations
 
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+import yaml
+from PIL import Image
 
-from longbio.encoders.loading import load, quiet
+from longbio.encoders.loading import load
 from longbio.errors import LongbioError
-from longbio.masked_lm.evaluation import bits_per_masked_token
-from longbio.masked_lm.head import summed_loss
-from longbio.masked_lm.masking import IGNORED
-from longbio.pretraining.packing import pack
-from longbio.pretraining.run import PretrainingSettings, continue_masked_lm
-from longbio.training.trainer import TrainingSettings
+from longbio.pretraining.curriculum import Curriculum
+from longbio.pretraining.run import pretrain
+from longbio.settings import load_settings
 
-TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]
+PHASES = [
+    {
+        "name": "token",
+        "sequence_tokens": 64,
+        "batch_tokens": 128,
+        "steps": 12,
+        "learning_rate": 1e-2,
+        "dropout": 0.1,
+    },
+    {
+        "name": "word",
+        "sequence_tokens": 128,
+        "steps": 12,
+        "learning_rate": 1e-2,
+        "masking": {
+            "strategy": "whole-word",
+            "rate": {"start": 0.3, "end": 0.15},
+            "corruption": {"mask": 1.0, "random": 0.0},
+        },
+    },
+]
 
 
-def settings(steps: int = 3, learns: str = "all") -> PretrainingSettings:
-    return PretrainingSettings(TrainingSettings(steps=steps, learning_rate=1e-2), 32, learns=learns)
+def notes(folder: Path, count: int = 120) -> Path:
+    folder.mkdir(exist_ok=True)
+    draw = random.Random(0)
+    words = [
+        "the",
+        "patient",
+        "takes",
+        "drug",
+        "daily",
+        "and",
+        "sleeps",
+        "well;",
+        "pain",
+        "is",
+        "worse",
+        "at",
+        "night,",
+        "12",
+        "mg",
+    ]
+    with (folder / "notes.jsonl").open("w") as file:
+        for number in range(count):
+            text = " ".join(draw.choices(words, k=draw.randint(1, 60)))
+            file.write(json.dumps({"text": text, "patient": number // 2}) + "\n")
+    return folder
 
 
-def test_packing_loses_nothing(tiny_bert_folder: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert_folder)
-    sequences = pack(TEXTS, tokenizer, 32)
-    stream = tokenizer(TEXTS, add_special_tokens=False)["input_ids"]
-    whole = [token for ids in stream for token in [*ids, tokenizer.sep_token_id]][:-1]
-    assert {len(sequence) for sequence in sequences} == {32}
-    assert all(s[0] == tokenizer.cls_token_id and s[-1] == tokenizer.sep_token_id for s in sequences)
-    assert np.concatenate([s[1:-1] for s in sequences[:-1]]).tolist() == whole[: 30 * (len(sequences) - 1)]
-    assert sequences[-1][1:-1].tolist() == whole[-30:]
-    assert len(pack(["the"], tokenizer, 32)[0]) == 3
+def config(model: Path, tmp_path: Path, **changes) -> Path:
+    settings = {
+        "model": str(model),
+        "out": str(tmp_path / "run"),
+        "cache": str(tmp_path / "cache"),
+        "corpora": {"notes": {"paths": [str(notes(tmp_path / "notes"))], "group_column": "patient"}},
+        "validation": {"share": 0.2, "tokens": 2000, "lengths": [64, 128, 4096]},
+        "phases": PHASES,
+        "machine": {"save_steps": 3},
+        "trackers": [],
+    } | changes
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
 
 
-def test_an_encoder_without_a_head_gets_one_and_stays_as_it_was(
-    tiny_bert_folder: Path, tmp_path: Path
+def metrics(run: Path) -> list[tuple[int, int, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(line["phase"], line["step"], line["loss"]) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_long_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("finished")
+    pretrain(load_settings(Curriculum, config(tiny_long_folder, folder)))
+    return folder / "run"
+
+
+def test_every_phase_leaves_a_checkpoint_and_what_was_measured(finished: Path) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    first, second = results["phases"]
+    assert set(first["bits_before"]) == {"64", "128"}
+    assert first["bits_after"] == second["bits_before"]
+    assert second["bits_after"]["128"] < first["bits_before"]["128"]
+    corpus = results["corpora"]["notes"]
+    assert corpus["documents"] == 120
+    assert 0 < corpus["held_out"] < 60
+    for name in ("v0.1-token", "v0.2-word"):
+        assert load(finished / name, "mlm").config.model_type == "longformer"
+        assert not (finished / f"{name}.training").exists()
+    assert [(phase, step) for phase, step, _ in metrics(finished)] == [
+        (phase, step) for phase in (1, 2) for step in range(1, 13)
+    ]
+
+
+def test_metrics_say_rate_speed_and_padding(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["mask_rate"] for line in lines[:12]] == [0.15] * 12
+    assert [lines[n]["mask_rate"] for n in (12, -1)] == pytest.approx([0.3, 0.15])
+    for line in lines:
+        assert line["tokens_per_second"] > 0
+        assert line["peak_memory_mib"] > 0
+        assert 0 <= line["padding"] < 0.1
+        assert line["bits"] == pytest.approx(line["loss"] / 0.6931472)
+
+
+def test_a_picture_of_the_curves_is_drawn(finished: Path) -> None:
+    with Image.open(finished / "curves.png") as picture:
+        assert picture.size == (1080, 720)
+        assert len(picture.convert("RGB").getcolors(maxcolors=10**6)) > 50
+
+
+def test_no_text_leaves_the_cache(finished: Path) -> None:
+    for file in finished.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            assert b"sleeps well" not in data, file
+            assert b"patient takes" not in data, file
+
+
+def test_a_finished_run_does_nothing_and_another_is_refused(
+    finished: Path, tiny_long_folder: Path, tmp_path: Path
 ) -> None:
-    report = continue_masked_lm(tiny_bert_folder, TEXTS, TEXTS, settings(25, "head"), tmp_path / "out")
-    assert report["bits_after"] < report["bits_before"]
-    with quiet():
-        before = AutoModel.from_pretrained(tiny_bert_folder)
-        after, info = AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
-        _, head_info = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", output_loading_info=True)
-    assert not info["missing_keys"]
-    assert not head_info["missing_keys"]
-    for name, weight in before.state_dict().items():
-        assert torch.equal(weight, after.state_dict()[name]), name
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")}
+    file = finished.parent / "config.yaml"
+    pretrain(load_settings(Curriculum, file, ["machine.save_steps=7"]))
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.safetensors")} == before
+    with pytest.raises(LongbioError, match="another phases"):
+        pretrain(load_settings(Curriculum, file, ["phases.0.steps=13"]))
 
 
-def test_all_weights_learn_and_pooler_dropout_and_globals_are_kept(
+def start(file: Path, **variables: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | variables
+    command = [sys.executable, "-c", "from longbio.cli import main; main()", "pretrain", str(file)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def wait_for(condition, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[0].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
+    finished: Path, tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    file, run = config(tiny_long_folder, tmp_path), tmp_path / "run"
+    moments = [
+        lambda: list((run / "v0.1-token.training").glob("checkpoint-*/*")),  # while it saves
+        lambda: (run / "metrics.jsonl").is_file() and len(metrics(run)) > 7,  # within a step
+        lambda: (run / "v0.1-token").is_dir(),  # between phases
+        lambda: metrics(run) and metrics(run)[-1][:2] >= (2, 8),
+    ]
+    draw = random.Random(str(time.time()))
+    for moment in moments:
+        process = start(file)
+        wait_for(moment, process)
+        time.sleep(draw.random() * 0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = start(file)
+    output = process.communicate()[0].decode()
+    assert process.returncode == 0, output
+    assert [m[:2] for m in metrics(run)] == [m[:2] for m in metrics(finished)]
+    losses, undisturbed = ([m[2] for m in metrics(folder)] for folder in (run, finished))
+    assert losses == pytest.approx(undisturbed, abs=1e-6)
+    one, other = (json.loads((f / "results.json").read_text()) for f in (run, finished))
+    for mine, theirs in zip(one["phases"], other["phases"], strict=True):
+        assert mine["bits_after"] == pytest.approx(theirs["bits_after"], abs=1e-6)
+
+
+def test_two_processes_do_what_one_does(tiny_long_folder: Path, tmp_path: Path) -> None:
+    phases = [PHASES[0] | {"steps": 4, "dropout": 0.0}]
+    alone = config(tiny_long_folder, tmp_path, phases=phases)
+    pretrain(load_settings(Curriculum, alone))
+    (tmp_path / "two").mkdir()
+    file = config(
+        tiny_long_folder, tmp_path / "two", phases=phases, machine={"device_sequences": 1, "save_steps": 2}
+    )
+    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29631"}
+    processes = [
+        start(file, RANK=str(r), LOCAL_RANK=str(r), ACCELERATE_USE_CPU="1", **world) for r in range(2)
+    ]
+    outputs = [process.communicate(timeout=240)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    mine, theirs = metrics(tmp_path / "two" / "run"), metrics(tmp_path / "run")
+    assert [m[2] for m in mine] == pytest.approx([m[2] for m in theirs], abs=1e-5)
+    one, other = (
+        load(folder / "run" / "v0.1-token", "mlm").state_dict() for folder in (tmp_path, tmp_path / "two")
+    )
+    for name, weight in one.items():
+        assert (weight - other[name]).abs().max() < 2e-3, name
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("phases.0.maskng=1", "unknown setting phases.0.maskng; did you mean masking"),
+        ("phases.0.masking={rat: 0.2}", "did you mean rate"),
+        ("machine.kernle=auto", "did you mean kernel"),
+        ("phases.0.masking.strategy=words", "phases.0.masking.strategy"),
+        ("phases.1.sequence_tokens=512", "512 tokens"),
+        ("corpora.notes.paths=[nowhere]", "no such file"),
+        ("corpora.notes={}", "either paths or hub"),
+        ("phases=[]", "phases"),
+        ("phases.1.name=token", "names of their own"),
+        ("phases.0.mixture={other: 1}", "the corpora are notes"),
+        ("validation.share=0.0000001", "nothing|no text is held out"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(
+    override: str, words: str, tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    file = config(tiny_long_folder, tmp_path)
+    with pytest.raises(LongbioError, match=words):
+        pretrain(load_settings(Curriculum, file, [override]))
+
+
+def test_a_validation_corpus_of_its_own_drops_what_is_almost_in_it(
     tiny_long_folder: Path, tmp_path: Path
 ) -> None:
-    continue_masked_lm(tiny_long_folder, TEXTS, TEXTS, settings(), tmp_path / "out")
-    before, after = load(tiny_long_folder), load(tmp_path / "out")
-    assert torch.equal(before.pooler.dense.weight, after.pooler.dense.weight)
-    assert after.config.hidden_dropout_prob == before.config.hidden_dropout_prob == 0.1
-    attention = after.encoder.layer[0].attention.self
-    assert not torch.equal(attention.query.weight, before.encoder.layer[0].attention.self.query.weight)
-    assert torch.equal(attention.query.weight, attention.query_global.weight)
-    assert after.config.architectures == ["LongformerForMaskedLM"]
+    corpus = notes(tmp_path / "notes")
+    lines = (corpus / "notes.jsonl").read_text().splitlines()
+    longest = max(lines, key=len)
+    (tmp_path / "held.jsonl").write_text(longest + "\n")
+    file = config(
+        tiny_long_folder,
+        tmp_path,
+        validation={"corpus": {"paths": [str(tmp_path / "held.jsonl")]}, "lengths": [64]},
+        phases=[PHASES[0] | {"steps": 1}],
+    )
+    results = pretrain(load_settings(Curriculum, file))
+    assert results["corpora"]["notes"]["near_duplicates_dropped"] >= 1
+    assert results["corpora"]["notes"]["held_out"] == 0
 
 
-def test_a_finished_run_does_nothing(tiny_long_folder: Path, tmp_path: Path) -> None:
-    first = continue_masked_lm(tiny_long_folder, TEXTS, TEXTS, settings(), tmp_path / "out")
-    again = continue_masked_lm(tmp_path / "nowhere", [], [], settings(), tmp_path / "out")
-    assert again["losses"] == first["losses"]
-    assert not (tmp_path / "out.training").exists()
-
-
-def test_no_text_and_no_head_are_said(tiny_bert_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(LongbioError, match="no text"):
-        continue_masked_lm(tiny_bert_folder, [], [], settings(), tmp_path / "out")
-    with pytest.raises(LongbioError, match="missing"):
-        continue_masked_lm(tiny_bert_folder, TEXTS, TEXTS, settings(), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_loss_over_masked_positions_is_the_loss_over_all_logits(tiny_long_folder: Path) -> None:
-    model = load(tiny_long_folder, "mlm")
-    ids = torch.randint(5, 60, (2, 40))
-    labels = torch.where(torch.rand(2, 40) < 0.2, ids, IGNORED)
-    labels[0, 3] = 9
-    logits = model(input_ids=ids).logits
-    whole = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
-    part = summed_loss(model, {"input_ids": ids, "labels": labels})
-    assert torch.allclose(part, whole, rtol=1e-5)
-    assert model(input_ids=ids).logits.shape == logits.shape
-
-
-def test_bits_are_of_the_same_tokens_at_any_length(tiny_long_folder: Path) -> None:
-    model = load(tiny_long_folder, "mlm")
-    model.get_output_embeddings().bias.data[7] = 20.0
-    corrupted, labels = np.full(200, 6), np.full(200, IGNORED)
-    labels[::9] = 7
-    for num_tokens in (32, 64, 202):
-        bits = bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=(2, 3))
-        assert bits < 0.01
+def test_a_dataset_of_datasets_is_read_too(tiny_long_folder: Path, tmp_path: Path) -> None:
+    folder = notes(tmp_path / "hub")
+    changes = {"corpora": {"hub": {"hub": str(folder)}}, "phases": [PHASES[0] | {"steps": 1}]}
+    results = pretrain(load_settings(Curriculum, config(tiny_long_folder, tmp_path, **changes)))
+    assert results["corpora"]["hub"]["documents"] == 120

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
+from longbio.corpus.texts import Text
 from longbio.encoders.loading import load
+from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
-from longbio.pretraining.packing import pack
-from longbio.pretraining.run import MaskedSequences, PretrainingSettings
+from longbio.masked_lm.masking import Masking, Vocabulary
+from longbio.pretraining.packing import Frame, plan
+from longbio.pretraining.samples import Collator, MaskedSamples, Part
+from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.training.trainer import WHOLE, TrainingSettings, last_whole_checkpoint, train
 
 TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]
@@ -24,17 +30,21 @@ class Killed(Exception):
 
 def run(model_folder: Path, out: Path, *, kill_at: int | None = None, **changes: object):
     training = TrainingSettings(**{"steps": 6, "learning_rate": 1e-2, "batch": 2, "save_steps": 2, **changes})
-    settings = PretrainingSettings(training, sequence_tokens=32)
     torch.manual_seed(0)
     model = load(model_folder, "mlm")
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    samples = MaskedSequences(pack(TEXTS, tokenizer, 32), tokenizer, settings)
+    corpus = TokenizedCorpus([tokenize_texts((Text(text, "") for text in TEXTS), tokenizer)])
+    part = Part(corpus, plan(corpus.lengths, np.arange(len(TEXTS)), 32))
+    frame = Frame.of(tokenizer)
+    count = training.steps * training.batch
+    samples = MaskedSamples([part], frame, Vocabulary.of(tokenizer), Masking(), count=count, seed=0)
+    collate = Collator(model.config.model_type, frame.padding)
 
     def on_step(step: int, loss: float) -> None:
         if step == kill_at:
             raise Killed
 
-    losses = train(model, samples, samples.collate, summed_loss, training, out, on_step)
+    losses = train(model, samples, collate, summed_loss, training, out, on_step)
     return model, losses
 
 
@@ -55,15 +65,51 @@ def test_a_killed_run_ends_with_the_same_weights(tiny_long_folder: Path, tmp_pat
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
-def test_a_damaged_checkpoint_is_deleted_and_the_one_before_it_used(tmp_path: Path) -> None:
-    for step in (2, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-2" / WHOLE).write_text("2")
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "unfinished", "garbled list"])
+def test_a_damaged_checkpoint_is_deleted_and_the_one_before_it_used(
+    damage: str, tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        run(tiny_long_folder, tmp_path, kill_at=5)
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
     (tmp_path / "checkpoint-notes").mkdir()
+    last = tmp_path / "checkpoint-4"
+    assert last_whole_checkpoint(tmp_path) == str(last)
+    weights = last / "optimizer.pt"
+    data = bytearray(weights.read_bytes())
+    if damage == "cut":
+        weights.write_bytes(data[:-100])
+    elif damage == "changed":
+        data[len(data) // 2] ^= 1
+        weights.write_bytes(data)
+    elif damage == "missing":
+        weights.unlink()
+    else:
+        (last / WHOLE).unlink() if damage == "unfinished" else (last / WHOLE).write_text("{")
     assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
-    assert not (tmp_path / "checkpoint-10").exists()
+    assert not last.exists()
     assert (tmp_path / "checkpoint-notes").exists()
     assert last_whole_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_a_batch_that_cannot_be_divided_is_said() -> None:
+    settings = TrainingSettings(steps=1, learning_rate=1e-3, batch=6, device_batch=2)
+    assert settings.passes(3) == (2, 1)
+    assert settings.passes(1) == (2, 3)
+    with pytest.raises(LongbioError, match="6 samples can't be divided over 2 processes with 2"):
+        settings.passes(2)
+    with pytest.raises(LongbioError, match="can't be divided"):
+        TrainingSettings(steps=1, learning_rate=1e-3, batch=1).passes(2)
+
+
+def test_stable_adamw_learns_and_its_package_is_named_where_it_is_missing(
+    tiny_long_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    _, losses = run(tiny_long_folder, tmp_path, steps=20, optimizer="stable-adamw")
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    monkeypatch.setitem(sys.modules, "optimi", None)
+    with pytest.raises(LongbioError, match="torch-optimi"):
+        run(tiny_long_folder, tmp_path / "other", optimizer="stable-adamw")
 
 
 def test_accumulated_batches_weigh_every_item_the_same(tiny_long_folder: Path, tmp_path: Path) -> None:

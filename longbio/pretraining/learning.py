@@ -1,0 +1,66 @@
+"""Which weights a phase changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from longbio.errors import LongbioError
+from longbio.pretraining.phase import Learns
+
+
+def choose_learning(model: PreTrainedModel, learns: Learns, new_from: int | None) -> None:
+    """Let the chosen weights learn and freeze the others.
+
+    Args:
+        model: a masked-LM model.
+        learns: see `Phase`.
+        new_from: the first new position or id.
+
+    Raises:
+        LongbioError: there is no row from `new_from` on.
+    """
+    if learns == "all":
+        return
+    if learns == "head":
+        # Tied to the head's decoder, the word embeddings stay as they are with the encoder.
+        model.base_model.requires_grad_(False)
+        return
+    assert new_from is not None
+    model.requires_grad_(False)
+    encoder: Any = model.base_model
+    if learns == "new-positions":
+        table = encoder.embeddings.position_embeddings.weight
+        # Some families begin their table with rows that belong to padding.
+        _learn_from(table, len(table) - max_positions(model) + new_from, learns)
+        return
+    _learn_from(encoder.get_input_embeddings().weight, new_from, learns)
+    decoder: Any = model.get_output_embeddings()
+    if decoder.bias is not None:
+        _learn_from(decoder.bias, new_from, learns)
+
+
+def max_positions(model: PreTrainedModel) -> int:
+    """Tokens that a model reads: its positions, less the rows that belong to padding."""
+    config = model.config
+    begins_after_padding = config.model_type in ("longformer", "roberta", "xlm-roberta", "camembert")
+    reserved = config.pad_token_id + 1 if begins_after_padding else 0
+    return int(config.max_position_embeddings - reserved)
+
+
+def _learn_from(weight: Tensor, first: int, learns: str) -> None:
+    if not 0 <= first < len(weight):
+        raise LongbioError(
+            f"the first new row is {first} and the table has {len(weight)}",
+            where=f"learns: {learns}",
+            remedy="set new_from to the source's number of positions or of tokens",
+        )
+    weight.requires_grad_(True)
+
+    def only_new(gradient: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(gradient[:first]), gradient[first:]])
+
+    weight.register_hook(only_new)

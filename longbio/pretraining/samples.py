@@ -1,0 +1,198 @@
+"""Masked samples and their batches: sample n of a phase is the same on any number of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from longbio.encoders.inputs import batch_pattern
+from longbio.masked_lm.masking import IGNORED, Ids, Masking, Phrases, Vocabulary, mask_tokens
+from longbio.pretraining.packing import Documents, Frame, Packed, Plan, packed
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One corpus of a mixture.
+
+    Args:
+        documents: its tokens.
+        plan: how they are packed.
+        weight: how often it is drawn from, beside the others.
+        phrases: for the strategy `pmi`.
+    """
+
+    documents: Documents
+    plan: Plan
+    weight: float = 1.0
+    phrases: Phrases | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A packed sequence after masking.
+
+    Args:
+        packed: as it was.
+        corrupted: (T,) ids that the model reads.
+        labels: (T,) ids that it predicts, -100 elsewhere.
+    """
+
+    packed: Packed
+    corrupted: Ids
+    labels: Ids
+
+
+class MaskedSamples(Dataset[Sample]):
+    """Packed sequences in random order, masked anew in every epoch.
+
+    Sample n depends on the seed, the phase and n alone: not on processes, workers or restarts.
+
+    Args:
+        parts: the corpora, each with at least one sequence.
+        frame: the special tokens.
+        vocabulary: [MASK], and what random tokens are drawn from.
+        masking: how samples are made.
+        count: samples of the phase.
+        seed: of order and masks.
+        phase: its number; another phase has another order and other masks.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        frame: Frame,
+        vocabulary: Vocabulary,
+        masking: Masking,
+        *,
+        count: int,
+        seed: int,
+        phase: int = 0,
+    ) -> None:
+        self.parts, self.frame, self.vocabulary, self.masking = parts, frame, vocabulary, masking
+        self.count, self.seed, self.phase = count, seed, phase
+        weights = np.array([part.weight for part in parts])
+        draw = np.random.default_rng((seed, phase))
+        self.part_of = draw.choice(len(parts), size=count, p=weights / weights.sum()).astype(np.int16)
+        self.turn_of = np.empty(count, dtype=np.int64)
+        for number in range(len(parts)):
+            own = self.part_of == number
+            self.turn_of[own] = np.arange(own.sum())
+        self._orders: dict[tuple[int, int], Ids] = {}
+
+    @property
+    def filled(self) -> float:
+        """Share of the positions that isn't padding, on average over the mixture."""
+        weights = np.array([part.weight for part in self.parts])
+        return float(np.average([part.plan.filled for part in self.parts], weights=weights))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        number = int(self.part_of[index])
+        part = self.parts[number]
+        epoch, turn = divmod(int(self.turn_of[index]), len(part.plan))
+        row = int(self._order(number, epoch)[turn])
+        sequence = packed(part.documents, part.plan.pieces(row), self.frame, part.plan.block_tokens)
+        corrupted, labels = mask_tokens(
+            sequence.ids,
+            sequence.ordinary,
+            sequence.word_starts,
+            self.vocabulary,
+            self.masking,
+            seed=(self.seed, self.phase, number, epoch, row),
+            progress=index / max(1, self.count - 1),
+            phrases=part.phrases,
+        )
+        return Sample(sequence, corrupted, labels)
+
+    def _order(self, number: int, epoch: int) -> Ids:
+        """Sequences of one part in the order of one epoch; the last epoch of each part is kept."""
+        if (number, epoch) not in self._orders:
+            self._orders = {key: order for key, order in self._orders.items() if key[0] != number}
+            draw = np.random.default_rng((self.seed, self.phase, number, epoch))
+            self._orders[number, epoch] = draw.permutation(len(self.parts[number].plan))
+        return self._orders[number, epoch]
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Samples as a batch, so that no document sees another and none waits for the device.
+
+    Args:
+        model_type: of the model: `longformer` and `big_bird` get a pattern; those in
+            `PACKABLE` a mask over pairs of tokens and positions; others one document a row.
+        padding_id: the id of padding.
+        global_cls: give the first token of each document global attention (Longformer).
+        multiple: rows are padded to a multiple of it.
+    """
+
+    model_type: str
+    padding_id: int
+    global_cls: bool = False
+    multiple: int = 64
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        longest = max(len(sample.labels) for sample in samples)
+        longest = -(-longest // self.multiple) * self.multiple if len(samples) > 1 else longest
+        document_BT = self._rows([sample.packed.document_ids for sample in samples], longest, -1)
+        labels_BT = self._rows([sample.labels for sample in samples], longest, IGNORED)
+        batch: dict[str, Any] = {
+            "input_ids": self._rows([sample.corrupted for sample in samples], longest, self.padding_id),
+            "labels": labels_BT,
+            "label_positions": (labels_BT.flatten() != IGNORED).nonzero().flatten(),
+        }
+        return batch | attention(document_BT, self.model_type, self.padding_id, self.global_cls)
+
+    @staticmethod
+    def _rows(arrays: Sequence[Ids], longest: int, value: int) -> Tensor:
+        full = np.full((len(arrays), longest), value, dtype=np.int64)
+        for row, array in zip(full, arrays, strict=True):
+            row[: len(array)] = array
+        return torch.from_numpy(full)
+
+
+PACKABLE = {"bert": 0, "electra": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
+"""Short families that take positions and a mask over pairs; 1 where positions count from the
+padding's id."""
+
+
+def packs(model_type: str) -> bool:
+    """Whether several documents can stand in a row of such a model."""
+    return model_type in PACKABLE or model_type in ("longformer", "big_bird")
+
+
+def attention(
+    document_BT: Tensor, model_type: str, padding_id: int, global_cls: bool = False
+) -> dict[str, Any]:
+    """What keeps the documents of a batch apart, in the arguments of this family.
+
+    Args:
+        document_BT: number of each token's document within its row, -1 for padding.
+        model_type: the family.
+        padding_id: the id of padding, from which some families count positions.
+        global_cls: give the first token of each document global attention.
+    """
+    valid_BT = document_BT >= 0
+    first_BT = valid_BT & (document_BT != torch.nn.functional.pad(document_BT, (1, 0), value=-1)[:, :-1])
+    if model_type in ("longformer", "big_bird"):
+        global_BT = first_BT if global_cls and model_type == "longformer" else None
+        shape = (document_BT.shape[0], document_BT.shape[1])
+        pattern = batch_pattern(valid_BT, global_BT, document_BT, shape, torch.device("cpu"))
+        return {"attention_mask": pattern}
+    if model_type not in PACKABLE:
+        return {"attention_mask": valid_BT.long()}
+    column_T = torch.arange(document_BT.shape[1])
+    start_BT = torch.where(first_BT, column_T, 0).cummax(dim=1).values
+    position_BT = (column_T - start_BT).masked_fill(~valid_BT, 0)
+    if PACKABLE[model_type]:
+        position_BT = torch.where(valid_BT, position_BT + padding_id + 1, padding_id)
+    # Padding sees padding: a row of a softmax without any key has no value.
+    same_B1TT = (document_BT[:, :, None] == document_BT[:, None, :])[:, None]
+    return {"attention_mask": same_B1TT, "position_ids": position_BT}

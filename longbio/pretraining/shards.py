@@ -1,0 +1,231 @@
+"""A corpus in tokens, on disk once: numpy maps that every phase, rank and restart shares.
+
+A shard is a folder of `.npy` files. It appears whole or not at all, so that a killed run goes on
+with the next one; what reads them needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.folders import staged_folder
+from longbio.corpus.texts import Text
+from longbio.errors import LongbioError
+from longbio.masked_lm.masking import Bools, Ids
+
+WHOLE = "corpus.json"
+"""Written into the folder of shards as its last file."""
+
+SHARD_TOKENS = 32_000_000
+TEXTS_AT_ONCE = 256
+
+OnTexts = Callable[[int], None]
+"""Told how many texts have been read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Some documents of a corpus, one after the other.
+
+    Args:
+        ids: (N,) token ids without special ones.
+        word_starts: (N,) bool.
+        lengths: (D,) tokens of each document.
+        groups: (D,) a number of each document's group.
+    """
+
+    ids: NDArray[Any]
+    word_starts: Bools
+    lengths: Ids
+    groups: NDArray[np.uint64]
+
+
+class TokenizedCorpus:
+    """The documents of all shards, numbered through.
+
+    Args:
+        shards: in memory or mapped from disk.
+    """
+
+    def __init__(self, shards: Iterable[Shard]) -> None:
+        self.shards = list(shards)
+        empty = [np.zeros(0, dtype=np.int64)]
+        self.lengths: Ids = np.concatenate(empty + [shard.lengths for shard in self.shards])
+        self.groups = np.concatenate([np.zeros(0, np.uint64)] + [shard.groups for shard in self.shards])
+        self._first = np.cumsum([0] + [len(shard.lengths) for shard in self.shards])
+        self._offsets = [np.cumsum(shard.lengths) - shard.lengths for shard in self.shards]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def piece(self, document: int, start: int, stop: int) -> tuple[Ids, Bools]:
+        """Ids of a part of a document, and where words begin in it."""
+        number = int(np.searchsorted(self._first, document, side="right")) - 1
+        shard = self.shards[number]
+        offset = self._offsets[number][document - self._first[number]]
+        part = slice(offset + start, offset + stop)
+        return np.asarray(shard.ids[part], dtype=np.int64), np.asarray(shard.word_starts[part])
+
+    def document(self, document: int) -> tuple[Ids, Bools]:
+        """Ids of a whole document, and where words begin in it."""
+        return self.piece(document, 0, int(self.lengths[document]))
+
+
+def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
+    """Texts as one shard in memory.
+
+    Args:
+        texts: read in order.
+        tokenizer: a fast transformers tokenizer; it works on all cores.
+    """
+    kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    ids: list[NDArray[Any]] = []
+    starts: list[Bools] = []
+    groups: list[int] = []
+    for some in _in_lots(texts, TEXTS_AT_ONCE):
+        encoded = tokenizer(
+            [text.text for text in some],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            truncation=False,
+            verbose=False,
+        )
+        for text, found, encoding in zip(some, encoded["input_ids"], encoded.encodings, strict=True):
+            words = np.array([-1 if w is None else w for w in encoding.word_ids], dtype=np.int64)
+            ids.append(np.array(found, dtype=kind))
+            starts.append(np.diff(words, prepend=-2) != 0)
+            groups.append(group_number(text.group))
+    lengths = np.array([len(each) for each in ids], dtype=np.int64)
+    return Shard(
+        np.concatenate([np.zeros(0, kind), *ids]),
+        np.concatenate([np.zeros(0, bool), *starts]),
+        lengths,
+        np.array(groups, dtype=np.uint64),
+    )
+
+
+def group_number(group: str) -> int:
+    """A 64-bit number that stands for a group's name."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "little")
+
+
+def corpus_key(files: Iterable[Path], tokenizer: Any, settings: str) -> str:
+    """A name for a tokenised corpus: the same for the same files, tokenizer and settings.
+
+    Args:
+        files: their contents and their order count, their places don't.
+        tokenizer: a fast transformers tokenizer.
+        settings: whatever else decides what is read.
+    """
+    digest = hashlib.sha256(settings.encode())
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    for file in files:
+        digest.update(sha256_of(file).encode())
+    return digest.hexdigest()[:16]
+
+
+def build_shards(
+    texts: Iterable[Text],
+    tokenizer: Any,
+    folder: Path,
+    *,
+    shard_tokens: int = SHARD_TOKENS,
+    on_texts: OnTexts = lambda count: None,
+) -> TokenizedCorpus:
+    """Tokenise a corpus into a folder that its owner alone can read; what is there is kept.
+
+    Args:
+        texts: streamed; those that a killed run has tokenised are skipped.
+        tokenizer: a fast transformers tokenizer.
+        folder: where the shards stand. It holds the notes, in tokens.
+        shard_tokens: tokens of a shard, about.
+        on_texts: told of the progress.
+
+    Raises:
+        LongbioError: there is no text, the disk is full, or the folder can't be written.
+    """
+    if (folder / WHOLE).is_file():
+        return open_shards(folder)
+    _make_private(folder)
+    done = [_open(path) for path in _shard_folders(folder)]
+    count = sum(len(shard.lengths) for shard in done)
+    rest = iter(islice(iter(texts), count, None))
+    on_texts(count)
+    number = len(done)
+    while some := _next_shard(rest, tokenizer, shard_tokens):
+        with staged_folder(folder / f"shard-{number:05}") as staged:
+            for name, array in vars(some).items():
+                np.save(staged / f"{name}.npy", array)
+        number += 1
+        count += len(some.lengths)
+        on_texts(count)
+    corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
+    if not corpus.lengths.any():
+        raise LongbioError("the corpus holds no text", where=folder, remedy="check the paths and columns")
+    write_json(folder / WHOLE, {"documents": len(corpus), "tokens": int(corpus.lengths.sum())})
+    return corpus
+
+
+def open_shards(folder: Path) -> TokenizedCorpus:
+    """A corpus that `build_shards` left, mapped from disk.
+
+    Raises:
+        LongbioError: it isn't whole.
+    """
+    corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
+    said = read_json(folder / WHOLE)
+    if said != {"documents": len(corpus), "tokens": int(corpus.lengths.sum())}:
+        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+    return corpus
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise LongbioError(
+            f"the cache can't be made ({error.strerror})", where=folder, remedy="name another one"
+        ) from error
+
+
+def _shard_folders(folder: Path) -> list[Path]:
+    return sorted(folder.glob("shard-*"))
+
+
+def _open(folder: Path) -> Shard:
+    try:
+        ids, word_starts = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "word_starts"))
+        lengths, groups = (np.load(folder / f"{name}.npy") for name in ("lengths", "groups"))
+    except (OSError, ValueError) as error:
+        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it") from error
+    if not len(ids) == len(word_starts) == lengths.sum():
+        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+    return Shard(ids, word_starts, lengths, groups)
+
+
+def _next_shard(texts: Iterator[Text], tokenizer: Any, shard_tokens: int) -> Shard | None:
+    parts, tokens = [], 0
+    while tokens < shard_tokens and (some := list(islice(texts, TEXTS_AT_ONCE))):
+        parts.append(tokenize_texts(some, tokenizer))
+        tokens += len(parts[-1].ids)
+    if not parts:
+        return None
+    joined = {name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
+    return Shard(**joined)
+
+
+def _in_lots(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
+    rest = iter(texts)
+    while some := list(islice(rest, size)):
+        yield some

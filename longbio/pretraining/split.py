@@ -1,0 +1,84 @@
+"""Documents to learn from and documents to be measured on, with nothing of one in the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from longbio.masked_lm.masking import Hashes, Ids, ngram_hashes
+from longbio.pretraining.shards import TokenizedCorpus, group_number
+
+SHINGLE_TOKENS = 12
+ONE_IN = 4
+"""Of all shingles, those that are kept: a document of 400 tokens still has about a hundred."""
+
+NEAR = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Numbers of documents.
+
+    Args:
+        train: to learn from.
+        validation: to be measured on.
+        near_duplicates: left out of `train`: at least half of each stands in one document of
+            `validation`.
+    """
+
+    train: Ids
+    validation: Ids
+    near_duplicates: Ids
+
+
+def split(corpus: TokenizedCorpus, share: float, seed: int) -> Split:
+    """Hold groups out by the hash of their name, and drop from the rest what is almost theirs.
+
+    Args:
+        corpus: the documents; those of one group (a patient) stay together.
+        share: of the groups, to be measured on.
+        seed: another one holds others out.
+    """
+    with np.errstate(over="ignore"):
+        mixed = ngram_hashes(np.stack([corpus.groups, np.full_like(corpus.groups, seed)], 1).ravel(), 2)[::2]
+    held_out = mixed < np.uint64(min(share, 1.0) * (2**64 - 1)) if share < 1 else np.ones(len(mixed), bool)
+    validation, rest = np.flatnonzero(held_out), np.flatnonzero(~held_out)
+    is_near = near_duplicates(corpus, rest, corpus, validation)
+    return Split(rest[~is_near], validation, rest[is_near])
+
+
+def near_duplicates(
+    corpus: TokenizedCorpus, documents: Ids, other: TokenizedCorpus, validation: Ids
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Of each document whether half of its 12-token shingles stand in one of the others.
+
+    Args:
+        corpus: where `documents` are.
+        documents: to be judged.
+        other: where `validation` is.
+        validation: what nothing may be almost the same as.
+    """
+    shingles = [_shingles(other, number) for number in validation.tolist()]
+    owners = np.repeat(np.arange(len(shingles)), [len(each) for each in shingles])
+    table, first = np.unique(np.concatenate([np.zeros(0, np.uint64), *shingles]), return_index=True)
+    is_near = np.zeros(len(documents), dtype=bool)
+    if not len(table):
+        return is_near
+    for place, number in enumerate(documents.tolist()):
+        own = _shingles(corpus, number)
+        found = np.searchsorted(table, own).clip(max=len(table) - 1)
+        hits = owners[first[found[table[found] == own]]]
+        is_near[place] = len(own) > 0 and len(hits) > 0 and np.bincount(hits).max() >= NEAR * len(own)
+    return is_near
+
+
+def _shingles(corpus: TokenizedCorpus, document: int) -> Hashes:
+    """Distinct hashes of runs of tokens, a fixed sample of them; all of a very short document."""
+    ids, _ = corpus.document(document)
+    hashes = np.unique(ngram_hashes(ids.astype(np.uint64), min(SHINGLE_TOKENS, max(1, len(ids)))))
+    sampled = hashes[hashes % np.uint64(ONE_IN) == 0]
+    return sampled if len(sampled) else hashes
+
+
+__all__ = ["Split", "group_number", "near_duplicates", "split"]

@@ -1,0 +1,237 @@
+"""`train_phase`: a checkpoint learns masked words and becomes another one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+from transformers import AutoTokenizer, PreTrainedModel, set_seed
+
+from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.folders import staged_folder
+from longbio.encoders.loading import load
+from longbio.encoders.longformer import refresh_global_projections
+from longbio.encoders.saving import save_whole
+from longbio.errors import LongbioError
+from longbio.masked_lm.head import start_head, summed_loss
+from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
+from longbio.masked_lm.phrases import mine_phrases
+from longbio.pretraining.learning import choose_learning, max_positions
+from longbio.pretraining.packing import Frame, plan
+from longbio.pretraining.phase import Machine, Phase, training_settings
+from longbio.pretraining.samples import Collator, MaskedSamples, Part, packs
+from longbio.pretraining.shards import TokenizedCorpus
+from longbio.pretraining.validation import held_out_bits
+from longbio.training.processes import processes
+from longbio.training.trainer import OnStep, train
+
+REPORT = "pretraining.json"
+
+PHRASE_TOKENS = 50_000_000
+"""Phrases are mined from so many tokens at most."""
+
+COUNTED_TOKENS = 10_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One corpus to learn from, one to be measured on.
+
+    Args:
+        corpus: tokenised.
+        train: numbers of the documents to learn from.
+    """
+
+    corpus: TokenizedCorpus
+    train: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a model is measured on.
+
+    Args:
+        corpus: tokenised.
+        documents: by number.
+        lengths: inputs of so many tokens; those beyond a model's positions are left out.
+        max_tokens: of all documents together.
+    """
+
+    corpus: TokenizedCorpus
+    documents: Ids
+    lengths: tuple[int, ...]
+    max_tokens: int = 100_000
+
+
+def train_phase(
+    model_folder: Path,
+    sources: Mapping[str, Source],
+    held_out: HeldOut,
+    phase: Phase,
+    out: Path,
+    *,
+    machine: Machine | None = None,
+    seed: int = 0,
+    number: int = 0,
+    on_step: OnStep = lambda step, loss: None,
+    callbacks: Callable[[MaskedSamples], Sequence[transformers.TrainerCallback]] = lambda samples: (),
+) -> dict[str, Any]:
+    """Run one phase and leave a native checkpoint in `out`.
+
+    Args:
+        model_folder: a short or a long checkpoint.
+        sources: corpora by name.
+        held_out: what it is measured on, before and after.
+        phase: what to do.
+        out: the folder to make; when it is there already, nothing is done. What a killed run
+            left beside it is taken up again.
+        machine: how to do it.
+        seed: of order, masks and dropout.
+        number: of the phase in its curriculum.
+        on_step: told of every step.
+        callbacks: made for the samples, told of everything.
+
+    Returns:
+        What is saved as `pretraining.json` in `out`: settings, losses in nats per masked token,
+        bits per masked token before and after, and how well sequences are filled.
+
+    Raises:
+        LongbioError: there is nothing to learn from, the model has too few positions or no head,
+            or the loss is no number any more.
+    """
+    if (out / REPORT).is_file():
+        done: dict[str, Any] = read_json(out / REPORT)
+        return done
+    machine = machine or Machine()
+    set_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    frame, vocabulary = Frame.of(tokenizer), Vocabulary.of(tokenizer)
+    only_head = phase.learns == "head"
+    model = load(model_folder, "mlm", machine.kernel, new_head=only_head, dropout=phase.dropout)
+    if phase.sequence_tokens > max_positions(model):
+        raise LongbioError(
+            f"phase {phase.name} wants sequences of {phase.sequence_tokens} tokens,"
+            f" the model has {max_positions(model)} positions",
+            where=model_folder,
+            remedy="convert it to a longer one, or lower sequence_tokens",
+        )
+    parts = _parts(sources, phase, model.config)
+    samples = MaskedSamples(
+        parts,
+        frame,
+        vocabulary,
+        phase.masking,
+        count=phase.num_steps * phase.batch,
+        seed=seed,
+        phase=number,
+    )
+    if only_head:
+        start_head(model, _counts(sources, model.config.vocab_size))
+    choose_learning(model, phase.learns, phase.new_from)
+    lengths = tuple(length for length in held_out.lengths if length <= max_positions(model))
+
+    def bits() -> dict[str, float]:
+        model.eval()
+        found = held_out_bits(
+            model,
+            held_out.corpus,
+            held_out.documents,
+            vocabulary,
+            frame,
+            lengths,
+            max_tokens=held_out.max_tokens,
+        )
+        return {str(length): value for length, value in found.items()}
+
+    before = bits()
+    work = out.with_name(out.name + ".training")
+    losses = train(
+        model,
+        samples,
+        Collator(model.config.model_type, frame.padding, phase.global_cls),
+        summed_loss,
+        training_settings(phase, machine, seed),
+        work,
+        on_step,
+        callbacks(samples),
+    )
+    report = {
+        "phase": asdict(phase),
+        "seed": seed,
+        "sequences": sum(len(part.plan) for part in parts),
+        "filled": samples.filled,
+        "bits_before": before,
+        "bits_after": bits(),
+        "losses": losses,
+    }
+    state = processes()
+    if state.is_main_process:
+        _save(model, tokenizer, report, model_folder, phase, out)
+        shutil.rmtree(work, ignore_errors=True)
+    state.wait_for_everyone()
+    return report
+
+
+def _save(
+    model: PreTrainedModel, tokenizer: Any, report: Mapping[str, Any], origin: Path, phase: Phase, out: Path
+) -> None:
+    with staged_folder(out) as partial:
+        if not phase.global_cls:
+            refresh_global_projections(model)
+        save_whole(model, partial, origin=origin)
+        tokenizer.save_pretrained(partial)
+        write_json(partial / REPORT, report)
+
+
+def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Part]:
+    unknown = set(phase.mixture) - set(sources)
+    if unknown:
+        raise LongbioError(
+            f"phase {phase.name} mixes {', '.join(sorted(unknown))}; the corpora are {', '.join(sources)}",
+            where="mixture",
+        )
+    block_tokens = config.block_size if config.model_type == "big_bird" else 1
+    parts = []
+    for name, source in sources.items():
+        if phase.mixture.get(name, 0.0 if phase.mixture else 1.0) == 0:
+            continue
+        packing = plan(
+            source.corpus.lengths,
+            source.train,
+            phase.sequence_tokens,
+            block_tokens,
+            alone=not packs(config.model_type),
+        )
+        if not len(packing):
+            raise LongbioError("there is no text to learn from", where=f"corpus {name}")
+        weight = phase.mixture.get(name, float(len(packing)))
+        parts.append(Part(source.corpus, packing, weight, _phrases(source, phase)))
+    if not parts:
+        raise LongbioError("every corpus of the mixture has weight 0", where=f"phase {phase.name}")
+    return parts
+
+
+def _phrases(source: Source, phase: Phase) -> Phrases | None:
+    if phase.masking.strategy != "pmi":
+        return None
+    some = _first_tokens(source, PHRASE_TOKENS)
+    return mine_phrases((source.corpus.document(n) for n in some), size=phase.num_phrases)
+
+
+def _counts(sources: Mapping[str, Source], vocab_size: int) -> Ids:
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for source in sources.values():
+        for number in _first_tokens(source, COUNTED_TOKENS):
+            counts += np.bincount(source.corpus.document(number)[0], minlength=vocab_size)
+    return counts
+
+
+def _first_tokens(source: Source, max_tokens: int) -> list[int]:
+    """The first documents, until so many tokens are reached."""
+    reached = np.cumsum(source.corpus.lengths[source.train]) - source.corpus.lengths[source.train]
+    return source.train[reached < max_tokens].tolist()

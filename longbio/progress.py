@@ -1,0 +1,27 @@
+"""How long work tells of its progress: what is told, not how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Narrator(Protocol):
+    """What is told of a run while it goes on."""
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        """A stage of `total` steps begins; call the result with the step and a few words."""
+
+    def end(self, result: str) -> None:
+        """The stage is over; one line of result."""
+
+
+class Silence:
+    """A narrator that says nothing."""
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        """See `Narrator.begin`."""
+        return lambda step, words: None
+
+    def end(self, result: str) -> None:
+        """See `Narrator.end`."""

@@ -1,0 +1,143 @@
+"""A corpus in tokens: the tokenizer's own, on disk whole or not at all, private."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from longbio.corpus.texts import Text
+from longbio.errors import LongbioError
+from longbio.pretraining import shards
+from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
+from longbio.pretraining.split import near_duplicates, split
+
+TEXTS = [Text(f"the patient takes {n} drugs, daily.", f"p{n % 4}") for n in range(40)]
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture
+def tokenizer(tiny_bert_folder: Path):
+    return AutoTokenizer.from_pretrained(tiny_bert_folder)
+
+
+def test_ids_and_word_starts_are_the_tokenizers_own(tokenizer) -> None:
+    text = "the patients, daily: drug"
+    shard = tokenize_texts([Text(text, "p"), Text("", "p"), Text("drug", "q")], tokenizer)
+    assert shard.ids.dtype == np.uint16
+    assert shard.ids[:-1].tolist() == tokenizer(text, add_special_tokens=False)["input_ids"]
+    words = [tokenizer.convert_ids_to_tokens(int(i)) for i in shard.ids[shard.word_starts]]
+    assert words == ["the", "patient", ",", "d", ":", "drug", "drug"]
+    assert shard.lengths.tolist() == [len(shard.ids) - 1, 0, 1]
+    assert shard.groups[0] == shard.groups[1] != shard.groups[2]
+
+
+def test_a_tokenizer_that_truncates_does_not_here(minilm_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
+    assert tokenize_texts([Text("word " * 700, "p")], tokenizer).lengths.tolist() == [700]
+
+
+def small_shards(texts, tokenizer, folder: Path) -> TokenizedCorpus:
+    return build_shards(texts, tokenizer, folder, shard_tokens=150)
+
+
+def test_what_is_on_disk_equals_what_is_in_memory(tokenizer, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(shards, "TEXTS_AT_ONCE", 4)
+    whole = TokenizedCorpus([tokenize_texts(TEXTS, tokenizer)])
+    built = small_shards(TEXTS, tokenizer, tmp_path / "c")
+    assert len(built.shards) > 2
+    for corpus in (built, open_shards(tmp_path / "c")):
+        assert (corpus.lengths == whole.lengths).all()
+        assert (corpus.groups == whole.groups).all()
+        for number in (0, 7, 39):
+            for found, expected in zip(corpus.document(number), whole.document(number), strict=True):
+                assert (found == expected).all()
+        part = corpus.piece(11, 2, 5)
+        assert part[0].tolist() == whole.document(11)[0][2:5].tolist()
+
+
+def test_a_killed_run_goes_on_with_the_next_shard(tokenizer, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(shards, "TEXTS_AT_ONCE", 4)
+    whole = small_shards(TEXTS, tokenizer, tmp_path / "whole")
+
+    def dying() -> Iterator[Text]:
+        yield from TEXTS[:25]
+        raise Killed
+
+    with pytest.raises(Killed):
+        small_shards(dying(), tokenizer, tmp_path / "killed")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("shard-*/*.npy")}
+    assert before
+    resumed = small_shards(TEXTS, tokenizer, tmp_path / "killed")
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert (resumed.lengths == whole.lengths).all()
+    assert all((resumed.document(n)[0] == whole.document(n)[0]).all() for n in range(40))
+    assert len(small_shards([], tokenizer, tmp_path / "killed")) == 40
+
+
+def test_the_owner_alone_can_read_it(tokenizer, tmp_path: Path) -> None:
+    small_shards(TEXTS, tokenizer, tmp_path / "c")
+    assert (tmp_path / "c").stat().st_mode & 0o077 == 0
+
+
+def test_no_text_and_damage_are_said(tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(LongbioError, match="no text"):
+        small_shards([Text("", "p")], tokenizer, tmp_path / "empty")
+    small_shards(TEXTS, tokenizer, tmp_path / "c")
+    file = next((tmp_path / "c").glob("shard-*/ids.npy"))
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(LongbioError, match="damaged"):
+        open_shards(tmp_path / "c")
+
+
+def test_the_key_is_of_contents_tokenizer_and_settings(
+    tokenizer, minilm_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "moved.txt").write_text("a")
+    (tmp_path / "b.txt").write_text("b")
+    key = corpus_key([tmp_path / "a.txt"], tokenizer, "")
+    other = AutoTokenizer.from_pretrained(minilm_folder)
+    assert key == corpus_key([tmp_path / "moved.txt"], tokenizer, "")
+    assert key != corpus_key([tmp_path / "b.txt"], tokenizer, "")
+    assert key != corpus_key([tmp_path / "a.txt"], tokenizer, "group")
+    assert key != corpus_key([tmp_path / "a.txt"], other, "")
+
+
+def corpus_of(documents: list[list[int]], groups: list[int]) -> TokenizedCorpus:
+    ids = np.array([i for document in documents for i in document], dtype=np.uint16)
+    lengths = np.array([len(document) for document in documents])
+    return TokenizedCorpus(
+        [shards.Shard(ids, np.ones(len(ids), dtype=bool), lengths, np.array(groups, dtype=np.uint64))]
+    )
+
+
+def test_groups_stay_together_and_the_share_is_met() -> None:
+    draw = np.random.default_rng(0)
+    groups = draw.integers(0, 2**63, size=2000).repeat(2)
+    corpus = corpus_of([[int(draw.integers(1000)) for _ in range(30)] for _ in groups], groups.tolist())
+    made, again, other = split(corpus, 0.1, 0), split(corpus, 0.1, 0), split(corpus, 0.1, 1)
+    assert (made.validation == again.validation).all()
+    assert set(made.validation) != set(other.validation)
+    assert len(made.validation) / 4000 == pytest.approx(0.1, abs=0.02)
+    assert not set(groups[made.validation]) & set(groups[made.train])
+    assert len(made.train) + len(made.validation) + len(made.near_duplicates) == 4000
+
+
+def test_near_duplicates_of_held_out_documents_are_found() -> None:
+    draw = np.random.default_rng(0)
+    original = draw.integers(0, 5000, size=400).tolist()
+    edited = [*original[:150], 7, 8, 9, *original[150:]]
+    unlike = draw.integers(0, 5000, size=400).tolist()
+    quoting = [*original[:120], *unlike]
+    corpus = corpus_of([edited, unlike, quoting, original[:200], [], original[:5]], [0] * 6)
+    held_out = corpus_of([unlike[:30], original], [0] * 2)
+    found = near_duplicates(corpus, np.arange(6), held_out, np.arange(2))
+    assert found.tolist() == [True, False, False, True, False, False]
+    assert not near_duplicates(corpus, np.arange(6), held_out, np.arange(0)).any()
