@@ -16,11 +16,13 @@ from transformers.integrations.integration_utils import (
 )
 
 from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.folders import require_free_space, staged_folder
 from longbio.corpus.texts import Columns, Text, read_texts, text_files, text_of_row
+from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.pretraining.curriculum import CorpusSettings, Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
+from longbio.pretraining.memory import cache_bytes, training_bytes
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.samples import MaskedSamples
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards
@@ -53,15 +55,20 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         if curriculum.random_weights:
             folder = _random_model(curriculum)
         sources, held_out, described = _data(curriculum, folder, tell)
-    reports = []
+    reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
         target = out / f"v0.{number}-{phase.name}"
-        reports.append(_phase(curriculum, folder, sources, held_out, number, phase, target, tell))
+        before = reports[-1]["bits_after"] if reports else None
+        reports.append(_phase(curriculum, folder, sources, held_out, number, phase, target, before, tell))
         folder = target
     results = {
         "corpora": described,
         "phases": [
-            {"name": phase.name, **{k: report[k] for k in ("bits_before", "bits_after", "filled")}}
+            {
+                "name": phase.name,
+                **{k: report[k] for k in ("bits_before", "bits_after", "filled")},
+                "perplexity": {length: 2**bits for length, bits in report["bits_after"].items()},
+            }
             for phase, report in zip(curriculum.phases, reports, strict=True)
         ],
     }
@@ -80,9 +87,14 @@ def _phase(
     number: int,
     phase: Phase,
     target: Path,
+    bits_before: dict[str, float] | None,
     tell: Narrator,
 ) -> dict[str, Any]:
-    advance = tell.begin(f"phase {number} of {len(curriculum.phases)}: {phase.name}", phase.num_steps)
+    with quiet():
+        config = AutoConfig.from_pretrained(str(folder))
+    needed = training_bytes(config, phase, curriculum.machine, processes().num_processes)
+    title = f"phase {number} of {len(curriculum.phases)}: {phase.name}"
+    advance = tell.begin(f"{title}, about {needed / 1e9:.1f} GB of memory", phase.num_steps)
 
     def callbacks(samples: MaskedSamples) -> list[TrainerCallback]:
         metrics = Metrics(curriculum.out / METRICS, phase, number, samples)
@@ -97,12 +109,13 @@ def _phase(
         machine=curriculum.machine,
         seed=curriculum.seed,
         number=number,
+        bits_before=bits_before,
         on_step=lambda step, loss: advance(step, f"loss {loss:.3f}"),
         callbacks=callbacks,
     )
     before, after = report["bits_before"], report["bits_after"]
     bits = ", ".join(f"{before[length]:.3f} -> {after[length]:.3f} at {length}" for length in after)
-    tell.end(f"bits per masked token {bits}")
+    tell.end(f"bits per masked token of held-out documents {bits}")
     return report
 
 
@@ -159,7 +172,7 @@ def _random_model(curriculum: Curriculum) -> Path:
 def _data(
     curriculum: Curriculum, model: Path, tell: Narrator
 ) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, int]]]:
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(str(model))
     validation = curriculum.validation
     lengths = tuple(validation.lengths)
     sources, described = {}, {}
@@ -208,7 +221,9 @@ def _tokenized(
     if (folder / "corpus.json").is_file():
         advance = tell.begin(f"corpus {name}: in the cache", 0)
         return open_shards(folder)
-    advance = tell.begin(f"corpus {name}: tokenise", 0)
+    needed = cache_bytes(files)
+    require_free_space(folder, needed)
+    advance = tell.begin(f"corpus {name}: tokenise, about {needed / 1e6:,.0f} MB of disk", 0)
     columns = Columns(settings.text_column, settings.group_column)
     texts = (
         _hub_texts(settings.hub, settings.hub_split, columns)

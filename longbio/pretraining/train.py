@@ -21,6 +21,7 @@ from longbio.errors import LongbioError
 from longbio.masked_lm.head import start_head, summed_loss
 from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
 from longbio.masked_lm.phrases import mine_phrases
+from longbio.pretraining import card
 from longbio.pretraining.learning import choose_learning, max_positions
 from longbio.pretraining.packing import Frame, plan
 from longbio.pretraining.phase import Machine, Phase, training_settings
@@ -78,6 +79,7 @@ def train_phase(
     machine: Machine | None = None,
     seed: int = 0,
     number: int = 0,
+    bits_before: Mapping[str, float] | None = None,
     on_step: OnStep = lambda step, loss: None,
     callbacks: Callable[[MaskedSamples], Sequence[transformers.TrainerCallback]] = lambda samples: (),
 ) -> dict[str, Any]:
@@ -93,6 +95,7 @@ def train_phase(
         machine: how to do it.
         seed: of order, masks and dropout.
         number: of the phase in its curriculum.
+        bits_before: what the phase before this one measured at its end; None to measure it now.
         on_step: told of every step.
         callbacks: made for the samples, told of everything.
 
@@ -109,7 +112,7 @@ def train_phase(
         return done
     machine = machine or Machine()
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
     frame, vocabulary = Frame.of(tokenizer), Vocabulary.of(tokenizer)
     only_head = phase.learns == "head"
     model = load(model_folder, "mlm", machine.kernel, new_head=only_head, dropout=phase.dropout)
@@ -148,7 +151,7 @@ def train_phase(
         )
         return {str(length): value for length, value in found.items()}
 
-    before = bits()
+    before = bits() if bits_before is None else dict(bits_before)
     work = out.with_name(out.name + ".training")
     losses = train(
         model,
@@ -162,6 +165,8 @@ def train_phase(
     )
     report = {
         "phase": asdict(phase),
+        "number": number,
+        "origin": model_folder.name,
         "seed": seed,
         "sequences": sum(len(part.plan) for part in parts),
         "filled": samples.filled,
@@ -186,6 +191,7 @@ def _save(
         save_whole(model, partial, origin=origin)
         tokenizer.save_pretrained(partial)
         write_json(partial / REPORT, report)
+        (partial / "README.md").write_text(card.render(report, out.name, model.config.model_type))
 
 
 def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Part]:

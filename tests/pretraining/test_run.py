@@ -12,14 +12,21 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 import yaml
 from PIL import Image
 
-from longbio.encoders.loading import load
+from longbio.conversion.convert import convert
+from longbio.conversion.settings import Settings as ConversionSettings
+from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
 from longbio.pretraining.curriculum import Curriculum
+from longbio.pretraining.phase import training_settings
 from longbio.pretraining.run import pretrain
 from longbio.settings import load_settings
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 
 PHASES = [
     {
@@ -115,6 +122,22 @@ def test_every_phase_leaves_a_checkpoint_and_what_was_measured(finished: Path) -
     assert [(phase, step) for phase, step, _ in metrics(finished)] == [
         (phase, step) for phase in (1, 2) for step in range(1, 13)
     ]
+
+
+def test_the_card_says_what_was_done_and_plain_transformers_loads_the_folder(finished: Path) -> None:
+    card = (finished / "v0.2-word" / "README.md").read_text()
+    assert "begun from `v0.1-token`" in card
+    assert "whole-word" in card
+    phase = json.loads((finished / "results.json").read_text())["phases"][1]
+    before, after = phase["bits_before"]["128"], phase["bits_after"]["128"]
+    assert phase["perplexity"]["128"] == pytest.approx(2**after)
+    assert f"| 128 | {before:.3f} | {after:.3f} | {2**after:.1f} |" in card
+    with quiet():
+        model, info = transformers.AutoModelForMaskedLM.from_pretrained(
+            finished / "v0.2-word", output_loading_info=True
+        )
+    assert not info["missing_keys"]
+    assert type(model) is transformers.LongformerForMaskedLM
 
 
 def test_metrics_say_rate_speed_and_padding(finished: Path) -> None:
@@ -265,3 +288,44 @@ def test_a_dataset_of_datasets_is_read_too(tiny_long_folder: Path, tmp_path: Pat
     changes = {"corpora": {"hub": {"hub": str(folder)}}, "phases": [PHASES[0] | {"steps": 1}]}
     results = pretrain(load_settings(Curriculum, config(tiny_long_folder, tmp_path, **changes)))
     assert results["corpora"]["hub"]["documents"] == 120
+
+
+@pytest.mark.parametrize("trackers", [["tensorboard"], []])
+def test_tensorboard_is_told_and_can_be_left_out(
+    trackers: list[str], tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    file = config(tiny_long_folder, tmp_path, trackers=trackers, phases=[PHASES[0] | {"steps": 1}])
+    pretrain(load_settings(Curriculum, file))
+    assert bool(list((tmp_path / "run").glob("tensorboard/token/events*"))) == bool(trackers)
+
+
+def test_random_weights_begin_in_the_shape_of_a_model(tiny_long_folder: Path, tmp_path: Path) -> None:
+    file = config(tiny_long_folder, tmp_path, random_weights=True, phases=[PHASES[0] | {"steps": 1}])
+    pretrain(load_settings(Curriculum, file))
+    source, made = (load(folder) for folder in (tiny_long_folder, tmp_path / "run" / "v0.0-random"))
+    assert made.config.hidden_size == source.config.hidden_size
+    weight = "encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(source.state_dict()[weight], made.state_dict()[weight])
+
+
+@pytest.mark.parametrize("family", ["bigbird", "bert"])
+def test_other_families_learn_too(family: str, tiny_bert_folder: Path, tmp_path: Path) -> None:
+    phase = PHASES[0] | {"learning_rate": 1e-2, "learns": "head", "steps": 8}
+    pretrain(load_settings(Curriculum, config(tiny_bert_folder, tmp_path, phases=[phase])))
+    source = tmp_path / "run" / "v0.1-token"
+    if family == "bigbird":
+        sizes = ConversionSettings("bigbird", 256, 32, 16, 1, "tile")
+        convert(source, tmp_path / "long", settings=sizes, verification=False)
+        source = tmp_path / "long"
+    (tmp_path / "next").mkdir()
+    phases = [PHASES[0] | {"name": "next", "steps": 8}]
+    file = config(source, tmp_path / "next", phases=phases, validation={"share": 0.2, "lengths": [64]})
+    (phase,) = pretrain(load_settings(Curriculum, file))["phases"]
+    assert phase["bits_after"]["64"] < phase["bits_before"]["64"]
+
+
+@pytest.mark.parametrize("name", sorted(file.name for file in CONFIGS.glob("*.yaml")))
+def test_the_presets_are_whole_and_say_how_to_run_them(name: str) -> None:
+    curriculum = load_settings(Curriculum, CONFIGS / name)
+    assert f"longbio pretrain configs/pretrain/{name}" in (CONFIGS / name).read_text()
+    assert all(training_settings(phase, curriculum.machine, 0).passes(1) for phase in curriculum.phases)

@@ -1,0 +1,45 @@
+"""The model card of a phase's checkpoint: what it began with, what it learned, what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import longbio
+from longbio.artifacts.cards import markdown_table, model_card
+
+
+def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
+    """The README.md of a folder, from its `pretraining.json`. It holds no text of the corpora."""
+    phase = report["phase"]
+    settings = [(key, f"`{value}`") for key, value in phase.items() if value not in (None, {}, "")]
+    bits = [
+        (f"{int(length):,}", f"{report['bits_before'][length]:.3f}", f"{after:.3f}", f"{2**after:.1f}")
+        for length, after in report["bits_after"].items()
+    ]
+    sections = [
+        (
+            "How to load it",
+            "With plain transformers, or with longbio for a faster kernel:\n\n```python\n"
+            "from transformers import AutoModelForMaskedLM\n"
+            f'model = AutoModelForMaskedLM.from_pretrained("{name}")\n\n'
+            f'import longbio\nmodel = longbio.load("{name}", task="mlm")\n```',
+        ),
+        (
+            "Where it comes from",
+            f"Phase {report['number']} of a curriculum, begun from `{report['origin']}`,"
+            f" seed {report['seed']}, longbio {longbio.__version__}.",
+        ),
+        ("What it learned by", markdown_table(("setting", "value"), settings)),
+        (
+            "Held-out documents",
+            "Token masking at 15%, the same tokens at every length.\n\n"
+            + markdown_table(("tokens", "bits before", "bits after", "perplexity"), bits),
+        ),
+    ]
+    metadata = {
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "tags": ["longbio", model_type],
+    }
+    return model_card(title=f"{name}: {phase['name']}", metadata=metadata, sections=sections)
