@@ -310,8 +310,9 @@ def test_random_weights_begin_in_the_shape_of_a_model(tiny_long_folder: Path, tm
 
 @pytest.mark.parametrize("family", ["bigbird", "bert"])
 def test_other_families_learn_too(family: str, tiny_bert_folder: Path, tmp_path: Path) -> None:
-    phase = PHASES[0] | {"learning_rate": 1e-3, "learns": "head", "steps": 1}
-    pretrain(load_settings(Curriculum, config(tiny_bert_folder, tmp_path, phases=[phase])))
+    phase = PHASES[0] | {"learning_rate": 1e-6, "steps": 1}
+    file = config(tiny_bert_folder, tmp_path, random_weights=True, phases=[phase])
+    pretrain(load_settings(Curriculum, file))
     source = tmp_path / "run" / "v0.1-token"
     if family == "bigbird":
         sizes = ConversionSettings("bigbird", 256, 32, 16, 1, "tile")
@@ -321,7 +322,7 @@ def test_other_families_learn_too(family: str, tiny_bert_folder: Path, tmp_path:
     phases = [PHASES[0] | {"name": "next", "steps": 20}]
     file = config(source, tmp_path / "next", phases=phases, validation={"share": 0.2, "lengths": [64]})
     (phase,) = pretrain(load_settings(Curriculum, file))["phases"]
-    assert phase["bits_after"]["64"] < phase["bits_before"]["64"]
+    assert phase["bits_after"]["64"] < phase["bits_before"]["64"] - 1
 
 
 @pytest.mark.parametrize("name", sorted(file.name for file in CONFIGS.glob("*.yaml")))
