@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from longbio.masked_lm.masking import Hashes, Ids, ngram_hashes
-from longbio.pretraining.shards import TokenizedCorpus, group_number
+from longbio.masked_lm.masking import Bools, Hashes, Ids, ngram_hashes
+from longbio.pretraining.shards import TokenizedCorpus
 
 SHINGLE_TOKENS = 12
 ONE_IN = 4
@@ -37,12 +37,13 @@ def split(corpus: TokenizedCorpus, share: float, seed: int) -> Split:
 
     Args:
         corpus: the documents; those of one group (a patient) stay together.
-        share: of the groups, to be measured on.
+        share: of the groups, to be measured on; below 1.
         seed: another one holds others out.
     """
-    with np.errstate(over="ignore"):
-        mixed = ngram_hashes(np.stack([corpus.groups, np.full_like(corpus.groups, seed)], 1).ravel(), 2)[::2]
-    held_out = mixed < np.uint64(min(share, 1.0) * (2**64 - 1)) if share < 1 else np.ones(len(mixed), bool)
+    with_seed = np.stack([corpus.groups, np.full_like(corpus.groups, seed)], axis=1).ravel()
+    # One number of each (group, seed); the pairs between two groups are left out.
+    drawn = ngram_hashes(with_seed, 2)[::2]
+    held_out = drawn < np.uint64(share * 2.0**64)
     validation, rest = np.flatnonzero(held_out), np.flatnonzero(~held_out)
     is_near = near_duplicates(corpus, rest, corpus, validation)
     return Split(rest[~is_near], validation, rest[is_near])
@@ -50,7 +51,7 @@ def split(corpus: TokenizedCorpus, share: float, seed: int) -> Split:
 
 def near_duplicates(
     corpus: TokenizedCorpus, documents: Ids, other: TokenizedCorpus, validation: Ids
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+) -> Bools:
     """Of each document whether half of its 12-token shingles stand in one of the others.
 
     Args:
@@ -79,6 +80,3 @@ def _shingles(corpus: TokenizedCorpus, document: int) -> Hashes:
     hashes = np.unique(ngram_hashes(ids.astype(np.uint64), min(SHINGLE_TOKENS, max(1, len(ids)))))
     sampled = hashes[hashes % np.uint64(ONE_IN) == 0]
     return sampled if len(sampled) else hashes
-
-
-__all__ = ["Split", "group_number", "near_duplicates", "split"]

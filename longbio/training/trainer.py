@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write_json
 from longbio.errors import LongbioError
 from longbio.training.processes import processes
 
@@ -180,8 +180,8 @@ def train(
         The loss of every step, nats per item, those before an interruption included.
 
     Raises:
-        LongbioError: the batch can't be divided, the loss is no number any more, or the optimizer
-            isn't installed.
+        LongbioError: the batch can't be divided, the loss is no number any more, the disk is full,
+            or the optimizer isn't installed.
     """
     device_batch, passes = settings.passes(processes().num_processes)
     warmup_steps = round(settings.warmup_share * settings.steps)
@@ -222,7 +222,8 @@ def train(
         optimizers=(_optimizer(model, settings), None),
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    with full_disk_named(folder):
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     model.eval()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 

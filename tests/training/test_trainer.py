@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -90,6 +91,32 @@ def test_a_damaged_checkpoint_is_deleted_and_the_one_before_it_used(
     assert not last.exists()
     assert (tmp_path / "checkpoint-notes").exists()
     assert last_whole_checkpoint(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos"),
+    ],
+)
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
+    error: Exception, tiny_long_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    _, losses = run(tiny_long_folder, tmp_path / "whole")
+    save = torch.save
+
+    def full(value, file, *rest, **options) -> None:
+        if "checkpoint-4" in str(file):
+            Path(file).write_bytes(b"half")
+            raise error
+        save(value, file, *rest, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(LongbioError, match="no space is left"):
+        patched.setattr(torch, "save", full)
+        run(tiny_long_folder, tmp_path / "full")
+    assert last_whole_checkpoint(tmp_path / "full") == str(tmp_path / "full" / "checkpoint-2")
+    assert run(tiny_long_folder, tmp_path / "full")[1] == losses
 
 
 def test_a_batch_that_cannot_be_divided_is_said() -> None:
