@@ -110,8 +110,8 @@ def full_disk_named(where: Path) -> Iterator[None]:
 def _says_disk_is_full(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # What torch.save says when its archive could not be written to the end: no number at all.
-    if "inline_container" in str(error):
+    # What torch.save says when its archive can't be written to the end: no number at all.
+    if "inline_container" in str(error) and "unexpected pos" in str(error):
         return True
     # safetensors and tokenizers are written in Rust and tell the error number in words only.
     return any(f"(os error {number})" in str(error) for number in (errno.ENOSPC, errno.EDQUOT))

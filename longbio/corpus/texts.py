@@ -35,11 +35,11 @@ class Text:
 
     Args:
         text: the characters as they were read.
-        group: what a split keeps together: a patient, say. The text's own place if none is known.
+        group: what a split keeps together: a patient, say. None for nothing but its own copies.
     """
 
     text: str
-    group: str
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _bytes(file: Path) -> Any:
 
 
 def _plain(file: Path, columns: Columns) -> Iterator[Text]:
-    yield Text("".join(_lines(file)), str(file))
+    yield Text("".join(_lines(file)))
 
 
 def _json_lines(file: Path, columns: Columns) -> Iterator[Text]:
@@ -191,7 +191,7 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
         row: cells by the names of their columns.
         columns: which to read.
         source: the table.
-        where: the row's place in it, for errors and as a group of its own.
+        where: the row's place in it, for errors.
 
     Raises:
         LongbioError: a column is missing, or holds no text.
@@ -210,7 +210,7 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
     text = cells[named.lower()]
     if text is not None and not isinstance(text, str):
         raise LongbioError(f"{where} holds no text in column {named!r}", where=source)
-    group = f"{source}:{where}" if columns.group is None else str(cells[columns.group.lower()])
+    group = None if columns.group is None else str(cells[columns.group.lower()])
     yield Text(text or "", group)
 
 

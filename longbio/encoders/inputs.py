@@ -109,7 +109,7 @@ def prepare(
     return prepared
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own has no types
 def _build(
     documents: SparsePattern,
     key: Hashable,
@@ -269,7 +269,7 @@ _whole: dict[tuple[tuple[int, int], torch.device], SparsePattern] = {}
 WHOLE_KEPT = 4  # lengths
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own has no types
 def _remember_whole(shape: tuple[int, int], device: torch.device) -> None:
     if len(_whole) >= WHOLE_KEPT:
         del _whole[next(iter(_whole))]

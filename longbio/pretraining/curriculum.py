@@ -41,8 +41,9 @@ class ValidationSettings(Settings):
     """What models are measured on: bits per masked token at 15% token masking.
 
     Args:
-        corpus: texts of their own; None to hold some of the others out.
-        share: of the groups of each corpus that is held out when there is none.
+        corpus: texts of their own; None to hold some of the first corpus out.
+        share: of its groups. Documents of these groups, and those that are almost the same, are
+            left out of every corpus.
         tokens: read at most.
         lengths: inputs of so many tokens; those beyond a model's positions are left out.
     """

@@ -25,8 +25,8 @@ from longbio.pretraining.curves import Metrics, draw_curves
 from longbio.pretraining.memory import cache_bytes, training_bytes
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards
-from longbio.pretraining.split import near_duplicates, split
+from longbio.pretraining.shards import WHOLE, TokenizedCorpus, build_shards, corpus_key, open_shards
+from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
 from longbio.pretraining.train import HeldOut, Source, train_phase
 from longbio.progress import Narrator, Silence
 from longbio.training.processes import processes
@@ -174,41 +174,36 @@ def _data(
 ) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, int]]]:
     tokenizer = AutoTokenizer.from_pretrained(str(model))
     validation = curriculum.validation
-    lengths = tuple(validation.lengths)
-    sources, described = {}, {}
-    apart = None
-    if validation.corpus is not None:
-        apart = _tokenized("validation", validation.corpus, curriculum, tokenizer, tell)
-    held_out = None
-    for name, settings in curriculum.corpora.items():
-        corpus = _tokenized(name, settings, curriculum, tokenizer, tell)
-        everything = np.arange(len(corpus))
-        if apart is None:
-            parts = split(corpus, validation.share, curriculum.seed)
-            train, near, own = parts.train, parts.near_duplicates, parts.validation
-            if held_out is None:
-                held_out = HeldOut(corpus, own, lengths, validation.tokens)
-        else:
-            is_near = near_duplicates(corpus, everything, apart, np.arange(len(apart)))
-            train, near, own = everything[~is_near], everything[is_near], everything[:0]
-        sources[name] = Source(corpus, train)
-        described[name] = {
-            "documents": len(corpus),
-            "tokens": int(corpus.lengths.sum()),
-            "held_out": len(own),
-            "near_duplicates_dropped": len(near),
-            "empty": int((corpus.lengths == 0).sum()),
-        }
-        tell.end(", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in described[name].items()))
-    if apart is not None:
-        held_out = HeldOut(apart, np.arange(len(apart)), lengths, validation.tokens)
-    assert held_out is not None
-    if not held_out.corpus.lengths[held_out.documents].any():
+    corpora = {
+        name: _tokenized(name, settings, curriculum, tokenizer, tell)
+        for name, settings in curriculum.corpora.items()
+    }
+    if validation.corpus is None:
+        measured = next(iter(corpora.values()))
+        documents = held_out_documents(measured, validation.share, curriculum.seed)
+    else:
+        measured = _tokenized("validation", validation.corpus, curriculum, tokenizer, tell)
+        documents = np.arange(len(measured))
+    if not measured.lengths[documents].any():
         raise LongbioError(
             "no text is held out to measure on",
             where="validation",
             remedy="raise validation.share, or name a validation.corpus",
         )
+    held_out = HeldOut(measured, documents, tuple(validation.lengths), validation.tokens)
+    sources, described = {}, {}
+    for name, corpus in corpora.items():
+        is_theirs = of_their_groups(corpus, measured, documents)
+        rest = np.flatnonzero(~is_theirs)
+        is_near = near_duplicates(corpus, rest, measured, documents)
+        sources[name] = Source(corpus, rest[~is_near])
+        described[name] = {
+            "documents": len(corpus),
+            "tokens": int(corpus.lengths.sum()),
+            "held_out": int(is_theirs.sum()),
+            "near_duplicates_dropped": int(is_near.sum()),
+            "empty": int((corpus.lengths == 0).sum()),
+        }
     return sources, held_out, described
 
 
@@ -218,19 +213,23 @@ def _tokenized(
     files = [file for path in settings.paths for file in text_files(path)]
     how = json.dumps([settings.hub, settings.hub_split, settings.text_column, settings.group_column])
     folder = curriculum.cache.expanduser() / corpus_key(files, tokenizer, how)
-    if (folder / "corpus.json").is_file():
-        advance = tell.begin(f"corpus {name}: in the cache", 0)
-        return open_shards(folder)
-    needed = cache_bytes(files)
-    require_free_space(folder, needed)
-    advance = tell.begin(f"corpus {name}: tokenise, about {needed / 1e6:,.0f} MB of disk", 0)
-    columns = Columns(settings.text_column, settings.group_column)
-    texts = (
-        _hub_texts(settings.hub, settings.hub_split, columns)
-        if settings.hub
-        else read_texts(settings.paths, columns)
-    )
-    return build_shards(texts, tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts"))
+    if (folder / WHOLE).is_file():
+        tell.begin(f"corpus {name}: in the cache", 0)
+        corpus = open_shards(folder)
+    else:
+        needed = cache_bytes(files)
+        require_free_space(folder, needed)
+        advance = tell.begin(f"corpus {name}: tokenise, about {needed / 1e6:,.0f} MB of disk", 0)
+        columns = Columns(settings.text_column, settings.group_column)
+        if settings.hub:
+            texts = _hub_texts(settings.hub, settings.hub_split, columns)
+        else:
+            texts = read_texts(settings.paths, columns)
+        corpus = build_shards(
+            texts, tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
+        )
+    tell.end(f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens")
+    return corpus
 
 
 def _hub_texts(hub: str, hub_split: str, columns: Columns) -> Iterator[Text]:

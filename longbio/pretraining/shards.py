@@ -104,7 +104,8 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
             words = np.array([-1 if w is None else w for w in encoding.word_ids], dtype=np.int64)
             ids.append(np.array(found, dtype=kind))
             starts.append(np.diff(words, prepend=-2) != 0)
-            groups.append(group_number(text.group))
+            # Copies of a text stay together, and what is held out doesn't depend on where it lay.
+            groups.append(group_number(text.text if text.group is None else text.group))
     lengths = np.array([len(each) for each in ids], dtype=np.int64)
     return Shard(
         np.concatenate([np.zeros(0, kind), *ids]),
@@ -115,7 +116,7 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
 
 
 def group_number(group: str) -> int:
-    """A 64-bit number that stands for a group's name."""
+    """A 64-bit number that stands for a group's name, or for a text that has none."""
     return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "little")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from longbio.masked_lm.masking import Bools, Hashes, Ids, ngram_hashes
@@ -16,37 +14,29 @@ ONE_IN = 4
 NEAR = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Numbers of documents.
-
-    Args:
-        train: to learn from.
-        validation: to be measured on.
-        near_duplicates: left out of `train`: at least half of each stands in one document of
-            `validation`.
-    """
-
-    train: Ids
-    validation: Ids
-    near_duplicates: Ids
-
-
-def split(corpus: TokenizedCorpus, share: float, seed: int) -> Split:
-    """Hold groups out by the hash of their name, and drop from the rest what is almost theirs.
+def held_out_documents(corpus: TokenizedCorpus, share: float, seed: int) -> Ids:
+    """Numbers of the documents whose group's hash falls into the share.
 
     Args:
         corpus: the documents; those of one group (a patient) stay together.
-        share: of the groups, to be measured on; below 1.
+        share: of the groups; below 1.
         seed: another one holds others out.
     """
     with_seed = np.stack([corpus.groups, np.full_like(corpus.groups, seed)], axis=1).ravel()
     # One number of each (group, seed); the pairs between two groups are left out.
     drawn = ngram_hashes(with_seed, 2)[::2]
-    held_out = drawn < np.uint64(share * 2.0**64)
-    validation, rest = np.flatnonzero(held_out), np.flatnonzero(~held_out)
-    is_near = near_duplicates(corpus, rest, corpus, validation)
-    return Split(rest[~is_near], validation, rest[is_near])
+    return np.flatnonzero(drawn < np.uint64(share * 2.0**64))
+
+
+def of_their_groups(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: Ids) -> Bools:
+    """Of each document whether its group is that of one that is held out, there or elsewhere.
+
+    Args:
+        corpus: the documents to be judged.
+        other: where `held_out` is.
+        held_out: by number.
+    """
+    return np.isin(corpus.groups, other.groups[held_out])
 
 
 def near_duplicates(

@@ -367,7 +367,7 @@ def test_pickles_are_fetched_only_without_safetensors(
     assert all("config.json" in patterns for patterns in asked)
 
 
-class BrokenConnection(checkpoints.HfHubHTTPError.__bases__[0]):  # type: ignore[misc]
+class BrokenConnection(checkpoints.HfHubHTTPError.__bases__[0]):  # type: ignore[misc]  # a base known at run time
     pass
 
 

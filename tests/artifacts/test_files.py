@@ -43,6 +43,12 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
         files.write_text_atomically(tmp_path / "missing" / "note.txt", "text")
 
 
+def test_a_damaged_archive_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    message = "[enforce fail at inline_container.cc:110] . file in archive is not in a subdirectory"
+    with pytest.raises(RuntimeError, match="archive"), files.full_disk_named(tmp_path):
+        raise RuntimeError(message)
+
+
 def test_json_keeps_order_and_letters(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     value = {"z": 1, "a": ["µg", None, 0.5]}

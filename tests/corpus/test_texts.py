@@ -72,8 +72,6 @@ def test_folders_are_read_in_order_and_other_files_left_out(tmp_path: Path) -> N
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert texts(tmp_path) == ["a/1.txt", "b/2.txt"]
-    groups = [text.group for text in read_texts([tmp_path])]
-    assert len(set(groups)) == 2
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.pretraining import shards
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
-from longbio.pretraining.split import near_duplicates, split
+from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
 
 TEXTS = [Text(f"the patient takes {n} drugs, daily.", f"p{n % 4}") for n in range(40)]
 
@@ -122,12 +122,21 @@ def test_groups_stay_together_and_the_share_is_met() -> None:
     draw = np.random.default_rng(0)
     groups = draw.integers(0, 2**63, size=2000).repeat(2)
     corpus = corpus_of([[int(draw.integers(1000)) for _ in range(30)] for _ in groups], groups.tolist())
-    made, again, other = split(corpus, 0.1, 0), split(corpus, 0.1, 0), split(corpus, 0.1, 1)
-    assert (made.validation == again.validation).all()
-    assert set(made.validation) != set(other.validation)
-    assert len(made.validation) / 4000 == pytest.approx(0.1, abs=0.02)
-    assert not set(groups[made.validation]) & set(groups[made.train])
-    assert len(made.train) + len(made.validation) + len(made.near_duplicates) == 4000
+    made, again, other = (held_out_documents(corpus, 0.1, seed) for seed in (0, 0, 1))
+    assert (made == again).all()
+    assert set(made) != set(other)
+    assert len(made) / 4000 == pytest.approx(0.1, abs=0.02)
+    is_theirs = of_their_groups(corpus, corpus, made)
+    assert (np.flatnonzero(is_theirs) == made).all()
+    elsewhere = corpus_of([[1], [2]], [int(groups[made[0]]), 5])
+    assert of_their_groups(elsewhere, corpus, made).tolist() == [True, False]
+
+
+def test_a_text_without_a_group_is_its_own_wherever_it_lay(tokenizer) -> None:
+    shard = tokenize_texts([Text("one"), Text("two"), Text("one"), Text("one", "p")], tokenizer)
+    first, second, third, fourth = shard.groups.tolist()
+    assert first == third
+    assert len({first, second, fourth}) == 3
 
 
 def test_near_duplicates_of_held_out_documents_are_found() -> None:

@@ -106,7 +106,7 @@ def test_only_new_rows_learn(
 
 def test_a_finished_run_does_nothing(tiny_long_folder: Path, tmp_path: Path) -> None:
     first = learn(tiny_long_folder, tmp_path / "out")
-    again = train_phase(tmp_path / "nowhere", {}, None, None, tmp_path / "out")  # type: ignore[arg-type]
+    again = train_phase(tmp_path / "nowhere", {}, None, None, tmp_path / "out")  # type: ignore[arg-type]  # never looked at
     assert again["losses"] == first["losses"]
     assert not (tmp_path / "out.training").exists()
 
