@@ -78,7 +78,6 @@ def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, a
     room = max_tokens - FRAME
     if room < 1:
         raise ValueError(f"sequences of {max_tokens} tokens have no room between [CLS] and [SEP]")
-    chosen = chosen[lengths[chosen] > 0]
     count = -(-lengths[chosen] // room)
     document = np.repeat(chosen, count)
     number = np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)
