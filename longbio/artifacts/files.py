@@ -15,9 +15,12 @@ from longbio.errors import LongbioError
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` in UTF-8 so that a reader sees the old file or the new one, never a part.
+    """`write_bytes_atomically` of `text` in UTF-8; line ends are written as they are."""
+    write_bytes_atomically(path, text.encode())
 
-    Line ends are written as they are.
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the new one, never a part.
 
     Raises:
         LongbioError: the disk is full.
@@ -27,8 +30,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.partial")
     with full_disk_named(path):
         try:
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with unfinished.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
@@ -76,6 +79,41 @@ def sha256_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class KnownHashes:
+    """SHA-256 of large files, kept in a JSON file: one whose size and time of change are as they
+    were isn't read again. Paths, which may name patients, are kept as hashes too.
+
+    Args:
+        file: where they are kept.
+
+    Raises:
+        LongbioError: it is damaged.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.kept: dict[str, list[Any]] = read_json(file) if file.is_file() else {}
+        self.known = dict(self.kept)
+
+    def sha256_of(self, path: Path) -> str:
+        """As the function of this name.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        place, state = hashlib.sha256(os.path.abspath(path).encode()).hexdigest(), path.stat()
+        found = self.known.get(place)
+        if found is None or found[:2] != [state.st_size, state.st_mtime_ns]:
+            found = [state.st_size, state.st_mtime_ns, sha256_of(path)]
+            self.known[place] = found
+        return str(found[2])
+
+    def save(self) -> None:
+        """Keep what was learned."""
+        if self.known != self.kept:
+            write_json(self.file, self.known)
 
 
 def sha256_of_folder(files: Iterable[Path]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers.models.longformer import modeling_longformer as stock
 
 from longbio.attention import dense
@@ -248,12 +249,15 @@ def refresh_global_projections(model: nn.Module) -> None:
 
 
 def _touch_global_projections(hidden: Tensor, layers: Sequence[Any]) -> Tensor:
-    """Parameters without a gradient stop distributed training; these get one of zero."""
+    """Parameters without a gradient stop data-parallel training; these get one of zero.
+
+    FSDP does without; to it a parameter is whole within its own layer alone.
+    """
     unused = [
         parameter
         for layer in layers
         for name, parameter in layer.attention.self.named_parameters()
-        if "_global" in name and parameter.requires_grad
+        if "_global" in name and parameter.requires_grad and not isinstance(parameter, DTensor)
     ]
     if not unused:
         return hidden

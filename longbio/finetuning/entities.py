@@ -220,5 +220,5 @@ def _try_rate(
     )
     samples = Samples(documents, tokenizer, model, labels, settings)
     training = replace(settings.training, learning_rate=rate)
-    losses = train(model, samples, samples.collate, ner.summed_loss, training, work, on_step)
-    return model, {"learning_rate": rate, "losses": losses, "lost_mentions": samples.lost}
+    trained, losses = train(model, samples, samples.collate, ner.summed_loss, training, work, on_step)
+    return trained, {"learning_rate": rate, "losses": losses, "lost_mentions": samples.lost}

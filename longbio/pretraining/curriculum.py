@@ -20,6 +20,8 @@ class CorpusSettings(Settings):
         paths: files and folders; or
         hub: a name on the Hugging Face hub, or a folder that `datasets` can load.
         hub_split: its split.
+        hub_revision: a commit or a branch. The cache keeps what it had when it was read: to follow
+            a branch that moves, name the commit.
         text_column: of tables; None for the first of the usual names that is there.
         group_column: what stays together when documents are held out: the patient.
     """
@@ -27,6 +29,7 @@ class CorpusSettings(Settings):
     paths: tuple[Path, ...] = ()
     hub: str | None = None
     hub_split: str = "train"
+    hub_revision: str | None = None
     text_column: str | None = None
     group_column: str | None = None
 

@@ -10,25 +10,40 @@ from transformers import PreTrainedModel
 
 from longbio.errors import LongbioError
 from longbio.pretraining.phase import Learns
+from longbio.training.processes import weights_are_sharded
 
 
-def choose_learning(model: PreTrainedModel, learns: Learns, new_from: int | None) -> None:
+def choose_learning(
+    model: PreTrainedModel, learns: Learns, new_from: int | None = None, *, global_cls: bool = False
+) -> None:
     """Let the chosen weights learn and freeze the others.
 
     Args:
         model: a masked-LM model.
         learns: see `Phase`.
         new_from: the first new position or id.
+        global_cls: whether a Longformer's global projections are used.
 
     Raises:
-        LongbioError: there is no row from `new_from` on.
+        LongbioError: there is no row from `new_from` on, or new rows shall learn under FSDP or
+            DeepSpeed.
     """
     if learns == "all":
+        if not global_cls:
+            for name, weight in model.named_parameters():
+                # Without a gradient; FSDP can't resume an optimizer that has no state for some.
+                weight.requires_grad_("_global." not in name)
         return
     if learns == "head":
         # Tied to the head's decoder, the word embeddings stay as they are with the encoder.
         model.base_model.requires_grad_(False)
         return
+    if weights_are_sharded():
+        raise LongbioError(
+            "rows of a table can't learn alone where weights are divided among processes",
+            where=f"learns: {learns}",
+            remedy="launch it without FSDP and DeepSpeed",
+        )
     assert new_from is not None
     model.requires_grad_(False)
     encoder: Any = model.base_model

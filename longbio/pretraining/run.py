@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tensorboardX import SummaryWriter
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback, set_seed
 from transformers.integrations.integration_utils import (
@@ -16,17 +13,15 @@ from transformers.integrations.integration_utils import (
 )
 
 from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import require_free_space, staged_folder
-from longbio.corpus.texts import Columns, Text, read_texts, text_files, text_of_row
+from longbio.artifacts.folders import staged_folder
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
-from longbio.pretraining.curriculum import CorpusSettings, Curriculum
+from longbio.pretraining.corpora import prepare
+from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
-from longbio.pretraining.memory import cache_bytes, training_bytes
+from longbio.pretraining.memory import training_bytes
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.shards import WHOLE, TokenizedCorpus, build_shards, corpus_key, open_shards
-from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
 from longbio.pretraining.train import HeldOut, Source, train_phase
 from longbio.progress import Narrator, Silence
 from longbio.training.processes import processes
@@ -54,7 +49,7 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
-        sources, held_out, described = _data(curriculum, folder, tell)
+        sources, held_out, described = prepare(curriculum, folder, tell)
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
         target = out / f"v0.{number}-{phase.name}"
@@ -167,75 +162,3 @@ def _random_model(curriculum: Curriculum) -> Path:
         AutoModelForMaskedLM.from_config(config).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     return folder
-
-
-def _data(
-    curriculum: Curriculum, model: Path, tell: Narrator
-) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, int]]]:
-    tokenizer = AutoTokenizer.from_pretrained(str(model))
-    validation = curriculum.validation
-    corpora = {
-        name: _tokenized(name, settings, curriculum, tokenizer, tell)
-        for name, settings in curriculum.corpora.items()
-    }
-    if validation.corpus is None:
-        measured = next(iter(corpora.values()))
-        documents = held_out_documents(measured, validation.share, curriculum.seed)
-    else:
-        measured = _tokenized("validation", validation.corpus, curriculum, tokenizer, tell)
-        documents = np.arange(len(measured))
-    if not measured.lengths[documents].any():
-        raise LongbioError(
-            "no text is held out to measure on",
-            where="validation",
-            remedy="raise validation.share, or name a validation.corpus",
-        )
-    held_out = HeldOut(measured, documents, tuple(validation.lengths), validation.tokens)
-    sources, described = {}, {}
-    for name, corpus in corpora.items():
-        is_theirs = of_their_groups(corpus, measured, documents)
-        rest = np.flatnonzero(~is_theirs)
-        is_near = near_duplicates(corpus, rest, measured, documents)
-        sources[name] = Source(corpus, rest[~is_near])
-        described[name] = {
-            "documents": len(corpus),
-            "tokens": int(corpus.lengths.sum()),
-            "held_out": int(is_theirs.sum()),
-            "near_duplicates_dropped": int(is_near.sum()),
-            "empty": int((corpus.lengths == 0).sum()),
-        }
-    return sources, held_out, described
-
-
-def _tokenized(
-    name: str, settings: CorpusSettings, curriculum: Curriculum, tokenizer: Any, tell: Narrator
-) -> TokenizedCorpus:
-    files = [file for path in settings.paths for file in text_files(path)]
-    how = json.dumps([settings.hub, settings.hub_split, settings.text_column, settings.group_column])
-    folder = curriculum.cache.expanduser() / corpus_key(files, tokenizer, how)
-    if (folder / WHOLE).is_file():
-        tell.begin(f"corpus {name}: in the cache", 0)
-        corpus = open_shards(folder)
-    else:
-        needed = cache_bytes(files)
-        require_free_space(folder, needed)
-        advance = tell.begin(f"corpus {name}: tokenise, about {needed / 1e6:,.0f} MB of disk", 0)
-        columns = Columns(settings.text_column, settings.group_column)
-        if settings.hub:
-            texts = _hub_texts(settings.hub, settings.hub_split, columns)
-        else:
-            texts = read_texts(settings.paths, columns)
-        corpus = build_shards(
-            texts, tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
-        )
-    tell.end(f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens")
-    return corpus
-
-
-def _hub_texts(hub: str, hub_split: str, columns: Columns) -> Iterator[Text]:
-    """Rows of a dataset on the hub, streamed."""
-    from datasets import load_dataset
-
-    rows = load_dataset(hub, split=hub_split, streaming=True)
-    for number, row in enumerate(rows):
-        yield from text_of_row(row, columns, hub, f"row {number}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
@@ -120,18 +120,18 @@ def group_number(group: str) -> int:
     return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "little")
 
 
-def corpus_key(files: Iterable[Path], tokenizer: Any, settings: str) -> str:
+def corpus_key(hashes: Iterable[str], tokenizer: Any, settings: str) -> str:
     """A name for a tokenised corpus: the same for the same files, tokenizer and settings.
 
     Args:
-        files: their contents and their order count, their places don't.
+        hashes: SHA-256 of the files, in their order; where they lie doesn't count.
         tokenizer: a fast transformers tokenizer.
         settings: whatever else decides what is read.
     """
     digest = hashlib.sha256(settings.encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    for file in files:
-        digest.update(sha256_of(file).encode())
+    for each in hashes:
+        digest.update(each.encode())
     return digest.hexdigest()[:16]
 
 

@@ -13,6 +13,9 @@ ONE_IN = 4
 
 NEAR = 0.5
 
+SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR)
+"""What the answer of `near_duplicates` depends on, its arguments apart."""
+
 
 def held_out_documents(corpus: TokenizedCorpus, share: float, seed: int) -> Ids:
     """Numbers of the documents whose group's hash falls into the share.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import transformers
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
 
@@ -32,6 +33,7 @@ from longbio.training.processes import processes
 from longbio.training.trainer import OnStep, train
 
 REPORT = "pretraining.json"
+BEFORE = "bits-before.json"
 
 PHRASE_TOKENS = 50_000_000
 """Phrases are mined from so many tokens at most."""
@@ -101,7 +103,8 @@ def train_phase(
 
     Returns:
         What is saved as `pretraining.json` in `out`: settings, losses in nats per masked token,
-        bits per masked token before and after, and how well sequences are filled.
+        bits per masked token before and after in the precision of the run, and how well sequences
+        are filled.
 
     Raises:
         LongbioError: there is nothing to learn from, the model has too few positions or no head,
@@ -135,25 +138,31 @@ def train_phase(
     )
     if only_head:
         start_head(model, _counts(sources, model.config.vocab_size))
-    choose_learning(model, phase.learns, phase.new_from)
+    choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
     lengths = tuple(length for length in held_out.lengths if length <= max_positions(model))
 
-    def bits() -> dict[str, float]:
-        model.eval()
-        found = held_out_bits(
-            model,
-            held_out.corpus,
-            held_out.documents,
-            vocabulary,
-            frame,
-            lengths,
-            max_tokens=held_out.max_tokens,
-        )
+    state = processes()
+
+    def bits(model: Any) -> dict[str, float]:
+        half = torch.autocast(state.device.type, torch.bfloat16, enabled=machine.precision == "bfloat16")
+        with half:
+            found = held_out_bits(
+                model.eval().to(state.device),
+                held_out.corpus,
+                held_out.documents,
+                vocabulary,
+                frame,
+                lengths,
+                max_tokens=held_out.max_tokens,
+            )
         return {str(length): value for length, value in found.items()}
 
-    before = bits() if bits_before is None else dict(bits_before)
     work = out.with_name(out.name + ".training")
-    losses = train(
+    if not (work / BEFORE).is_file() and state.is_main_process:
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(work / BEFORE, bits(model) if bits_before is None else dict(bits_before))
+    state.wait_for_everyone()
+    model, losses = train(
         model,
         samples,
         Collator(model.config.model_type, frame.padding, phase.global_cls),
@@ -163,23 +172,24 @@ def train_phase(
         on_step,
         callbacks(samples),
     )
-    report = {
-        "phase": asdict(phase),
-        "number": number,
-        "origin": model_folder.name,
-        "seed": seed,
-        "sequences": sum(len(part.plan) for part in parts),
-        "filled": samples.filled,
-        "bits_before": before,
-        "bits_after": bits(),
-        "losses": losses,
-    }
-    state = processes()
     if state.is_main_process:
+        report = {
+            "phase": asdict(phase),
+            "number": number,
+            "origin": model_folder.name,
+            "seed": seed,
+            "precision": machine.precision,
+            "sequences": sum(len(part.plan) for part in parts),
+            "filled": samples.filled,
+            "bits_before": read_json(work / BEFORE),
+            "bits_after": bits(model),
+            "losses": losses,
+        }
         _save(model, tokenizer, report, model_folder, phase, out)
         shutil.rmtree(work, ignore_errors=True)
     state.wait_for_everyone()
-    return report
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
 
 
 def _save(

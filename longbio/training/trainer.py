@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import shutil
@@ -18,7 +19,7 @@ from transformers import PreTrainedModel
 
 from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write_json
 from longbio.errors import LongbioError
-from longbio.training.processes import processes
+from longbio.training.processes import processes, weights_are_sharded
 
 Schedule = Literal["constant", "linear", "cosine", "polynomial", "1-sqrt"]
 Optimizer = Literal["adamw", "stable-adamw"]
@@ -109,12 +110,21 @@ class TrainingSettings:
 class Trainer(transformers.Trainer):
     """Divides a summed loss by the items of the whole accumulated batch, over all processes."""
 
-    def __init__(self, *, summed_loss: SummedLoss, **arguments: Any) -> None:
+    def __init__(self, *, summed_loss: SummedLoss, settings: TrainingSettings, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.summed_loss = summed_loss
+        self.summed_loss, self.settings = summed_loss, settings
+        if self.is_fsdp_enabled:
+            _name_the_bias_once(self.model)
         # The stock models take **kwargs and ignore the count in them: it is ours to divide by.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Ours; made when Trainer asks for it, because FSDP wants to be asked first."""
+        if self.optimizer is None:
+            assert isinstance(self.model, PreTrainedModel)
+            self.optimizer = _optimizer(self.model, self.settings)
+        return self.optimizer
 
     def compute_loss(
         self,
@@ -163,11 +173,11 @@ def train(
     folder: Path,
     on_step: OnStep = lambda step, loss: None,
     callbacks: Sequence[transformers.TrainerCallback] = (),
-) -> list[float]:
-    """Train a model in place; what a killed run left in `folder` is taken up again.
+) -> tuple[PreTrainedModel, list[float]]:
+    """Train a model; what a killed run left in `folder` is taken up again.
 
     Args:
-        model: weights with `requires_grad` learn.
+        model: weights with `requires_grad` learn, in place.
         samples: as many as the run needs, in its order.
         collate: samples to a batch with `labels`, -100 where nothing is learned.
         summed_loss: the loss of a batch, summed over its items.
@@ -177,7 +187,9 @@ def train(
         callbacks: told of everything.
 
     Returns:
-        The loss of every step, nats per item, those before an interruption included.
+        The trained model, and the loss of every step, nats per item, those before an interruption
+        included. The model is the one given, but under FSDP and DeepSpeed, which divide its weights
+        among the processes: then it is a copy that is whole in the main process.
 
     Raises:
         LongbioError: the batch can't be divided, the loss is no number any more, the disk is full,
@@ -214,18 +226,23 @@ def train(
     )
     trainer = Trainer(
         summed_loss=summed_loss,
+        settings=settings,
         model=model,
         args=arguments,
         train_dataset=samples,
         data_collator=collate,
         callbacks=[_Steps(on_step), *callbacks],
-        optimizers=(_optimizer(model, settings), None),
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    trained = copy.deepcopy(model) if weights_are_sharded() else model
     with full_disk_named(folder):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
-    model.eval()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if trained is not model:
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+        if trainer.accelerator.is_main_process:
+            trained.load_state_dict(weights, strict=False)
+    trained.eval()
+    return trained, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
 def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -254,6 +271,19 @@ def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.opti
         ) from error
     stable: torch.optim.Optimizer = StableAdamW(groups, lr=settings.learning_rate, decouple_lr=False)
     return stable
+
+
+def _name_the_bias_once(model: Any) -> None:
+    """Masked-LM heads name their decoder's bias a second time, beside the decoder; FSDP takes the
+    decoder apart from what is around it, and refuses a weight that stands in both."""
+    decoder = model.get_output_embeddings()
+    bias = getattr(decoder, "bias", None)
+    for prefix, module in model.named_modules():
+        if bias is not None and module is not decoder and module._parameters.get("bias") is bias:
+            del module._parameters["bias"]
+            second = f"{prefix}.bias"
+            tied = model.all_tied_weights_keys.items()
+            model.all_tied_weights_keys = {name: source for name, source in tied if source != second}
 
 
 def _decay(settings: TrainingSettings, warmup_steps: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,22 @@ def test_folder_hash_sees_contents_and_names_but_neither_order_nor_place(tmp_pat
     assert files.sha256_of_folder(written("moved", a="1", b="2")) == digest
     assert files.sha256_of_folder(written("changed", a="1", b="3")) != digest
     assert files.sha256_of_folder(written("swapped", a="2", b="1")) != digest
+
+
+def test_a_known_file_is_hashed_again_when_size_or_time_has_changed(tmp_path: Path) -> None:
+    path, kept = tmp_path / "note of Ms X.txt", tmp_path / "hashes.json"
+
+    def known(content: str, seconds: int) -> str:
+        path.write_text(content)
+        os.utime(path, (seconds, seconds))
+        hashes = files.KnownHashes(kept)
+        digest = hashes.sha256_of(path)
+        hashes.save()
+        return digest
+
+    first = known("old", 1)
+    assert first == files.sha256_of(path)
+    assert known("new", 1) == first
+    assert known("new", 2) == files.sha256_of(path) != first
+    assert known("longer", 2) == files.sha256_of(path)
+    assert "Ms X" not in kept.read_text()

@@ -15,12 +15,16 @@ import pytest
 import torch
 import transformers
 import yaml
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
 from PIL import Image
 
+from longbio.artifacts import files
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as ConversionSettings
 from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
+from longbio.pretraining import split
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.phase import training_settings
 from longbio.pretraining.run import pretrain
@@ -176,9 +180,12 @@ def test_a_finished_run_does_nothing_and_another_is_refused(
         pretrain(load_settings(Curriculum, file, ["phases.0.steps=13"]))
 
 
-def start(file: Path, **variables: str) -> subprocess.Popen[bytes]:
+COMMAND = "from longbio.cli import main; main()"
+
+
+def start(file: Path, code: str = COMMAND, **variables: str) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | variables
-    command = [sys.executable, "-c", "from longbio.cli import main; main()", "pretrain", str(file)]
+    command = [sys.executable, "-c", code, "pretrain", str(file)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -218,7 +225,53 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
         assert mine["bits_after"] == pytest.approx(theirs["bits_after"], abs=1e-6)
 
 
-def test_two_processes_do_what_one_does(tiny_long_folder: Path, tmp_path: Path) -> None:
+def fsdp() -> dict[str, str]:
+    """What `accelerate launch` tells its processes, given our file for FSDP2."""
+    asked = ["--config_file", str(CONFIGS.parent / "accelerate" / "fsdp2.yaml"), "script"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(asked))
+    told = prepare_multi_gpu_env(arguments)
+    return {name: value for name, value in told.items() if "FSDP" in name}
+
+
+ON_CPU = """
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+from longbio.training.trainer import Trainer
+
+# accelerate shards on accelerators alone; torch does on CPUs too.
+begin, save = PartialState.__init__, Trainer._save_checkpoint
+def as_accelerator(self, *rest, **named):
+    is_first = not PartialState._shared_state
+    begin(self, *rest, **named)
+    if is_first:
+        self.distributed_type = DistributedType.MULTI_GPU
+def sharded(self, *rest):
+    assert all(hasattr(weight, "full_tensor") for weight in self.model.parameters())
+    save(self, *rest)
+    if self.state.global_step == STOP_AT:
+        raise SystemExit
+PartialState.__init__, Trainer._save_checkpoint = as_accelerator, sharded
+"""
+
+
+def in_two_processes(file: Path, port: int, code: str = COMMAND, **variables: str) -> None:
+    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        start(file, code, RANK=str(r), LOCAL_RANK=str(r), ACCELERATE_USE_CPU="1", **world, **variables)
+        for r in range(2)
+    ]
+    outputs = [process.communicate(timeout=240)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+
+
+@pytest.mark.parametrize(
+    ("port", "codes", "variables"),
+    [(29631, [COMMAND], {}), (29632, [f"STOP_AT = {step}{ON_CPU}{COMMAND}" for step in (2, 0)], fsdp())],
+    ids=["ddp", "fsdp2, resumed"],
+)
+def test_two_processes_do_what_one_does(
+    port: int, codes: list[str], variables: dict[str, str], tiny_long_folder: Path, tmp_path: Path
+) -> None:
     phases = [PHASES[0] | {"steps": 4, "dropout": 0.0}]
     alone = config(tiny_long_folder, tmp_path, phases=phases)
     pretrain(load_settings(Curriculum, alone))
@@ -226,12 +279,8 @@ def test_two_processes_do_what_one_does(tiny_long_folder: Path, tmp_path: Path) 
     file = config(
         tiny_long_folder, tmp_path / "two", phases=phases, machine={"device_sequences": 1, "save_steps": 2}
     )
-    world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29631"}
-    processes = [
-        start(file, RANK=str(r), LOCAL_RANK=str(r), ACCELERATE_USE_CPU="1", **world) for r in range(2)
-    ]
-    outputs = [process.communicate(timeout=240)[0].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    for code in codes:
+        in_two_processes(file, port, code, **variables)
     mine, theirs = metrics(tmp_path / "two" / "run"), metrics(tmp_path / "run")
     assert [m[2] for m in mine] == pytest.approx([m[2] for m in theirs], abs=1e-5)
     one, other = (
@@ -294,6 +343,41 @@ def test_a_validation_corpus_of_its_own_drops_what_is_almost_in_it(
     found = results["corpora"]["notes"]
     # Not of the same group, for it names none, but almost the same.
     assert (found["held_out"], found["near_duplicates_dropped"]) == (0, 1)
+
+
+def test_a_second_start_reads_no_corpus_again(
+    tiny_long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(out: str, **changes) -> dict:
+        phases = [PHASES[0] | {"steps": 1}]
+        file = config(tiny_long_folder, tmp_path, phases=phases, out=str(tmp_path / out), **changes)
+        return pretrain(load_settings(Curriculum, file))["corpora"]["notes"]
+
+    first = start("one")
+    notes_file = tmp_path / "notes" / "notes.jsonl"
+    before = notes_file.stat().st_mtime_ns
+
+    def again(*_: object) -> None:
+        raise AssertionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(split, "near_duplicates", again)
+        patched.setattr(files, "sha256_of", again)
+        patched.setattr(sys.modules[__name__], "notes", lambda folder: folder)
+        assert start("two") == first
+        assert notes_file.stat().st_mtime_ns == before
+        with pytest.raises(AssertionError):
+            start("three", seed=1)
+
+
+def test_what_was_measured_before_a_kill_is_not_measured_again(
+    tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    work = tmp_path / "run" / "v0.1-token.training"
+    work.mkdir(parents=True)
+    (work / "bits-before.json").write_text(json.dumps({"64": 1.5, "128": 2.5}))
+    file = config(tiny_long_folder, tmp_path, phases=[PHASES[0] | {"steps": 1}])
+    assert pretrain(load_settings(Curriculum, file))["phases"][0]["bits_before"]["64"] == 1.5
 
 
 def test_a_dataset_of_datasets_is_read_too(tiny_long_folder: Path, tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def test_only_new_rows_learn(
         assert not torch.equal(before[name][first:], after[name][first:])
 
 
+def test_new_rows_alone_are_refused_where_weights_are_sharded(
+    tiny_long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(LongbioError, match="without FSDP"):
+        learn(tiny_long_folder, tmp_path / "out", learns="new-positions", new_from=40)
+
+
 def test_a_finished_run_does_nothing(tiny_long_folder: Path, tmp_path: Path) -> None:
     first = learn(tiny_long_folder, tmp_path / "out")
     again = train_phase(tmp_path / "nowhere", {}, None, None, tmp_path / "out")  # type: ignore[arg-type]  # never looked at

@@ -45,7 +45,7 @@ def run(model_folder: Path, out: Path, *, kill_at: int | None = None, **changes:
         if step == kill_at:
             raise Killed
 
-    losses = train(model, samples, collate, summed_loss, training, out, on_step)
+    _, losses = train(model, samples, collate, summed_loss, training, out, on_step)
     return model, losses
 
 
@@ -155,7 +155,8 @@ def test_accumulated_batches_weigh_every_item_the_same(tiny_long_folder: Path, t
     import transformers
 
     arguments = transformers.TrainingArguments(output_dir=str(tmp_path), report_to=[])
-    trainer = Trainer(summed_loss=loss, model=model, args=arguments)
+    settings = TrainingSettings(steps=1, learning_rate=1e-3)
+    trainer = Trainer(summed_loss=loss, settings=settings, model=model, args=arguments)
     ids = torch.randint(5, 60, (2, 16))
     labels = torch.full_like(ids, -100)
     labels[0, 3], labels[1, 3:9] = 7, 8
