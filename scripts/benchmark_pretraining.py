@@ -160,13 +160,22 @@ def main() -> None:
         speeds["stock"] += stock(arguments, corpus, tokenizer)
     found = {name: statistics.median(values) for name, values in speeds.items()}
     wanted = 3.0 if arguments.precision == "float32" else 4.0
-    goal = b.Goal(f"pre-training, {arguments.precision}, of stock", found["longbio"] / found["stock"], wanted)
-    result = {"machine": b.machine(device), "tokens_a_second": found, "goals": [vars(goal)]}
+    goals = [
+        b.Goal(f"pre-training, {arguments.precision}, of stock", found["longbio"] / found["stock"], wanted)
+    ]
+    if device == "cuda":
+        rate = b.training_flops(arguments.layers, 1) * found["longbio"] / 1e12 / b.matrix_rate(device)
+        goals.append(b.Goal("share of the measured matrix rate", rate, 0.35))
+    result = {
+        "machine": b.machine(device),
+        "tokens_a_second": found,
+        "goals": [vars(goal) for goal in goals],
+    }
     print("\n" + ", ".join(f"{name} {value}" for name, value in b.machine(device).items()) + "\n")
     print(
         b.table(["", "tokens of text a second"], [[name, f"{value:,.0f}"] for name, value in found.items()])
     )
-    print("\n" + b.table(["goal", "measured", "wanted", "reached"], [goal.row()]))
+    print("\n" + b.table(["goal", "measured", "wanted", "reached"], [goal.row() for goal in goals]))
     b.save(arguments.out, f"pretraining-{arguments.precision}", result)
 
 

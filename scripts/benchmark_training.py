@@ -101,21 +101,6 @@ def one(arguments: argparse.Namespace) -> None:
         print(json.dumps(b.peak_mib()))
 
 
-def matrix_rate(device: str) -> float:
-    """TFLOP/s of a large bfloat16 matrix product, measured here and now."""
-    left, right = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = b.medians(b.in_turns({"": lambda: left @ right}, 20, device, warm_up=5))[""]
-    return float(2 * 8192**3 / seconds / 1e12)
-
-
-def encoder_flops(arguments: argparse.Namespace) -> float:
-    """Of a Longformer's training step: three times forward, projections and window only."""
-    tokens = arguments.rows * b.TOKENS
-    dense = 2 * tokens * (4 * b.WIDTH**2 + 2 * b.WIDTH * b.INNER)
-    window = 2 * 2 * tokens * (b.WINDOW + 1) * b.WIDTH
-    return float(3 * arguments.layers * (dense + window))
-
-
 def goals(result: dict[str, Any], arguments: argparse.Namespace) -> list[b.Goal]:
     """What is to be reached, and what was."""
     made = []
@@ -137,7 +122,8 @@ def goals(result: dict[str, Any], arguments: argparse.Namespace) -> list[b.Goal]
     if "matrix rate" in result:
         found = result["step"]["bfloat16"]
         ours = min(seconds for name, seconds in found.items() if name.startswith("longbio Longformer"))
-        share = encoder_flops(arguments) / ours / 1e12 / result["matrix rate"]
+        flops = b.training_flops(arguments.layers, arguments.rows * b.TOKENS)
+        share = flops / ours / 1e12 / result["matrix rate"]
         made.append(b.Goal("CUDA: Longformer step, of stock", found["stock Longformer"] / ours, 8.0))
         made.append(b.Goal("CUDA: share of the measured matrix rate", share, 0.35))
         made.append(b.Goal("CUDA: of ModernBERT", found["ModernBERT shape"] / ours, 1.0))
@@ -172,7 +158,7 @@ def main() -> None:
     if arguments.only in (None, "memory"):
         result["memory"] = memory(arguments)
     if arguments.device.startswith("cuda") and "bfloat16" in result["step"]:
-        result["matrix rate"] = matrix_rate(arguments.device)
+        result["matrix rate"] = b.matrix_rate(arguments.device)
 
     print("\n" + ", ".join(f"{name} {value}" for name, value in result["machine"].items()))
     tokens = arguments.rows * b.TOKENS

@@ -305,3 +305,18 @@ def plot(out: Path, name: str, panels: dict[str, dict[str, float]]) -> None:
     figure.tight_layout()
     figure.savefig(out / f"{name}.png", dpi=130)
     print(f"saved {out / f'{name}.png'}")
+
+
+def matrix_rate(device: str) -> float:
+    """TFLOP/s of a large bfloat16 matrix product, measured here and now."""
+    left, right = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = medians(in_turns({"": lambda: left @ right}, 20, device, warm_up=5))[""]
+    return float(2 * 8192**3 / seconds / 1e12)
+
+
+def training_flops(layers: int, tokens: int) -> float:
+    """Of a Longformer's training on so many tokens: three times forward, projections and window
+    only."""
+    dense = 2 * tokens * (4 * WIDTH**2 + 2 * WIDTH * INNER)
+    window = 2 * 2 * tokens * (WINDOW + 1) * WIDTH
+    return float(3 * layers * (dense + window))
