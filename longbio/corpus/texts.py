@@ -69,7 +69,7 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
     columns = columns or Columns()
     for path in paths:
         for file in text_files(path):
-            yield from READERS[_kind(file)](file, columns)
+            yield from READERS[kind_of(file)](file, columns)
 
 
 def text_files(path: Path) -> list[Path]:
@@ -79,16 +79,16 @@ def text_files(path: Path) -> list[Path]:
         LongbioError: there is nothing there, or nothing that can be read.
     """
     if path.is_file():
-        if _kind(path) not in READERS:
+        if kind_of(path) not in READERS:
             raise LongbioError(
-                f"files of kind {_kind(path) or 'without ending'!r} aren't read",
+                f"files of kind {kind_of(path) or 'without ending'!r} aren't read",
                 where=path,
                 remedy=f"give one of {', '.join(READERS)}, as it is or as .gz or .zst",
             )
         return [path]
     if not path.is_dir():
         raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and _kind(file) in READERS)
+    found = sorted(file for file in path.rglob("*") if file.is_file() and kind_of(file) in READERS)
     if not found:
         raise LongbioError(
             "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"
@@ -96,8 +96,8 @@ def text_files(path: Path) -> list[Path]:
     return found
 
 
-def _kind(file: Path) -> str:
-    """The ending of a file under its compression."""
+def kind_of(file: Path) -> str:
+    """The ending of a file under its compression, which says how it is read."""
     endings = [ending.lower() for ending in file.suffixes]
     if endings and endings[-1] in COMPRESSIONS:
         endings.pop()
@@ -169,7 +169,14 @@ def _table(delimiter: str) -> Callable[[Path, Columns], Iterator[Text]]:
 def _parquet(file: Path, columns: Columns) -> Iterator[Text]:
     try:
         table = pyarrow.parquet.ParquetFile(file)
-        wanted = [name for name in table.schema_arrow.names if name.lower() in _wanted(columns)]
+        names = table.schema_arrow.names
+        wanted = [name for name in names if name.lower() in _wanted(columns)]
+        if not wanted:
+            raise LongbioError(
+                f"there is no column of text; there are {', '.join(names) or 'none'}",
+                where=file,
+                remedy="name the column to read",
+            )
         number = 0
         for batch in table.iter_batches(batch_size=256, columns=wanted):
             for row in batch.to_pylist():
@@ -197,7 +204,7 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
         LongbioError: a column is missing, or holds no text.
     """
     cells = {name.lower(): value for name, value in row.items()}
-    if str(cells.get(ERROR_NAME) or "").strip() in ("1", "1.0", "True"):
+    if str(cells.get(ERROR_NAME) or "").strip().lower() in ("1", "1.0", "true", "t", "yes", "y"):
         return
     named = columns.text or next((name for name in TEXT_NAMES if name in cells), "text")
     for name in (named, columns.group or named):
@@ -210,8 +217,26 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
     text = cells[named.lower()]
     if text is not None and not isinstance(text, str):
         raise LongbioError(f"{where} holds no text in column {named!r}", where=source)
-    group = None if columns.group is None else str(cells[columns.group.lower()])
-    yield Text(text or "", group)
+    if text is not None and _has_half_a_character(text):
+        raise LongbioError(f"{where} holds half a character (a lone surrogate)", where=source)
+    yield Text(text or "", None if columns.group is None else _group(cells[columns.group.lower()]))
+
+
+def _has_half_a_character(text: str) -> bool:
+    """JSON can escape what UTF-8 can't write."""
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _group(cell: Any) -> str | None:
+    """The same name whatever the table's type: an id may be 7, 7.0 or "7"."""
+    if cell is None or cell != cell:
+        return None
+    named = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+    return named or None
 
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[Text]]] = {

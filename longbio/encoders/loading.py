@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from longbio.attention.kernels import Kernel, named
@@ -27,12 +27,13 @@ TASKS: dict[str, Any] = {
 
 NEW_HEADS: dict[str, tuple[str, ...]] = {
     "features": (),
-    "mlm": (),
+    "mlm": ("lm_head.", "cls.", "generator_predictions.", "generator_lm_head.", "vocab_"),
     "ner": ("classifier.",),
     "qa": ("qa_outputs.", "qa_classifier."),
     "classification": ("classifier.", "pre_classifier."),
 }
-"""The weights that a task may start at random: its own head, nothing else."""
+"""The weights that a task may start at random: its own head, nothing else; that of masked LM when
+it is asked for."""
 
 FAMILIES: dict[str, Callable[..., None]] = {
     "longformer": longformer.install,
@@ -54,7 +55,8 @@ def load(
     """A native model whose attention runs on the named kernel, in evaluation mode.
 
     `AutoModel*`, `save_pretrained` and pipelines accept what comes back as if transformers had
-    loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is.
+    loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is. Weights are
+    float32, whatever they are stored in: small steps are lost in half precision.
 
     Args:
         path: a checkpoint folder, or a name on the Hugging Face hub.
@@ -81,16 +83,18 @@ def load(
     chosen = None if kernel == "stock" else _ready(kernel)
 
     changes = dict(config_changes)
-    with _one_line(path):
+    with one_line(path):
         config = AutoConfig.from_pretrained(str(path))
     if config.model_type == "longformer":
         longformer.refuse_windows(changes.get("attention_window", config.attention_window))
     if dropout is not None:
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
-    with _one_line(path), quiet():
-        model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
-    if not (task == "mlm" and new_head):
-        _refuse_holes(path, task, report["missing_keys"])
+    with one_line(path), quiet():
+        model, report = TASKS[task].from_pretrained(
+            str(path), output_loading_info=True, dtype=torch.float32, **changes
+        )
+    heads = () if task == "mlm" and not new_head else NEW_HEADS[task]
+    _refuse_holes(path, heads, report["missing_keys"])
 
     if kernel != "stock" and config.model_type == "big_bird":
         bigbird.install(model, chosen, bigbird_pattern)
@@ -129,8 +133,21 @@ def dropout_names(model_type: str) -> tuple[str, str]:
     return "hidden_dropout_prob", "attention_probs_dropout_prob"
 
 
-def _refuse_holes(path: str | Path, task: str, missing: Any) -> None:
-    heads = NEW_HEADS[task]
+def load_tokenizer(path: str | Path) -> Any:
+    """The tokenizer of a checkpoint, without the cut and the padding of an earlier use.
+
+    Raises:
+        LongbioError: there is none.
+    """
+    with one_line(path):
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
+    # What is kept of them would decide the hash of a tokenised corpus, and changes with each call.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def _refuse_holes(path: str | Path, heads: tuple[str, ...], missing: Any) -> None:
     holes = sorted(name for name in missing if not name.startswith(heads) and "pooler." not in name)
     if holes:
         raise LongbioError(
@@ -141,7 +158,7 @@ def _refuse_holes(path: str | Path, task: str, missing: Any) -> None:
 
 
 @contextmanager
-def _one_line(path: str | Path) -> Iterator[None]:
+def one_line(path: str | Path) -> Iterator[None]:
     """What transformers says of a folder it can't load, in one line."""
     try:
         yield

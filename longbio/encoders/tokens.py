@@ -66,6 +66,8 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
         return_offsets_mapping=True,
         return_attention_mask=False,
         truncation=False,
+        # A note that says "[SEP]" says it in letters.
+        split_special_tokens=True,
         verbose=False,
     )
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)

@@ -35,7 +35,7 @@ class Corruption:
         random: share that becomes any token of the vocabulary.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     mask: float = 0.8
     random: float = 0.1
@@ -59,7 +59,7 @@ class Schedule:
         steps: stairs, the first at `start` and the last at `end`.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     start: float
     end: float
@@ -94,7 +94,7 @@ class Masking:
         span_words: the longest span.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     strategy: Strategy = "token"
     rate: float | Schedule = 0.15

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoTokenizer
 
 from longbio.artifacts.files import KnownHashes, write_bytes_atomically
 from longbio.artifacts.folders import require_free_space
-from longbio.corpus.texts import Columns, Text, read_texts, text_files, text_of_row
+from longbio.corpus.texts import Columns, Text, kind_of, read_texts, text_files, text_of_row
+from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
 from longbio.pretraining import split
@@ -38,7 +38,7 @@ class Cached:
 
 def prepare(
     curriculum: Curriculum, model: Path, tell: Narrator
-) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, int]]]:
+) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, Any]]]:
     """Tokenise what isn't in the cache yet, and hold documents out.
 
     Args:
@@ -48,12 +48,12 @@ def prepare(
 
     Returns:
         The corpora to learn from; what to measure on; of each corpus, how many documents there
-        are, were held out and were dropped.
+        are, were held out and were dropped, and a key to what it holds.
 
     Raises:
         LongbioError: a corpus can't be read or holds no text, or nothing is held out.
     """
-    tokenizer = AutoTokenizer.from_pretrained(str(model))
+    tokenizer = load_tokenizer(model)
     validation = curriculum.validation
     corpora = {
         name: _tokenized(name, settings, curriculum, tokenizer, tell)
@@ -84,6 +84,7 @@ def prepare(
             "held_out": int(is_theirs.sum()),
             "near_duplicates_dropped": int(is_near.sum()),
             "empty": int((corpus.lengths == 0).sum()),
+            "key": cached.folder.name,
         }
     held_out = HeldOut(measured.corpus, documents, tuple(validation.lengths), validation.tokens)
     return sources, held_out, described
@@ -122,7 +123,8 @@ def _tokenized(
         ]
     )
     hashes = KnownHashes(cache / HASHES)
-    folder = cache / corpus_key([hashes.sha256_of(file) for file in files], tokenizer, how)
+    hashed = [f"{kind_of(file)} {hashes.sha256_of(file)}" for file in [*files, *_hub_files(settings)]]
+    folder = cache / corpus_key(hashed, tokenizer, how)
     if (folder / WHOLE).is_file():
         tell.begin(f"corpus {name}: in the cache", 0)
         corpus = open_shards(folder)
@@ -138,6 +140,12 @@ def _tokenized(
     hashes.save()
     tell.end(f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens")
     return Cached(corpus, folder)
+
+
+def _hub_files(settings: CorpusSettings) -> list[Path]:
+    """Those of a dataset that is a folder here."""
+    folder = Path(settings.hub) if settings.hub else None
+    return sorted(file for file in folder.rglob("*") if file.is_file()) if folder else []
 
 
 def _hub_texts(settings: CorpusSettings, columns: Columns) -> Iterator[Text]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from longbio.pretraining.phase import Machine, Phase
 from longbio.settings import Settings
@@ -33,6 +33,11 @@ class CorpusSettings(Settings):
     text_column: str | None = None
     group_column: str | None = None
 
+    @field_validator("paths")
+    @classmethod
+    def _at_home(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser() for path in paths)
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if bool(self.paths) == (self.hub is not None):
@@ -54,7 +59,7 @@ class ValidationSettings(Settings):
     corpus: CorpusSettings | None = None
     share: float = Field(default=0.01, gt=0, lt=1)
     tokens: int = Field(default=100_000, gt=0)
-    lengths: tuple[int, ...] = (512, 1024, 2048, 4096)
+    lengths: tuple[Annotated[int, Field(ge=8)], ...] = Field(default=(512, 1024, 2048, 4096), min_length=1)
 
 
 class Curriculum(Settings):
@@ -84,7 +89,12 @@ class Curriculum(Settings):
     phases: list[Phase] = Field(min_length=1)
     machine: Machine = Machine()
     trackers: tuple[Tracker, ...] = ("tensorboard",)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("out", "cache")
+    @classmethod
+    def _at_home(cls, path: Path) -> Path:
+        return path.expanduser()
 
     @model_validator(mode="after")
     def _vocabulary(self) -> Self:

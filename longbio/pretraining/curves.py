@@ -31,10 +31,11 @@ class Metrics(transformers.TrainerCallback):
 
     def __init__(self, file: Path, phase: Phase, number: int, samples: MaskedSamples) -> None:
         self.file, self.phase, self.number, self.samples = file, phase, number, samples
-        self.last: float | None = None
+        self.last = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Forget steps that a killed run took after its last checkpoint."""
+        """Start the clock, and forget steps that a killed run took after its last checkpoint."""
+        self.last = time.perf_counter()
         if not state.is_world_process_zero or not self.file.is_file():
             return
         lines = [json.loads(line) for line in self.file.read_text().splitlines() if line.endswith("}")]
@@ -46,15 +47,13 @@ class Metrics(transformers.TrainerCallback):
         ]
         write_text_atomically(self.file, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock."""
-        self.last = time.perf_counter()
-
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Write a line."""
-        if not logs or "loss" not in logs or not state.is_world_process_zero or self.last is None:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
-        seconds = time.perf_counter() - self.last
+        now = time.perf_counter()
+        # From log to log: making the batch counts, and so does saving.
+        seconds, self.last = now - self.last, now
         positions = self.phase.batch * self.phase.sequence_tokens
         progress = (state.global_step - 1) / max(1, self.phase.num_steps - 1)
         line = {

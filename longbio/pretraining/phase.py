@@ -30,7 +30,8 @@ class Phase:
             embeddings, and decoder biases, from `new_from` on.
         new_from: the first new position or the first new id.
         schedule: what the learning rate does after the warm-up.
-        warmup_share: of the steps, during which the rate rises from 0.
+        power: of the polynomial schedule; 3 is Longformer's.
+        warmup_share: of the steps, during which the rate rises from 0; below 1.
         optimizer: `adamw` or `stable-adamw`.
         weight_decay: the optimizer's.
         clip: the largest norm of a gradient.
@@ -42,7 +43,7 @@ class Phase:
         num_phrases: phrases that are mined for the strategy `pmi`.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     name: str
     sequence_tokens: int
@@ -54,6 +55,7 @@ class Phase:
     learns: Learns = "all"
     new_from: int | None = None
     schedule: Schedule = "linear"
+    power: float = 3.0
     warmup_share: float = 0.1
     optimizer: Optimizer = "adamw"
     weight_decay: float = 0.01
@@ -70,6 +72,8 @@ class Phase:
         amounts = [amount for amount in (self.steps, self.tokens) if amount is not None]
         if min(*amounts, self.sequence_tokens, self.learning_rate) <= 0:
             raise ValueError("steps, tokens, sequence_tokens and learning_rate are above 0")
+        if not 0 <= self.warmup_share < 1:
+            raise ValueError(f"a warm-up of {self.warmup_share:g} of the steps; from 0 to below 1 can be")
         if self.batch_tokens is not None and (
             self.batch_tokens < 1 or self.batch_tokens % self.sequence_tokens
         ):
@@ -108,7 +112,7 @@ class Machine:
         save_steps: steps between two checkpoints.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     kernel: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -116,6 +120,14 @@ class Machine:
     gradient_checkpointing: bool = False
     workers: int = 0
     save_steps: int = 100
+
+    def __post_init__(self) -> None:
+        if self.device_sequences is not None and self.device_sequences < 1:
+            raise ValueError("device_sequences is above 0, or null for a device's whole share")
+        if self.save_steps < 1 or self.workers < 0:
+            raise ValueError("save_steps is above 0, workers is not below 0")
+        if self.kernel == "stock":
+            raise ValueError("the stock attention knows no packed documents; any other kernel does")
 
 
 def training_settings(phase: Phase, machine: Machine, seed: int) -> TrainingSettings:
@@ -128,6 +140,7 @@ def training_settings(phase: Phase, machine: Machine, seed: int) -> TrainingSett
         device_batch=machine.device_sequences,
         warmup_share=phase.warmup_share,
         schedule=phase.schedule,
+        power=phase.power,
         optimizer=phase.optimizer,
         # Decay would shrink the old rows of a table of which only the new ones learn.
         weight_decay=0.0 if frozen_rows else phase.weight_decay,

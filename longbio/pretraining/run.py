@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback, set_seed
+from transformers import AutoConfig, AutoModelForMaskedLM, TrainerCallback, set_seed
 from transformers.integrations.integration_utils import (
     TensorBoardCallback,
     get_reporting_integration_callbacks,
@@ -14,8 +16,9 @@ from transformers.integrations.integration_utils import (
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
-from longbio.encoders.loading import quiet
+from longbio.encoders.loading import load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
+from longbio.masked_lm.head import HEADS
 from longbio.pretraining.corpora import prepare
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
@@ -26,7 +29,7 @@ from longbio.pretraining.train import HeldOut, Source, train_phase
 from longbio.progress import Narrator, Silence
 from longbio.training.processes import processes
 
-PLAN, METRICS, CURVES = "curriculum.json", "metrics.jsonl", "curves.png"
+PLAN, TEXTS, METRICS, CURVES = "curriculum.json", "corpora.json", "metrics.jsonl", "curves.png"
 
 
 def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, Any]:
@@ -45,11 +48,13 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
     """
     out, tell = curriculum.out, tell or Silence()
     _refuse_another_run(curriculum)
-    folder = Path(curriculum.model)
+    folder = Path(curriculum.model).expanduser()
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
+        _refuse_what_cannot_learn(folder)
         sources, held_out, described = prepare(curriculum, folder, tell)
+        _refuse_other_texts(out, described)
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
         target = out / f"v0.{number}-{phase.name}"
@@ -126,26 +131,64 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
 
 
 def _refuse_another_run(curriculum: Curriculum) -> None:
-    """A run folder belongs to one curriculum; how the machine does it may change."""
+    """A run folder with work in it belongs to one curriculum; how the machine does it may change."""
     asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers"})
     file = curriculum.out / PLAN
     with processes().main_process_first():
-        if not file.is_file():
-            try:
-                curriculum.out.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise LongbioError(
-                    f"the folder can't be made ({error.strerror})", where=curriculum.out
-                ) from error
+        recorded = read_json(file) if file.is_file() and any(curriculum.out.glob("v0.*")) else asked
+        # As text: the order of the corpora counts too.
+        changed = [key for key in asked if json.dumps(asked[key]) != json.dumps(recorded.get(key))]
+        if changed:
+            raise LongbioError(
+                f"the run there was asked for another {', '.join(changed)}",
+                where=curriculum.out,
+                remedy="choose another out, or delete the folder",
+            )
+        try:
+            curriculum.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LongbioError(
+                f"the folder can't be made ({error.strerror})", where=curriculum.out
+            ) from error
+        if processes().is_main_process:
             write_json(file, asked)
-            return
-    recorded = read_json(file)
-    if recorded != asked:
-        changed = [key for key in asked if asked[key] != recorded.get(key)]
+
+
+def _refuse_other_texts(out: Path, described: Mapping[str, Mapping[str, Any]]) -> None:
+    """What was held out when a run began stays held out: its texts stay what they were."""
+    file = out / TEXTS
+    keys = {name: corpus["key"] for name, corpus in described.items()}
+    if file.is_file() and any(out.glob("v0.[1-9]*")):
+        recorded = read_json(file)
+        changed = [name for name in keys if keys[name] != recorded.get(name)]
+        if changed:
+            raise LongbioError(
+                f"the texts of corpus {', '.join(changed)} have changed since the run began",
+                where=out,
+                remedy="choose another out, or bring back the files",
+            )
+    elif processes().is_main_process:
+        write_json(file, keys)
+
+
+def _refuse_what_cannot_learn(folder: Path) -> None:
+    """What would only be found out when the corpora are tokenised."""
+    tokenizer = load_tokenizer(folder)
+    with one_line(folder):
+        config = AutoConfig.from_pretrained(str(folder))
+    if config.model_type not in HEADS:
         raise LongbioError(
-            f"the run there was asked for another {', '.join(changed)}",
-            where=curriculum.out,
-            remedy="choose another out, or delete the folder",
+            f"masked words can't be learned by a model of type {config.model_type}",
+            where=folder,
+            remedy=f"take one of {', '.join(HEADS)}",
+        )
+    names = ("cls_token", "sep_token", "mask_token", "pad_token")
+    missing = [name for name in names if getattr(tokenizer, f"{name}_id") is None]
+    if missing:
+        raise LongbioError(f"the tokenizer has no {', '.join(missing)}", where=folder)
+    if len(tokenizer) > config.vocab_size:
+        raise LongbioError(
+            f"the tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}", where=folder
         )
 
 
@@ -155,8 +198,9 @@ def _random_model(curriculum: Curriculum) -> Path:
     if folder.is_dir():
         return folder
     set_seed(curriculum.seed)
-    tokenizer = AutoTokenizer.from_pretrained(curriculum.tokenizer or curriculum.model)
-    config = AutoConfig.from_pretrained(curriculum.model)
+    tokenizer = load_tokenizer(curriculum.tokenizer or curriculum.model)
+    with one_line(curriculum.model):
+        config = AutoConfig.from_pretrained(curriculum.model)
     config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
     with staged_folder(folder) as partial:
         AutoModelForMaskedLM.from_config(config).save_pretrained(partial)

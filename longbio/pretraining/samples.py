@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,17 +131,20 @@ class Collator:
             `PACKABLE` a mask over pairs of tokens and positions; others one document a row.
         padding_id: the id of padding.
         global_cls: give the first token of each document global attention (Longformer).
-        multiple: rows are padded to a multiple of it.
+        multiple: rows are padded to a multiple of it,
+        max_tokens: but not beyond this.
     """
 
     model_type: str
     padding_id: int
     global_cls: bool = False
     multiple: int = 64
+    max_tokens: int | None = None
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         longest = max(len(sample.labels) for sample in samples)
-        longest = -(-longest // self.multiple) * self.multiple if len(samples) > 1 else longest
+        if len(samples) > 1:
+            longest = min(-(-longest // self.multiple) * self.multiple, self.max_tokens or sys.maxsize)
         document_BT = self._rows([sample.packed.document_ids for sample in samples], longest, -1)
         labels_BT = self._rows([sample.labels for sample in samples], longest, IGNORED)
         batch: dict[str, Any] = {

@@ -98,6 +98,8 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
             return_attention_mask=False,
             return_token_type_ids=False,
             truncation=False,
+            # A note that says "[MASK]" says it in letters.
+            split_special_tokens=True,
             verbose=False,
         )
         for text, found, encoding in zip(some, encoded["input_ids"], encoded.encodings, strict=True):

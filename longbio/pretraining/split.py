@@ -13,7 +13,10 @@ ONE_IN = 4
 
 NEAR = 0.5
 
-SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR)
+MOST_OWNERS = 64
+"""What stands in more held-out documents is a form's own text: it is counted for so many of them."""
+
+SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR, MOST_OWNERS)
 """What the answer of `near_duplicates` depends on, its arguments apart."""
 
 
@@ -45,7 +48,7 @@ def of_their_groups(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: I
 def near_duplicates(
     corpus: TokenizedCorpus, documents: Ids, other: TokenizedCorpus, validation: Ids
 ) -> Bools:
-    """Of each document whether half of its 12-token shingles stand in one of the others.
+    """Of each document whether half of its 12-token shingles stand in one of the others, or all of it.
 
     Args:
         corpus: where `documents` are.
@@ -53,17 +56,20 @@ def near_duplicates(
         other: where `validation` is.
         validation: what nothing may be almost the same as.
     """
-    shingles = [_shingles(other, number) for number in validation.tolist()]
-    owners = np.repeat(np.arange(len(shingles)), [len(each) for each in shingles])
-    table, first = np.unique(np.concatenate([np.zeros(0, np.uint64), *shingles]), return_index=True)
+    known = [_shingles(other, number) for number in validation.tolist()]
+    owner_N = np.repeat(np.arange(len(known)), [len(each) for each in known])
+    hash_N = np.concatenate([np.zeros(0, np.uint64), *known])
+    order = np.lexsort((owner_N, hash_N))
+    hash_N, owner_N = hash_N[order], owner_N[order]
+    copies = {other.document(number)[0].tobytes() for number in validation.tolist()} - {b""}
     is_near = np.zeros(len(documents), dtype=bool)
-    if not len(table):
-        return is_near
     for place, number in enumerate(documents.tolist()):
         own = _shingles(corpus, number)
-        found = np.searchsorted(table, own).clip(max=len(table) - 1)
-        hits = owners[first[found[table[found] == own]]]
-        is_near[place] = len(own) > 0 and len(hits) > 0 and np.bincount(hits).max() >= NEAR * len(own)
+        first, last = (np.searchsorted(hash_N, own, side=side) for side in ("left", "right"))
+        last = np.minimum(last, first + MOST_OWNERS)
+        hits = owner_N[np.concatenate([np.zeros(0, np.int64), *map(np.arange, first, last)])]
+        is_copy = corpus.document(number)[0].tobytes() in copies
+        is_near[place] = is_copy or (len(hits) > 0 and np.bincount(hits).max() >= NEAR * len(own))
     return is_near
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import AutoTokenizer, PreTrainedModel, set_seed
+from transformers import PreTrainedModel, set_seed
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
-from longbio.encoders.loading import load
+from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.longformer import refresh_global_projections
 from longbio.encoders.saving import save_whole
 from longbio.errors import LongbioError
@@ -30,7 +31,7 @@ from longbio.pretraining.samples import Collator, MaskedSamples, Part, packs
 from longbio.pretraining.shards import TokenizedCorpus
 from longbio.pretraining.validation import held_out_bits
 from longbio.training.processes import processes
-from longbio.training.trainer import OnStep, train
+from longbio.training.trainer import DIVERGED, OnStep, train
 
 REPORT = "pretraining.json"
 BEFORE = "bits-before.json"
@@ -108,14 +109,17 @@ def train_phase(
 
     Raises:
         LongbioError: there is nothing to learn from, the model has too few positions or no head,
-            or the loss is no number any more.
+            or it has diverged.
     """
+    work = out.with_name(out.name + ".training")
     if (out / REPORT).is_file():
         done: dict[str, Any] = read_json(out / REPORT)
+        if processes().is_main_process:
+            shutil.rmtree(work, ignore_errors=True)
         return done
     machine = machine or Machine()
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(str(model_folder))
+    tokenizer = load_tokenizer(model_folder)
     frame, vocabulary = Frame.of(tokenizer), Vocabulary.of(tokenizer)
     only_head = phase.learns == "head"
     model = load(model_folder, "mlm", machine.kernel, new_head=only_head, dropout=phase.dropout)
@@ -140,6 +144,11 @@ def train_phase(
         start_head(model, _counts(sources, model.config.vocab_size))
     choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
     lengths = tuple(length for length in held_out.lengths if length <= max_positions(model))
+    if not lengths:
+        raise LongbioError(
+            f"no length to be measured at fits the model's {max_positions(model)} positions",
+            where="validation.lengths",
+        )
 
     state = processes()
 
@@ -157,7 +166,6 @@ def train_phase(
             )
         return {str(length): value for length, value in found.items()}
 
-    work = out.with_name(out.name + ".training")
     if not (work / BEFORE).is_file() and state.is_main_process:
         work.mkdir(parents=True, exist_ok=True)
         write_json(work / BEFORE, bits(model) if bits_before is None else dict(bits_before))
@@ -165,7 +173,7 @@ def train_phase(
     model, losses = train(
         model,
         samples,
-        Collator(model.config.model_type, frame.padding, phase.global_cls),
+        Collator(model.config.model_type, frame.padding, phase.global_cls, max_tokens=max_positions(model)),
         summed_loss,
         training_settings(phase, machine, seed),
         work,
@@ -173,6 +181,13 @@ def train_phase(
         callbacks(samples),
     )
     if state.is_main_process:
+        bits_after = bits(model)
+        if not all(map(math.isfinite, bits_after.values())):
+            raise LongbioError(
+                f"the model of phase {phase.name} has diverged: its held-out bits are no numbers",
+                where=out,
+                remedy=DIVERGED,
+            )
         report = {
             "phase": asdict(phase),
             "number": number,
@@ -182,7 +197,7 @@ def train_phase(
             "sequences": sum(len(part.plan) for part in parts),
             "filled": samples.filled,
             "bits_before": read_json(work / BEFORE),
-            "bits_after": bits(model),
+            "bits_after": bits_after,
             "losses": losses,
         }
         _save(model, tokenizer, report, model_folder, phase, out)
@@ -196,7 +211,7 @@ def _save(
     model: PreTrainedModel, tokenizer: Any, report: Mapping[str, Any], origin: Path, phase: Phase, out: Path
 ) -> None:
     with staged_folder(out) as partial:
-        if not phase.global_cls:
+        if phase.learns == "all" and not phase.global_cls:
             refresh_global_projections(model)
         save_whole(model, partial, origin=origin)
         tokenizer.save_pretrained(partial)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import math
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 import transformers
@@ -60,6 +59,7 @@ class TrainingSettings:
         device_batch: samples in one pass of one device; None for all that are a device's share.
         warmup_share: of the steps, during which the rate rises from 0.
         schedule: what the rate does after it.
+        power: of the polynomial schedule.
         optimizer: `adamw`, or `stable-adamw` (Wortsman et al. 2023: updates clipped by their size
             in each tensor), which needs torch-optimi.
         weight_decay: the optimizer's; biases and LayerNorms don't decay.
@@ -79,6 +79,7 @@ class TrainingSettings:
     device_batch: int | None = None
     warmup_share: float = 0.1
     schedule: Schedule = "linear"
+    power: float = 3.0
     optimizer: Optimizer = "adamw"
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -105,6 +106,9 @@ class TrainingSettings:
                 remedy="choose a batch that is a multiple of both",
             )
         return device_batch, passes
+
+
+DIVERGED = "start again in another folder with a lower learning rate; the checkpoints before are kept"
 
 
 class Trainer(transformers.Trainer):
@@ -138,9 +142,16 @@ class Trainer(transformers.Trainer):
         if num_items_in_batch is None:
             num_items_in_batch = (inputs["labels"] != -100).sum()
         loss = self.summed_loss(model, inputs) / torch.as_tensor(num_items_in_batch).clamp(min=1)
+        if not loss.isfinite():
+            self._has_diverged(f"the loss is {loss.item()} in step {self.state.global_step + 1}")
         return loss * self.accelerator.num_processes
 
+    def _has_diverged(self, what: str) -> NoReturn:
+        raise LongbioError(what, where=str(self.args.output_dir), remedy=DIVERGED)
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if not all(weight.isfinite().all() for weight in model.parameters()):
+            self._has_diverged(f"weights are no numbers after step {self.state.global_step}")
         super()._save_checkpoint(model, trial)
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         self.accelerator.wait_for_everyone()
@@ -155,12 +166,6 @@ class _Steps(transformers.TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise LongbioError(
-                    f"the loss is {logs['loss']} at step {state.global_step}",
-                    where=args.output_dir,
-                    remedy="lower the learning rate; the last checkpoint before it is kept",
-                )
             self.on_step(state.global_step, float(logs["loss"]))
 
 
@@ -192,7 +197,7 @@ def train(
         among the processes: then it is a copy that is whole in the main process.
 
     Raises:
-        LongbioError: the batch can't be divided, the loss is no number any more, the disk is full,
+        LongbioError: the batch can't be divided, the model diverges, the disk is full,
             or the optimizer isn't installed.
     """
     device_batch, passes = settings.passes(processes().num_processes)
@@ -224,6 +229,8 @@ def train(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    # Several GPUs in one process would be torch's DataParallel, which our batches don't divide for.
+    arguments._n_gpu = min(1, arguments.n_gpu)
     trainer = Trainer(
         summed_loss=summed_loss,
         settings=settings,
@@ -287,6 +294,8 @@ def _name_the_bias_once(model: Any) -> None:
 
 
 def _decay(settings: TrainingSettings, warmup_steps: int) -> dict[str, Any]:
+    if settings.schedule == "polynomial":
+        return {"power": settings.power}
     if settings.schedule != "1-sqrt":
         return {}
     return {

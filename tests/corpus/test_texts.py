@@ -115,3 +115,28 @@ def test_missing_paths_empty_folders_and_unknown_columns(tmp_path: Path) -> None
     (tmp_path / "a.csv").write_text("text\nx\n")
     with pytest.raises(LongbioError, match="no column 'patient'"):
         texts(tmp_path / "a.csv", group="patient")
+
+
+def test_rows_without_a_group_are_apart_and_ids_are_alike_in_all_tables(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,patient\na,7\nb,\nc, 8 \n")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": ["a", "b", "c"], "patient": [7.0, None, 8.0]}), tmp_path / "a.parquet"
+    )
+    for name in ("a.csv", "a.parquet"):
+        found = list(read_texts([tmp_path / name], Columns(group="patient")))
+        assert [text.group for text in found] == ["7", None, "8"]
+
+
+@pytest.mark.parametrize("mark", ["1", "true", "TRUE", "Y", "t"])
+def test_marks_of_withdrawn_notes(mark: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"text,iserror\nwithdrawn,{mark}\nkept,0\nkept,\n")
+    assert [text.text for text in read_texts([tmp_path / "a.csv"])] == ["kept", "kept"]
+
+
+def test_half_a_character_and_a_table_without_text_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "whole"}\n{"text": "half \\ud83d"}\n')
+    with pytest.raises(LongbioError, match="line 2 holds half a character"):
+        list(read_texts([tmp_path / "a.jsonl"]))
+    pyarrow.parquet.write_table(pyarrow.table({"words": ["a"]}), tmp_path / "a.parquet")
+    with pytest.raises(LongbioError, match="there are words"):
+        list(read_texts([tmp_path / "a.parquet"]))

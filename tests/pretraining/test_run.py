@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -304,6 +305,13 @@ def test_two_processes_do_what_one_does(
         ("phases.1.name=token", "names of their own"),
         ("phases.0.mixture={other: 1}", "the corpora are notes"),
         ("validation.share=0.0000001", "nothing|no text is held out"),
+        ("model=nowhere/at/all", "can't be loaded"),
+        ("machine.device_sequences=0", "above 0"),
+        ("machine.kernel=stock", "packed"),
+        ("phases.0.learning_rate=.nan", "finite"),
+        ("validation.lengths=[2]", "validation.lengths"),
+        ("validation.lengths=[512]", "no length"),
+        ("seed=-1", "seed"),
     ],
 )
 def test_mistakes_are_said_in_one_line(
@@ -312,6 +320,14 @@ def test_mistakes_are_said_in_one_line(
     file = config(tiny_long_folder, tmp_path)
     with pytest.raises(LongbioError, match=words):
         pretrain(load_settings(Curriculum, file, [override]))
+
+
+def test_a_start_that_failed_does_not_bind_the_next_one(tiny_long_folder: Path, tmp_path: Path) -> None:
+    file = config(tiny_long_folder, tmp_path, phases=[PHASES[0] | {"steps": 1}])
+    for mistake in ("model=nowhere/at/all", "phases.0.sequence_tokens=512"):
+        with pytest.raises(LongbioError):
+            pretrain(load_settings(Curriculum, file, [mistake, "phases.0.batch_tokens=null"]))
+    assert pretrain(load_settings(Curriculum, file))["phases"][0]["name"] == "token"
 
 
 def test_what_is_held_out_of_the_first_corpus_is_left_out_of_the_others(
@@ -348,10 +364,21 @@ def test_a_validation_corpus_of_its_own_drops_what_is_almost_in_it(
 def test_a_second_start_reads_no_corpus_again(
     tiny_long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "other.jsonl").write_text(json.dumps({"text": "the drug"}) + "\n")
+    corpora = {
+        "notes": {"paths": [str(notes(tmp_path / "notes"))], "group_column": "patient"},
+        "other": {"paths": [str(tmp_path / "other.jsonl")]},
+    }
+    # As MiniLM's does; it may not change the name of what was tokenised.
+    shutil.copytree(tiny_long_folder, tmp_path / "model")
+    told = json.loads((tmp_path / "model" / "tokenizer.json").read_text())
+    cut = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}
+    (tmp_path / "model" / "tokenizer.json").write_text(json.dumps(told | {"truncation": cut}))
+
     def start(out: str, **changes) -> dict:
-        phases = [PHASES[0] | {"steps": 1}]
-        file = config(tiny_long_folder, tmp_path, phases=phases, out=str(tmp_path / out), **changes)
-        return pretrain(load_settings(Curriculum, file))["corpora"]["notes"]
+        changes |= {"phases": [PHASES[0] | {"steps": 1}], "corpora": corpora, "out": str(tmp_path / out)}
+        file = config(tmp_path / "model", tmp_path, **changes)
+        return pretrain(load_settings(Curriculum, file))["corpora"]
 
     first = start("one")
     notes_file = tmp_path / "notes" / "notes.jsonl"
@@ -370,6 +397,37 @@ def test_a_second_start_reads_no_corpus_again(
             start("three", seed=1)
 
 
+def test_corpora_stay_what_they_were_while_a_run_goes_on(tiny_long_folder: Path, tmp_path: Path) -> None:
+    paths = [str(notes(tmp_path / "notes"))]
+    (tmp_path / "other.jsonl").write_text(json.dumps({"text": "the drug"}) + "\n")
+    corpora = {"one": {"paths": paths}, "two": {"paths": [str(tmp_path / "other.jsonl")]}}
+    changes = {"phases": [phase | {"steps": 1} for phase in PHASES]}
+    file = config(tiny_long_folder, tmp_path, corpora=corpora, **changes)
+    pretrain(load_settings(Curriculum, file))
+    swapped = config(tiny_long_folder, tmp_path, corpora=dict(reversed(corpora.items())), **changes)
+    settings = yaml.safe_load(swapped.read_text())
+    settings["corpora"] = dict(reversed(corpora.items()))
+    swapped.write_text(yaml.safe_dump(settings, sort_keys=False))
+    with pytest.raises(LongbioError, match="another corpora"):
+        pretrain(load_settings(Curriculum, swapped))
+    with (tmp_path / "other.jsonl").open("a") as more:
+        more.write(json.dumps({"text": "the patient"}) + "\n")
+    file = config(tiny_long_folder, tmp_path, corpora=corpora, **changes)
+    with pytest.raises(LongbioError, match="texts of corpus two have changed"):
+        pretrain(load_settings(Curriculum, file))
+
+
+def test_a_model_that_learns_no_masked_words_is_refused_before_the_corpus_is_read(
+    tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_bert_folder, tmp_path / "mpnet")
+    settings = json.loads((tmp_path / "mpnet" / "config.json").read_text())
+    (tmp_path / "mpnet" / "config.json").write_text(json.dumps(settings | {"model_type": "mpnet"}))
+    with pytest.raises(LongbioError, match="of type mpnet"):
+        pretrain(load_settings(Curriculum, config(tmp_path / "mpnet", tmp_path)))
+    assert not (tmp_path / "cache").exists()
+
+
 def test_what_was_measured_before_a_kill_is_not_measured_again(
     tiny_long_folder: Path, tmp_path: Path
 ) -> None:
@@ -385,6 +443,10 @@ def test_a_dataset_of_datasets_is_read_too(tiny_long_folder: Path, tmp_path: Pat
     changes = {"corpora": {"hub": {"hub": str(folder)}}, "phases": [PHASES[0] | {"steps": 1}]}
     results = pretrain(load_settings(Curriculum, config(tiny_long_folder, tmp_path, **changes)))
     assert results["corpora"]["hub"]["documents"] == 120
+    notes(tmp_path / "hub", 130)
+    changes["out"] = str(tmp_path / "again")
+    results = pretrain(load_settings(Curriculum, config(tiny_long_folder, tmp_path, **changes)))
+    assert results["corpora"]["hub"]["documents"] == 130
 
 
 @pytest.mark.parametrize("trackers", [["tensorboard"], []])

@@ -145,3 +145,22 @@ def test_near_duplicates_of_held_out_documents_are_found() -> None:
     found = near_duplicates(corpus, np.arange(6), held_out, np.arange(2))
     assert found.tolist() == [True, False, False, True, False, False]
     assert not near_duplicates(corpus, np.arange(6), held_out, np.arange(0)).any()
+
+
+def test_a_copy_is_found_whatever_else_its_text_stands_in() -> None:
+    draw = np.random.default_rng(0)
+    a, b, c, x, y = (draw.integers(0, 5000, size=200).tolist() for _ in range(5))
+    held_out = corpus_of([a + x, b + y, a + b + c], [0] * 3)
+    corpus = corpus_of([a + b + c, a + b + c + [7], x + y, c + y[:100]], [0] * 4)
+    found = near_duplicates(corpus, np.arange(4), held_out, np.arange(3))
+    assert found.tolist() == [True, True, True, True]
+    # The text of a form is counted for some of the documents it stands in, a copy always found.
+    form = a + b
+    many = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(80)], [0] * 80)
+    last = many.document(79)[0].tolist()
+    assert near_duplicates(corpus_of([last], [0]), np.arange(1), many, np.arange(80)).all()
+
+
+def test_text_that_looks_like_special_tokens_is_text(tokenizer) -> None:
+    shard = tokenize_texts([Text("the [MASK] drug [SEP] [CLS] [PAD]")], tokenizer)
+    assert not set(shard.ids.tolist()) & set(tokenizer.all_special_ids)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 from longbio.corpus.texts import Text
@@ -147,14 +149,47 @@ def with_head(source: Path, folder: Path) -> Path:
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
     tiny_long_folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(LongbioError, match=r"loss is .* at step") as caught:
+    with pytest.raises(LongbioError, match=r"loss is .* in step") as caught:
         learn(
             tiny_long_folder, tmp_path / "out", 40, learning_rate=1e30, clip=1e30, warmup_share=0.9,
             machine=Machine(save_steps=1),
         )  # fmt: skip
     assert "learning rate" in str(caught.value)
-    assert list((tmp_path / "out.training").glob("checkpoint-*"))
+    kept = list((tmp_path / "out.training").glob("checkpoint-*/model.safetensors"))
+    assert kept
+    for file in kept:
+        assert all(weight.isfinite().all() for weight in load_file(file).values())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_diverges_in_its_last_step_is_said(tiny_long_folder: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(LongbioError, match="no numbers"):
+            learn(tiny_long_folder, tmp_path / "out", 1, learning_rate=1e38, clip=1e30, warmup_share=0.0)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_what_is_stored_in_half_precision_learns_in_full(
+    dtype: torch.dtype, tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_long_folder, tmp_path / "half")
+    with quiet():
+        AutoModelForMaskedLM.from_pretrained(tiny_long_folder, dtype=dtype).save_pretrained(tmp_path / "half")
+    learn(tmp_path / "half", tmp_path / "out", learning_rate=1e-5)
+    before, after = (load(folder, "mlm").state_dict() for folder in (tmp_path / "half", tmp_path / "out"))
+    name = "longformer.encoder.layer.0.attention.self.query.weight"
+    assert after[name].dtype == torch.float32
+    assert (after[name] != before[name]).float().mean() > 0.9
+
+
+def test_only_what_learned_gives_its_weights_to_the_global_projections(
+    tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    learn(tiny_long_folder, tmp_path / "globals", global_cls=True)
+    learn(tmp_path / "globals", tmp_path / "head", learns="head")
+    before, after = (load(tmp_path / name).state_dict() for name in ("globals", "head"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +198,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
         ({"steps": None}, "either steps or tokens"),
         ({"tokens": 5}, "either steps or tokens"),
         ({"steps": 0}, "above 0"),
+        ({"warmup_share": 1.0}, "warm-up"),
+        ({"warmup_share": -0.1}, "warm-up"),
         ({"batch_tokens": 40}, "no multiple"),
         ({"new_from": 3}, "new_from goes with"),
         ({"learns": "new-positions"}, "new_from goes with"),
@@ -215,7 +252,7 @@ def test_learning_rates_follow_their_schedule(schedule: str, tiny_long_folder: P
         "constant": np.ones(8),
         "linear": 1 - after,
         "cosine": (1 + np.cos(np.pi * after)) / 2,
-        "polynomial": (1 - 1e-4) * (1 - after) + 1e-4,
+        "polynomial": (1 - 1e-4) * (1 - after) ** 3 + 1e-4,
         "1-sqrt": 1 - np.sqrt(after),
     }[schedule]
     assert share[:2] == pytest.approx([0.0, 0.5], abs=1e-6)
