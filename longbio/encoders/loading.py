@@ -55,9 +55,9 @@ def load(
     """A native model whose attention runs on the named kernel, in evaluation mode.
 
     `AutoModel*`, `save_pretrained` and pipelines accept what comes back as if transformers had
-    loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is. Weights are
-    float32 whatever they are stored in, unless `dtype` says otherwise: small steps are lost in half
-    precision.
+    loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is. Weights have
+    the type they are stored in; who trains says `dtype=torch.float32`, for small steps are lost in
+    half precision.
 
     Args:
         path: a checkpoint folder, or a name on the Hugging Face hub.
@@ -91,9 +91,7 @@ def load(
     if dropout is not None:
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
     with one_line(path), quiet():
-        model, report = TASKS[task].from_pretrained(
-            str(path), output_loading_info=True, **({"dtype": torch.float32} | changes)
-        )
+        model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
     heads = () if task == "mlm" and not new_head else NEW_HEADS[task]
     _refuse_holes(path, heads, report["missing_keys"])
 

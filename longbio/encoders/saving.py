@@ -21,7 +21,7 @@ def save_whole(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
     Most masked-LM classes have no pooler: saving through them alone would lose the origin's.
     """
     _restore_dropout(model, origin)
-    encoder = load(origin).state_dict()
+    encoder = load(origin, dtype=model.dtype).state_dict()
     rest = {f"{model.base_model_prefix}.{name}": weight for name, weight in encoder.items()}
     model.save_pretrained(folder, state_dict=rest | model.state_dict())
 

@@ -217,6 +217,7 @@ def _try_rate(
         id2label=names,
         label2id={name: number for number, name in names.items()},
         dropout=settings.dropout,
+        dtype=torch.float32,
     )
     samples = Samples(documents, tokenizer, model, labels, settings)
     training = replace(settings.training, learning_rate=rate)

@@ -122,7 +122,14 @@ def train_phase(
     tokenizer = load_tokenizer(model_folder)
     frame, vocabulary = Frame.of(tokenizer), Vocabulary.of(tokenizer)
     only_head = phase.learns == "head"
-    model = load(model_folder, "mlm", machine.kernel, new_head=only_head, dropout=phase.dropout)
+    model = load(
+        model_folder,
+        "mlm",
+        machine.kernel,
+        new_head=only_head,
+        dropout=phase.dropout,
+        dtype=torch.float32,
+    )
     if phase.sequence_tokens > max_positions(model):
         raise LongbioError(
             f"phase {phase.name} wants sequences of {phase.sequence_tokens} tokens,"
