@@ -87,8 +87,8 @@ def extend(
         model: a short or long checkpoint.
         out: the folder to make.
         terms: words, and pieces that begin with `##` for WordPiece.
-        texts: a corpus, read twice where pieces within words are among the terms; methods that
-            need no contexts do without.
+        texts: a list or a `Corpus`, read twice where pieces within words are among the terms;
+            methods that need no contexts do without.
         settings: how new rows begin.
         processes: that search the corpus.
         force: replace what stands in `out`.
@@ -214,7 +214,6 @@ def _encoded_contexts(
     processes: int,
     tell: Narrator,
 ) -> dict[int, tuple[Encoded, ...]]:
-    texts = texts if isinstance(texts, Sequence) else list(texts)
     folds = _folds_case(tokenizer)
     words = {p.id: [p.piece] for p in injected.pieces if not p.piece.startswith(CONTINUES)}
     if any(piece.piece.startswith(CONTINUES) for piece in injected.pieces):
