@@ -172,3 +172,63 @@ def extend(
             )
     if as_json:
         print_json(report)
+
+
+@app.command("compare")
+def compare(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="The folder of the run.")],
+    terms: Annotated[Path, typer.Option(help="What `vocab mine` wrote, or one term a line.")],
+    corpus: Annotated[list[Path], typer.Option(help="Texts to learn from; again for more.")],
+    unseen: Annotated[list[Path], typer.Option(help="Texts to be measured on; again for more.")],
+    methods: Annotated[str, typer.Option(help="Which ways to begin rows.")] = ",".join(Init),
+    seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
+    steps: Annotated[int, typer.Option(help="Of the probe.")] = 50,
+    contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
+    held_out: Annotated[int, typer.Option(help="Passages measured on, of each kind.")] = 150,
+    learning_rate: Annotated[float, typer.Option(help="Of the probe.")] = 1e-4,
+    text_column: TextColumn = None,
+    processes: Processes = 1,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what new words are worth, and which way of beginning their rows is best here."""
+    from typing import get_args
+
+    from longbio.corpus.texts import Columns, Corpus
+    from longbio.errors import LongbioError
+    from longbio.vocabulary import compare as comparing
+    from longbio.vocabulary.extend import ExtendSettings
+    from longbio.vocabulary.initialise import Method
+    from longbio.vocabulary.mine import read_terms
+
+    chosen = tuple(methods.split(","))
+    unknown = [name for name in chosen if name not in get_args(Method)]
+    if unknown:
+        raise LongbioError(
+            f"there is no method {unknown[0]!r}", where="--methods", remedy=f"choose from {', '.join(Init)}"
+        )
+    settings = comparing.CompareSettings(
+        methods=chosen,  # type: ignore[arg-type]  # checked above
+        seeds=tuple(range(seeds)),
+        steps=steps,
+        held_out=held_out,
+        learning_rate=learning_rate,
+        extend=ExtendSettings(contexts=contexts),
+    )
+    columns = Columns(text_column)
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        results = comparing.compare(
+            model,
+            out,
+            read_terms(terms),
+            Corpus(tuple(corpus), columns),
+            Corpus(tuple(unseen), columns),
+            settings=settings,
+            processes=processes,
+            tell=tell,
+        )
+        if not as_json:
+            tell.console.print(comparing.table(results))
+    if as_json:
+        print_json(results)

@@ -214,7 +214,7 @@ def _encoded_contexts(
     processes: int,
     tell: Narrator,
 ) -> dict[int, tuple[Encoded, ...]]:
-    folds = _folds_case(tokenizer)
+    folds = folds_case(tokenizer)
     words = {p.id: [p.piece] for p in injected.pieces if not p.piece.startswith(CONTINUES)}
     if any(piece.piece.startswith(CONTINUES) for piece in injected.pieces):
         advance = tell.begin("words of the corpus", 0)
@@ -234,7 +234,8 @@ def _encoded_contexts(
     return encode(by_piece, tokenizer, injected.tokenizer, max_tokens=settings.context_tokens)
 
 
-def _folds_case(tokenizer: Any) -> bool:
+def folds_case(tokenizer: Any) -> bool:
+    """Whether a tokenizer reads all letters as small ones."""
     normalizer = tokenizer.backend_tokenizer.normalizer
     return bool(normalizer) and normalizer.normalize_str("A") == "a"
 
