@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def parts_of(data: bytes) -> list[tuple[int, int]]:
     while stops[-1] < len(data):
         stop = data.find(b"\n", min(len(data), stops[-1] + PART)) + 1
         stops.append(stop or len(data))
-    return list(zip(stops, stops[1:], strict=False))
+    return list(pairwise(stops))
 
 
 def begin(file: Path, words: list[str]) -> None:
