@@ -56,7 +56,8 @@ def load(
 
     `AutoModel*`, `save_pretrained` and pipelines accept what comes back as if transformers had
     loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is. Weights are
-    float32, whatever they are stored in: small steps are lost in half precision.
+    float32 whatever they are stored in, unless `dtype` says otherwise: small steps are lost in half
+    precision.
 
     Args:
         path: a checkpoint folder, or a name on the Hugging Face hub.
@@ -91,7 +92,7 @@ def load(
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
     with one_line(path), quiet():
         model, report = TASKS[task].from_pretrained(
-            str(path), output_loading_info=True, dtype=torch.float32, **changes
+            str(path), output_loading_info=True, **({"dtype": torch.float32} | changes)
         )
     heads = () if task == "mlm" and not new_head else NEW_HEADS[task]
     _refuse_holes(path, heads, report["missing_keys"])
