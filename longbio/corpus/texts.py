@@ -65,6 +65,9 @@ class Corpus:
     def __iter__(self) -> Iterator[Text]:
         return read_texts(self.paths, self.columns)
 
+    def __bool__(self) -> bool:
+        return bool(self.paths)
+
 
 def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterator[Text]:
     """Stream texts, file by file in the order of their names; one text is in memory at a time.

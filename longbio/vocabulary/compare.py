@@ -17,6 +17,7 @@ from longbio.corpus.texts import Text
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
+from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.training.trainer import TrainingSettings, train
 from longbio.vocabulary.contexts import Sought, find_contexts
@@ -179,7 +180,7 @@ def _probe(
 ) -> dict[str, Any]:
     """Bits per character of each kind of passage, by steps of continued training."""
     model, tokenizer = load(folder, "mlm", dropout=0.0), load_tokenizer(folder)
-    max_tokens = min(512, settings.characters)
+    max_tokens = min(512, max_positions(model))
     curve: dict[str, dict[str, float]] = {}
 
     def measure(step: int) -> None:

@@ -19,6 +19,11 @@ from torch.nn.functional import cross_entropy
 
 from longbio.vocabulary.spans import Encoded
 from longbio.vocabulary.states import batches_by_length, padded, spread
+from longbio.vocabulary.work import Work
+
+KEPT, KEPT_EVERY = "distilled", 200
+ADAM = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam keeps of a weight."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ def distilled_rows(
     first_new: int,
     tokenizer: Any,
     settings: DistilSettings,
+    work: Work | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
     """Rows that learned; those of pieces without a context stay as they were.
@@ -63,6 +69,7 @@ def distilled_rows(
         first_new: id of the first new row.
         tokenizer: gives the ids of padding and [MASK].
         settings: how they learn.
+        work: keeps what was learned, so that a killed run goes on.
         on_step: told of every step.
 
     Returns:
@@ -82,18 +89,36 @@ def distilled_rows(
         inputs = {"input_ids": ids_BT, "attention_mask": mask_BT, "position_ids": position_BT}
         return functional_call(model, weights, (), inputs | {"output_hidden_states": True}, tie_weights=False)
 
+    done = _resumed(work, rows_NH, optimizer)
     draw = torch.Generator().manual_seed(settings.seed)
     step = 0
     for _ in range(settings.epochs):
         batches = list(batches_by_length([len(each.ids) for each in encoded], settings.batch_tokens))
         for number in torch.randperm(len(batches), generator=draw).tolist():
+            step += 1
+            if step <= done:
+                continue
             loss = _loss(model, student, [encoded[n] for n in batches[number]], tokenizer, settings)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            step += 1
             on_step(step)
+            if work is not None and step % KEPT_EVERY == 0:
+                state = optimizer.state[rows_NH]
+                work.keep(KEPT, {"rows": rows_NH.detach().cpu(), **{n: state[n].cpu() for n in ADAM}})
     return rows_NH.detach().float().cpu()
+
+
+def _resumed(work: Work | None, rows_NH: Tensor, optimizer: torch.optim.Adam) -> int:
+    """Take up what a killed run kept; returns the steps it had done."""
+    kept = None if work is None else work.known(KEPT)
+    if kept is None:
+        return 0
+    with torch.no_grad():
+        rows_NH.copy_(kept["rows"])
+    optimizer.state[rows_NH] = {name: kept[name].to(rows_NH.device) for name in ADAM}
+    optimizer.state[rows_NH]["step"] = kept["step"]
+    return int(kept["step"])
 
 
 def _loss(

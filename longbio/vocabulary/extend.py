@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoConfig
 
-from longbio.artifacts.checkpoints import read_weights
+from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.texts import Text
@@ -22,12 +25,16 @@ from longbio.progress import Narrator, Silence
 from longbio.vocabulary import initialise
 from longbio.vocabulary.contexts import Context, Sought, find_contexts
 from longbio.vocabulary.distil import DistilSettings, distilled_rows
-from longbio.vocabulary.injection import CONTINUES, Injected, inject
-from longbio.vocabulary.spans import Encoded, encode, words_with
+from longbio.vocabulary.injection import Injected, inject
+from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
 from longbio.vocabulary.states import span_states
 from longbio.vocabulary.words import count_words
+from longbio.vocabulary.work import Work, key_of
 
 REPORT = "extension.json"
+
+CONTEXTS_AT_ONCE = 20_000
+"""Read by the encoder between two times that its states are kept."""
 
 EMBEDDINGS = ("word_embeddings.weight",)
 DECODERS = (
@@ -110,7 +117,17 @@ def extend(
     if not injected.pieces:
         reasons = ", ".join(f"{len(words)} {reason}" for reason, words in injected.refused.items())
         raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
-    rows, biases, without = _new_rows(model, weights, tokenizer, injected, texts, settings, processes, tell)
+    counts = Counter[str]()
+    if texts:
+        advance = tell.begin("words of the corpus", 0)
+        told = lambda count: advance(count, f"{count:,} texts")  # noqa: E731
+        counts = count_words(texts, tokenizer, processes=processes, on_texts=told).counts
+        tell.end(f"{counts.total():,} words")
+    asked = [weights_digest(model), list(terms), asdict(settings), key_of(texts)]
+    work = Work(out, hashlib.sha256(json.dumps(asked).encode()).hexdigest())
+    rows, biases, without = _new_rows(
+        _Sources(model, weights, tokenizer, injected, texts, counts), settings, processes, work, tell
+    )
     report = {
         "origin": model.name,
         "terms": len(terms),
@@ -119,10 +136,12 @@ def extend(
         "without_contexts": without,
         "settings": asdict(settings),
         "old_tokens": vocabulary,
+        "corpus": segmentation(counts, tokenizer, injected) if counts else None,
     }
     with staged_folder(out, force=force) as partial:
         _write(partial, model, weights, injected, rows, biases)
         write_json(partial / REPORT, report)
+    work.clear()
     tell.end(f"{len(injected.pieces):,} new pieces in {out}")
     return report
 
@@ -142,17 +161,51 @@ def _vocabulary_of(model: Path, weights: Mapping[str, Tensor]) -> int:
     return len(weights[tables[0]])
 
 
+def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dict[str, Any]:
+    """How the words of a corpus are cut before and after, those that nobody asked for as well.
+
+    Args:
+        counts: of the words.
+        old: the tokenizer without the pieces.
+        injected: with them.
+    """
+    words = list(counts)
+    before, after = (
+        [encoding.ids for encoding in each.backend_tokenizer.encode_batch(words, add_special_tokens=False)]
+        for each in (old, injected.tokenizer)
+    )
+    asked = {piece.piece for piece in injected.pieces}
+    changed = [
+        word
+        for word, one, other in zip(words, before, after, strict=True)
+        if one != other and word not in asked
+    ]
+    return {
+        "words": sum(counts.values()),
+        "tokens_before": sum(counts[w] * len(ids) for w, ids in zip(words, before, strict=True)),
+        "tokens_after": sum(counts[w] * len(ids) for w, ids in zip(words, after, strict=True)),
+        "other_words_changed": len(changed),
+        "other_words_changed_occurrences": sum(counts[word] for word in changed),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sources:
+    """What new rows are made from."""
+
+    model: Path
+    weights: Mapping[str, Tensor]
+    tokenizer: Any
+    injected: Injected
+    texts: Iterable[Text]
+    counts: Mapping[str, int]
+
+
 def _new_rows(
-    model: Path,
-    weights: Mapping[str, Tensor],
-    tokenizer: Any,
-    injected: Injected,
-    texts: Iterable[Text],
-    settings: ExtendSettings,
-    processes: int,
-    tell: Narrator,
+    sources: _Sources, settings: ExtendSettings, processes: int, work: Work, tell: Narrator
 ) -> tuple[Tensor, Tensor | None, list[str]]:
     """(N, H) rows, (N,) biases of the decoder where there is one, and pieces without a context."""
+    model, weights, tokenizer, injected = sources.model, sources.weights, sources.tokenizer, sources.injected
     old_VH = next(weight for name, weight in weights.items() if name.endswith(EMBEDDINGS)).float()
     pieces = [piece.old_ids for piece in injected.pieces]
     bias = next((weight.float() for name, weight in weights.items() if name.endswith(BIASES)), None)
@@ -166,7 +219,9 @@ def _new_rows(
     if settings.method == "mean":
         return rows, biases, []
 
-    encoded = _encoded_contexts(tokenizer, injected, texts, settings, processes, tell)
+    encoded = unpacked(
+        work.once("contexts", lambda: packed(_encoded_contexts(sources, settings, processes, tell)))
+    )
     numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
     flat = [(numbers[piece], each) for piece, of_piece in encoded.items() for each in of_piece]
     with_contexts = sorted({number for number, _ in flat})
@@ -180,13 +235,22 @@ def _new_rows(
     if settings.method == "contextual":
         owners = torch.tensor([with_contexts.index(number) for number, _ in flat])
         advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
-        states = span_states(
-            load(model, "features"),
-            [each for _, each in flat],
-            settings.layers,
-            tokenizer.pad_token_id,
-            on_context=lambda count: advance(count, ""),
-        )
+        encoder = load(model, "features")
+        every = [each for _, each in flat]
+        parts = []
+        for first in range(0, len(every), CONTEXTS_AT_ONCE):
+            some = every[first : first + CONTEXTS_AT_ONCE]
+
+            def read(some: list[Encoded] = some, first: int = first) -> dict[str, Tensor]:
+                told = lambda count: advance(first + count, "")  # noqa: E731
+                return {
+                    "states": span_states(
+                        encoder, some, settings.layers, tokenizer.pad_token_id, on_context=told
+                    )
+                }
+
+            parts.append(work.once(f"states-{first:09}", read)["states"])
+        states = torch.cat(parts)
         found = initialise.mean_of_contexts(states, owners, len(with_contexts))
         rows[with_contexts] = initialise.calibrated(found, old_VH, settings.calibration)
     else:
@@ -201,35 +265,32 @@ def _new_rows(
             injected.pieces[0].id,
             tokenizer,
             settings.distil,
+            work,
             on_step=lambda step: advance(step, ""),
         )
     return rows, biases, without
 
 
 def _encoded_contexts(
-    tokenizer: Any,
-    injected: Injected,
-    texts: Iterable[Text],
-    settings: ExtendSettings,
-    processes: int,
-    tell: Narrator,
+    sources: _Sources, settings: ExtendSettings, processes: int, tell: Narrator
 ) -> dict[int, tuple[Encoded, ...]]:
-    folds = folds_case(tokenizer)
-    words = {p.id: [p.piece] for p in injected.pieces if not p.piece.startswith(CONTINUES)}
-    if any(piece.piece.startswith(CONTINUES) for piece in injected.pieces):
-        advance = tell.begin("words of the corpus", 0)
-        counts = count_words(
-            texts, tokenizer, processes=processes, on_texts=lambda n: advance(n, f"{n:,} texts")
-        ).counts
-        within = [piece for piece in injected.pieces if piece.piece.startswith(CONTINUES)]
-        words |= words_with(within, counts, injected.tokenizer, settings.contexts)
-    wanted = sorted({word for of_piece in words.values() for word in of_piece if word.isalnum()})
+    tokenizer, injected = sources.tokenizer, sources.injected
+    words = words_with(injected.pieces, sources.counts, injected.tokenizer, settings.contexts)
+    # A piece that begins words is learned from the word that it is: its longer ones hold more.
+    words |= {p.id: [p.piece] for p in injected.pieces if p.piece in sources.counts}
+    wanted = sorted(
+        {word.strip() for of_piece in words.values() for word in of_piece if word.strip().isalnum()}
+    )
     advance = tell.begin(f"contexts of {len(wanted):,} words", 0)
-    sought = Sought(tuple(wanted), folds, settings.contexts, 4 * settings.context_tokens, settings.seed)
-    found = find_contexts(texts, sought, processes=processes, on_texts=lambda n: advance(n, f"{n:,} texts"))
+    sought = Sought(
+        tuple(wanted), folds_case(tokenizer), settings.contexts, 4 * settings.context_tokens, settings.seed
+    )
+    found = find_contexts(
+        sources.texts, sought, processes=processes, on_texts=lambda n: advance(n, f"{n:,} texts")
+    )
     by_piece: dict[int, list[Context]] = {}
     for number, of_piece in words.items():
-        drawn = sorted(context for word in of_piece for context in found.get(word, ()))
+        drawn = sorted(context for word in of_piece for context in found.get(word.strip(), ()))
         by_piece[number] = drawn[: settings.contexts]
     return encode(by_piece, tokenizer, injected.tokenizer, max_tokens=settings.context_tokens)
 

@@ -93,10 +93,13 @@ def mine(
     words = count_words(texts, tokenizer, min_documents=min_documents, processes=processes, on_texts=on_texts)
     cut = _cut(words, tokenizer)
     left_out: Counter[str] = Counter()
+    byte_level = any(word.startswith(" ") for word in words.counts)
     if from_vocabulary is None:
         found = [
-            (Candidate(word, words.counts[word], tuple(cut[word])), len(words.groups[word]))
+            (Candidate(word.strip(), words.counts[word], tuple(cut[word])), len(words.groups[word]))
             for word in words.counts
+            # What begins a text has no space before it and is another piece: too rare to propose.
+            if word.startswith(" ") or not byte_level
         ]
     else:
         found = _proposed(from_vocabulary, words, tokenizer, left_out)

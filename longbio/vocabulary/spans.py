@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.injection import NewPiece
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
     """A context of a new piece in old tokens, and its word in new ones.
 
@@ -21,10 +26,10 @@ class Encoded:
         new_word: the word in new ids.
     """
 
-    ids: tuple[int, ...]
+    ids: NDArray[np.int32]
     word: tuple[int, int]
     span: tuple[int, int]
-    new_word: tuple[int, ...]
+    new_word: NDArray[np.int32]
 
 
 def encode(
@@ -69,10 +74,13 @@ def _encode(context: Context, piece: int, old: Any, new: Any, max_tokens: int) -
     left = min(word[0], max(room // 2, room - right))
     right = min(right, room - left)
     first = word[0] - left
-    ids = (old.cls_token_id, *before.ids[first : word[1] + right], old.sep_token_id)
+    ids = [old.cls_token_id, *before.ids[first : word[1] + right], old.sep_token_id]
     moved = 1 - first
     return Encoded(
-        ids, (word[0] + moved, word[1] + moved), (span[0] + moved, span[1] + moved), tuple(new_word)
+        np.array(ids, dtype=np.int32),
+        (word[0] + moved, word[1] + moved),
+        (span[0] + moved, span[1] + moved),
+        np.array(new_word, dtype=np.int32),
     )
 
 
@@ -103,4 +111,32 @@ def words_with(
             of_piece = found.setdefault(number, [])
             if len(of_piece) < most:
                 of_piece.append(word)
+    return found
+
+
+def packed(encoded: Mapping[int, Sequence[Encoded]]) -> dict[str, Tensor]:
+    """Contexts as tensors, to be kept; `unpacked` takes them back."""
+    flat = [(piece, each) for piece, of_piece in encoded.items() for each in of_piece]
+    none = np.zeros(0, dtype=np.int32)
+    arrays = {
+        "ids": np.concatenate([none, *(each.ids for _, each in flat)]),
+        "new_ids": np.concatenate([none, *(each.new_word for _, each in flat)]),
+        "places": np.array(
+            [(piece, len(each.ids), len(each.new_word), *each.word, *each.span) for piece, each in flat],
+            dtype=np.int64,
+        ).reshape(-1, 7),
+    }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[int, list[Encoded]]:
+    """Contexts by the id of their piece."""
+    ids, new_ids = tensors["ids"].numpy(), tensors["new_ids"].numpy()
+    found: dict[int, list[Encoded]] = {}
+    at = new_at = 0
+    for piece, length, new_length, *borders in tensors["places"].tolist():
+        word, span = (borders[0], borders[1]), (borders[2], borders[3])
+        each = Encoded(ids[at : at + length], word, span, new_ids[new_at : new_at + new_length])
+        found.setdefault(piece, []).append(each)
+        at, new_at = at + length, new_at + new_length
     return found

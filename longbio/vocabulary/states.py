@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from longbio.vocabulary.spans import Encoded
@@ -63,12 +65,14 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
         first += size
 
 
-def padded(rows: Sequence[Sequence[int]], padding_id: int) -> tuple[Tensor, Tensor]:
+def padded(rows: Sequence[Sequence[int] | NDArray[Any]], padding_id: int) -> tuple[Tensor, Tensor]:
     """(B, T) ids and (B, T) mask, int64."""
     longest = max(len(row) for row in rows)
-    ids_BT = torch.tensor([[*row, *[padding_id] * (longest - len(row))] for row in rows])
+    ids_BT = np.full((len(rows), longest), padding_id, dtype=np.int64)
+    for ids_T, row in zip(ids_BT, rows, strict=True):
+        ids_T[: len(row)] = row
     length_B = torch.tensor([len(row) for row in rows])
-    return ids_BT, (torch.arange(longest) < length_B[:, None]).long()
+    return torch.from_numpy(ids_BT), (torch.arange(longest) < length_B[:, None]).long()
 
 
 def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
 from longbio.corpus.texts import Text
 from longbio.vocabulary.lots import Lot, in_processes
@@ -67,6 +67,9 @@ def count_words(
         min_documents: so many groups of a word are told apart.
         processes: that count; they don't change what is found.
         on_texts: told of the progress.
+
+    Returns:
+        Words as the normaliser leaves them; those of a byte-level BPE with the space before them.
     """
     total = Words(min_documents)
     counter = _Counter(tokenizer.backend_tokenizer.to_str(), min_documents)
@@ -75,7 +78,19 @@ def count_words(
         total.merge(words)
         done += count
         on_texts(done)
-    return total
+    return _as_read(total, tokenizer.backend_tokenizer)
+
+
+def _as_read(words: Words, backend: Tokenizer) -> Words:
+    """Byte-level BPE writes bytes as letters and a space as one of them: here they are text again."""
+    if not isinstance(backend.decoder, decoders.ByteLevel):
+        return words
+    read = {word: backend.decoder.decode([word]) for word in words.counts}
+    found = Words(words.most_groups)
+    for word, count in words.counts.items():
+        found.counts[read[word]] += count
+        found._join(read[word], words.groups[word])
+    return found
 
 
 class _Counter:

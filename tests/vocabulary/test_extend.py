@@ -16,13 +16,15 @@ from longbio.conversion.settings import Settings
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
-from longbio.vocabulary import initialise
+from longbio.vocabulary import distil, initialise
+from longbio.vocabulary import extend as extending
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.distil import DistilSettings
 from longbio.vocabulary.extend import REPORT, ExtendSettings, extend
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.spans import encode
 from longbio.vocabulary.states import span_states
+from longbio.vocabulary.work import Work
 
 TEXTS = [
     Text(f"the patient takes warfarin daily for arthritis {'again ' * (n % 5)}and sleeps") for n in range(12)
@@ -193,3 +195,62 @@ def test_distillation_brings_the_states_nearer(tiny_mlm_folder: Path, tmp_path: 
         found = student(**new(text, return_tensors="pt")).last_hidden_state[0, -8:]
         distances.append(float((wanted - found).square().mean()))
     assert distances[1] < distances[0]
+
+
+@pytest.mark.parametrize("method", ["contextual", "token-distillation"])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=3, batch_tokens=100))
+    monkeypatch.setattr(extending, "CONTEXTS_AT_ONCE", 5)
+    monkeypatch.setattr(distil, "KEPT_EVERY", 4)
+    extend(tiny_mlm_folder, tmp_path / "whole", TERMS, TEXTS, settings=settings)
+
+    class Killed(Exception):
+        """Stands for a kill."""
+
+    def stop_after(count: int):
+        keep = Work.keep
+        kept = iter(range(count))
+
+        def counted(self: Work, name: str, tensors) -> None:
+            if next(kept, None) is None:
+                raise Killed
+            keep(self, name, tensors)
+
+        return counted
+
+    searched = []
+    find = extending.find_contexts
+    monkeypatch.setattr(extending, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
+    for _ in range(3):
+        with monkeypatch.context() as patched:
+            patched.setattr(Work, "keep", stop_after(1))
+            with pytest.raises(Killed):
+                extend(tiny_mlm_folder, tmp_path / "killed", TERMS, TEXTS, settings=settings)
+    work = tmp_path / ".killed.extending"
+    assert work.stat().st_mode & 0o077 == 0
+    extend(tiny_mlm_folder, tmp_path / "killed", TERMS, TEXTS, settings=settings)
+    assert len(searched) == 1
+    assert not work.exists()
+    one, other = read_weights(tmp_path / "whole"), read_weights(tmp_path / "killed")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_was_kept_for_something_else_is_not_used(tmp_path: Path) -> None:
+    Work(tmp_path / "out", "one").keep("states", {"x": torch.ones(1)})
+    assert Work(tmp_path / "out", "one").known("states") is not None
+    assert Work(tmp_path / "out", "other").known("states") is None
+
+
+def test_other_words_that_split_differently_are_counted(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    texts = [Text("warfarin warfarins drug"), Text("warfarins")]
+    settings = ExtendSettings("mean")
+    report = extend(tiny_mlm_folder, tmp_path / "out", ["warfarin"], texts, settings=settings)
+    assert report["corpus"] == {
+        "words": 4,
+        "tokens_before": 8 + 9 + 1 + 9,
+        "tokens_after": 1 + 2 + 1 + 2,
+        "other_words_changed": 1,
+        "other_words_changed_occurrences": 2,
+    }
