@@ -194,7 +194,7 @@ def _probe(
 
     class Measured(transformers.TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % settings.every == 0:
+            if state.global_step % settings.every == 0 or state.global_step == settings.steps:
                 measure(state.global_step)
 
     advance = tell.begin(f"probe of {title}, seed {seed}", settings.steps)
