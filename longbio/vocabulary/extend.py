@@ -224,8 +224,8 @@ def _new_rows(
     )
     numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
     flat = [(numbers[piece], each) for piece, of_piece in encoded.items() for each in of_piece]
-    with_contexts = sorted({number for number, _ in flat})
-    without = [p.piece for n, p in enumerate(injected.pieces) if n not in set(with_contexts)]
+    with_contexts = {number: place for place, number in enumerate(sorted({number for number, _ in flat}))}
+    without = [p.piece for n, p in enumerate(injected.pieces) if n not in with_contexts]
     if not flat:
         raise LongbioError(
             f"{settings.method} needs contexts and the corpus holds none of the terms",
@@ -233,7 +233,7 @@ def _new_rows(
             remedy="give texts that use them, or choose the method mean",
         )
     if settings.method == "contextual":
-        owners = torch.tensor([with_contexts.index(number) for number, _ in flat])
+        owners = torch.tensor([with_contexts[number] for number, _ in flat])
         advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
         encoder = load(model, "features")
         every = [each for _, each in flat]
@@ -252,7 +252,7 @@ def _new_rows(
             parts.append(work.once(f"states-{first:09}", read)["states"])
         states = torch.cat(parts)
         found = initialise.mean_of_contexts(states, owners, len(with_contexts))
-        rows[with_contexts] = initialise.calibrated(found, old_VH, settings.calibration)
+        rows[list(with_contexts)] = initialise.calibrated(found, old_VH, settings.calibration)
     else:
         if biases is None:
             raise LongbioError("token-distillation needs a masked-LM head", where=model)
