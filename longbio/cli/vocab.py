@@ -1,7 +1,8 @@
-"""`longbio vocab`: what a tokenizer does to the words of a corpus."""
+"""`longbio vocab`: which words a tokenizer lacks, and how a checkpoint gets them."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,25 @@ from longbio.cli.output import Json, Verbose, narrated, print_json
 
 app = typer.Typer(help="Words that a tokenizer breaks to pieces.", no_args_is_help=True)
 
+Model = Annotated[Path, typer.Argument(help="A checkpoint folder.")]
+Corpus = Annotated[list[Path], typer.Argument(help="Files or folders of txt, jsonl, csv, tsv, parquet.")]
+TextColumn = Annotated[str | None, typer.Option(help="Of tables; the usual names are found.")]
+GroupColumn = Annotated[str | None, typer.Option(help="The patient: counted instead of documents.")]
+Processes = Annotated[int, typer.Option(help="That read the corpus.")]
+Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
+
+SHOWN = 25
+
+
+class Init(StrEnum):
+    """How new rows begin."""
+
+    random = "random"
+    gaussian = "gaussian"
+    mean = "mean"
+    contextual = "contextual"
+    token_distillation = "token-distillation"
+
 
 @app.callback()
 def vocab() -> None:
@@ -19,35 +39,196 @@ def vocab() -> None:
 
 @app.command("mine")
 def mine(
-    model: Annotated[Path, typer.Argument(help="A folder with a tokenizer.")],
-    notes: Annotated[Path, typer.Argument(help="A folder of .txt files, or one.")],
-    min_count: Annotated[int, typer.Option(help="Occurrences a word needs.")] = 5,
-    min_pieces: Annotated[int, typer.Option(help="Pieces a word takes at least.")] = 3,
-    limit: Annotated[int, typer.Option(help="Words listed.")] = 25,
+    model: Model,
+    corpus: Corpus,
+    size: Annotated[int, typer.Option(help="Terms wanted.")] = 1000,
+    out: Annotated[Path | None, typer.Option(help="The terms as JSON lines, to be reviewed.")] = None,
+    min_documents: Annotated[int, typer.Option(help="Documents (or patients) a term occurs in.")] = 5,
+    min_pieces: Annotated[int, typer.Option(help="Pieces a term takes at least.")] = 2,
+    from_vocab: Annotated[Path | None, typer.Option(help="Propose what this vocab.txt holds.")] = None,
+    text_column: TextColumn = None,
+    group_column: GroupColumn = None,
+    processes: Processes = 1,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """List the words whose splitting costs most tokens."""
+    """Find the terms whose splitting costs most tokens."""
     from rich.table import Table
-    from transformers import AutoTokenizer
 
-    from longbio.corpus.readers import read_documents
-    from longbio.vocabulary.mine import mine as mine_words
+    from longbio.corpus.texts import Columns, read_texts
+    from longbio.encoders.loading import load_tokenizer
+    from longbio.vocabulary import mine as mining
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
-        texts = [document.text for document in read_documents(notes)]
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        mined = mine_words(texts, tokenizer, min_count=min_count, min_pieces=min_pieces, limit=limit)
+        advance = tell.begin("words of the corpus", 0)
+        mined = mining.mine(
+            read_texts(corpus, Columns(text_column, group_column)),
+            load_tokenizer(model),
+            size=size,
+            min_documents=min_documents,
+            min_pieces=min_pieces,
+            from_vocabulary=mining.read_vocabulary(from_vocab) if from_vocab else None,
+            processes=processes,
+            on_texts=lambda count: advance(count, f"{count:,} texts"),
+        )
+        tell.end(
+            f"{mined.num_words:,} words, {mined.num_tokens:,} tokens: {mined.pieces_per_word:.3f} a word"
+        )
+        if out is not None:
+            mining.write_terms(out, mined.candidates)
+            tell.console.print(
+                f"{len(mined.candidates):,} terms in {out}. Names of people can be among them:"
+                " read the file and delete what must not be in a vocabulary."
+            )
         if as_json:
-            words = [[c.word, c.count, c.pieces, c.saved_tokens] for c in mined.candidates]
-            print_json({"pieces_per_word": mined.pieces_per_word, "words": words})
+            terms = [[c.term, c.count, list(c.pieces), c.saved_tokens] for c in mined.candidates]
+            print_json({"pieces_per_word": mined.pieces_per_word, "left_out": mined.left_out, "terms": terms})
             return
         table = Table(box=None)
-        for header in ("word", "count", "pieces", "tokens saved"):
-            table.add_column(header, justify="left" if header == "word" else "right")
-        for each in mined.candidates:
-            table.add_row(each.word, str(each.count), str(each.pieces), str(each.saved_tokens))
+        for header in ("term", "count", "pieces now", "tokens saved"):
+            table.add_column(header, justify="right" if header in ("count", "tokens saved") else "left")
+        for each in mined.candidates[:SHOWN]:
+            table.add_row(each.term, f"{each.count:,}", " ".join(each.pieces), f"{each.saved_tokens:,}")
         tell.console.print(table)
-        tell.console.print(
-            f"{mined.num_tokens} tokens for {mined.num_words} words: {mined.pieces_per_word:.3f} each"
+        for reason, count in mined.left_out.items():
+            tell.console.print(f"left out: {count:,} {reason}")
+
+
+@app.command("train")
+def train(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="The tokenizer's folder.")],
+    size: Annotated[int, typer.Option(help="Pieces.")] = 30_522,
+    lower: Annotated[bool, typer.Option(help="Lower case, no accents.")] = True,
+    text_column: TextColumn = None,
+    force: Force = False,
+    verbose: Verbose = False,
+) -> None:
+    """Learn a WordPiece vocabulary from scratch, for random weights."""
+    from longbio.corpus.texts import Columns, read_texts
+    from longbio.vocabulary.train import train_vocabulary
+
+    with narrated(as_json=False, verbose=verbose) as tell:
+        advance = tell.begin("a vocabulary from scratch", 0)
+        texts = read_texts(corpus, Columns(text_column))
+        count = train_vocabulary(
+            texts,
+            out,
+            size=size,
+            lower=lower,
+            force=force,
+            on_texts=lambda number: advance(number, f"{number:,} texts"),
         )
+        tell.end(f"{count:,} pieces in {out}")
+
+
+@app.command("extend")
+def extend(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    terms: Annotated[Path, typer.Option(help="What `vocab mine` wrote, or one term a line.")],
+    corpus: Annotated[list[Path] | None, typer.Option(help="Texts with the terms; again for more.")] = None,
+    init: Annotated[Init | None, typer.Option(help="contextual; mean without a corpus.")] = None,
+    contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
+    layers: Annotated[str, typer.Option(help="Of contextual.")] = "0,1,2,3",
+    calibrate: Annotated[bool, typer.Option(help="Make new rows as long as the old ones.")] = True,
+    text_column: TextColumn = None,
+    processes: Processes = 1,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    force: Force = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
+    """Give a checkpoint new pieces; everything that was in it stays as it was."""
+    from longbio.corpus.texts import Columns, Corpus
+    from longbio.vocabulary import extend as extending
+    from longbio.vocabulary.mine import read_terms
+
+    method = init.value if init is not None else ("contextual" if corpus else "mean")
+    settings = extending.ExtendSettings(
+        method=method,  # type: ignore[arg-type]  # an Init has no other values
+        layers=tuple(int(layer) for layer in layers.split(",")),
+        contexts=contexts,
+        calibration="norm" if calibrate else "none",
+        seed=seed,
+    )
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        report = extending.extend(
+            model,
+            out,
+            read_terms(terms),
+            Corpus(tuple(corpus or ()), Columns(text_column)),
+            settings=settings,
+            processes=processes,
+            force=force,
+            tell=tell,
+        )
+        for reason, words in report["refused"].items():
+            tell.console.print(f"no pieces: {len(words):,} {reason}, {', '.join(words[:5])} ...")
+        if report["without_contexts"]:
+            tell.console.print(
+                f"{len(report['without_contexts']):,} pieces are used nowhere in the corpus and begin"
+                f" as the mean of theirs; {extending.REPORT} lists them"
+            )
+    if as_json:
+        print_json(report)
+
+
+@app.command("compare")
+def compare(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="The folder of the run.")],
+    terms: Annotated[Path, typer.Option(help="What `vocab mine` wrote, or one term a line.")],
+    corpus: Annotated[list[Path], typer.Option(help="Texts to learn from; again for more.")],
+    unseen: Annotated[list[Path], typer.Option(help="Texts to be measured on; again for more.")],
+    methods: Annotated[str, typer.Option(help="Which ways to begin rows.")] = ",".join(Init),
+    seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
+    steps: Annotated[int, typer.Option(help="Of the probe.")] = 50,
+    contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
+    held_out: Annotated[int, typer.Option(help="Passages measured on, of each kind.")] = 150,
+    learning_rate: Annotated[float, typer.Option(help="Of the probe.")] = 1e-4,
+    text_column: TextColumn = None,
+    processes: Processes = 1,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what new words are worth, and which way of beginning their rows is best here."""
+    from typing import get_args
+
+    from longbio.corpus.texts import Columns, Corpus
+    from longbio.errors import LongbioError
+    from longbio.vocabulary import compare as comparing
+    from longbio.vocabulary.extend import ExtendSettings
+    from longbio.vocabulary.initialise import Method
+    from longbio.vocabulary.mine import read_terms
+
+    chosen = tuple(methods.split(","))
+    unknown = [name for name in chosen if name not in get_args(Method)]
+    if unknown:
+        raise LongbioError(
+            f"there is no method {unknown[0]!r}", where="--methods", remedy=f"choose from {', '.join(Init)}"
+        )
+    settings = comparing.CompareSettings(
+        methods=chosen,  # type: ignore[arg-type]  # checked above
+        seeds=tuple(range(seeds)),
+        steps=steps,
+        held_out=held_out,
+        learning_rate=learning_rate,
+        extend=ExtendSettings(contexts=contexts),
+    )
+    columns = Columns(text_column)
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        results = comparing.compare(
+            model,
+            out,
+            read_terms(terms),
+            Corpus(tuple(corpus), columns),
+            Corpus(tuple(unseen), columns),
+            settings=settings,
+            processes=processes,
+            tell=tell,
+        )
+        if not as_json:
+            tell.console.print(comparing.table(results))
+    if as_json:
+        print_json(results)

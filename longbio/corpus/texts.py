@@ -55,6 +55,20 @@ class Columns:
     group: str | None = None
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """Texts that can be read more than once; see `read_texts`."""
+
+    paths: tuple[Path, ...]
+    columns: Columns = Columns()
+
+    def __iter__(self) -> Iterator[Text]:
+        return read_texts(self.paths, self.columns)
+
+    def __bool__(self) -> bool:
+        return bool(self.paths)
+
+
 def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterator[Text]:
     """Stream texts, file by file in the order of their names; one text is in memory at a time.
 

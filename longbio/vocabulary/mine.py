@@ -1,43 +1,58 @@
-"""Which words of a corpus a tokenizer cuts into many pieces, and what whole tokens would save."""
+"""Which words a tokenizer cuts into many pieces, and what whole pieces would save."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from longbio.encoders.tokens import tokenize
-from longbio.tasks.ner import word_heads
+from longbio.artifacts.files import write_text_atomically
+from longbio.corpus.texts import Text
+from longbio.errors import LongbioError
+from longbio.vocabulary.injection import CONTINUES, inject
+from longbio.vocabulary.words import Words, count_words
+
+OnTexts = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Candidate:
-    """A word that might become one token.
+    """A word, or a part of words, that might become one piece.
 
     Args:
-        word: as it is written most often.
-        count: occurrences, all spellings the tokenizer treats alike together.
-        pieces: tokens it takes now.
+        term: as the vocabulary would write it.
+        count: how often it occurs.
+        pieces: what it is cut into now.
     """
 
-    word: str
+    term: str
     count: int
-    pieces: int
+    pieces: tuple[str, ...]
 
     @property
     def saved_tokens(self) -> int:
         """Tokens the corpus would be shorter by."""
-        return self.count * (self.pieces - 1)
+        return self.count * (len(self.pieces) - 1)
 
 
 @dataclass(frozen=True)
 class Mined:
-    """Candidates, most saved tokens first, and how finely the corpus is cut now."""
+    """Candidates, most saved tokens first, and how finely the corpus is cut now.
+
+    Args:
+        candidates: ranked.
+        num_words: of the corpus, punctuation marks included.
+        num_tokens: it takes now.
+        left_out: how many proposals were dropped, by the reason.
+    """
 
     candidates: tuple[Candidate, ...]
     num_words: int
     num_tokens: int
+    left_out: dict[str, int]
 
     @property
     def pieces_per_word(self) -> float:
@@ -46,43 +61,149 @@ class Mined:
 
 
 def mine(
-    texts: Iterable[str],
+    texts: Iterable[Text],
     tokenizer: Any,
     *,
-    min_count: int = 5,
-    min_pieces: int = 3,
-    limit: int = 1000,
+    size: int = 1000,
+    min_documents: int = 5,
+    min_pieces: int = 2,
+    from_vocabulary: Sequence[str] | None = None,
+    processes: int = 1,
+    on_texts: OnTexts = lambda count: None,
 ) -> Mined:
-    """Find the words whose splitting costs a corpus most tokens.
+    """Find the pieces that would make a corpus shortest.
 
-    A word is what the tokenizer cuts at spaces and punctuation; those without a letter, or with a
-    digit, are counted in the total and never proposed.
+    Words with anything but letters in them (numbers, dates, identifiers) are never proposed, nor
+    what MIMIC marks with `[** **]`. Names can pass: the result is to be read before it is used.
 
     Args:
         texts: the corpus.
         tokenizer: a fast tokenizer.
-        min_count: occurrences a candidate needs.
+        size: candidates returned.
+        min_documents: different documents, or groups where texts have one, a candidate occurs in.
         min_pieces: tokens a candidate takes at least.
-        limit: candidates returned.
-    """
-    counts: Counter[tuple[int, ...]] = Counter()
-    spellings: dict[tuple[int, ...], Counter[str]] = {}
-    num_words = num_tokens = 0
-    for text in texts:
-        tokens = tokenize(text, tokenizer)
-        heads = word_heads(tokens).tolist()
-        num_words, num_tokens = num_words + len(heads), num_tokens + len(tokens.ids)
-        for start, end in zip(heads, [*heads[1:], len(tokens.ids)], strict=True):
-            word = text[tokens.offsets[start, 0] : tokens.offsets[end - 1, 1]]
-            if end - start >= min_pieces and word.isalpha():
-                key = tuple(tokens.ids[start:end].tolist())
-                counts[key] += 1
-                spellings.setdefault(key, Counter())[word] += 1
+        from_vocabulary: propose what another vocabulary holds, `##` pieces included, instead of
+            the corpus' own words.
+        processes: that count words; they don't change the result.
+        on_texts: told of the progress.
 
-    found = [
-        Candidate(spellings[key].most_common(1)[0][0], count, len(key))
-        for key, count in counts.items()
-        if count >= min_count
+    Raises:
+        LongbioError: the other vocabulary is written in another case.
+    """
+    words = count_words(texts, tokenizer, min_documents=min_documents, processes=processes, on_texts=on_texts)
+    cut = _cut(words, tokenizer)
+    left_out: Counter[str] = Counter()
+    byte_level = any(word.startswith(" ") for word in words.counts)
+    if from_vocabulary is None:
+        found = [
+            (Candidate(word.strip(), words.counts[word], tuple(cut[word])), len(words.groups[word]))
+            for word in words.counts
+            # What begins a text has no space before it and is another piece: too rare to propose.
+            if word.startswith(" ") or not byte_level
+        ]
+    else:
+        found = _proposed(from_vocabulary, words, tokenizer, left_out)
+    kept = []
+    for candidate, documents in found:
+        reason = _fault(candidate, documents, min_documents, min_pieces)
+        if reason is None:
+            kept.append(candidate)
+        else:
+            left_out[reason] += 1
+    kept.sort(key=lambda candidate: (-candidate.saved_tokens, candidate.term))
+    tokens = sum(count * len(cut[word]) for word, count in words.counts.items())
+    return Mined(tuple(kept[:size]), words.counts.total(), tokens, dict(left_out))
+
+
+def _cut(words: Words, tokenizer: Any) -> dict[str, list[str]]:
+    """Each word in pieces."""
+    every = list(words.counts)
+    encoded = tokenizer.backend_tokenizer.encode_batch(every, add_special_tokens=False)
+    return {word: encoding.tokens for word, encoding in zip(every, encoded, strict=True)}
+
+
+def _fault(candidate: Candidate, documents: int, min_documents: int, min_pieces: int) -> str | None:
+    if not candidate.term.removeprefix(CONTINUES).isalpha():
+        return "more than letters"
+    if len(candidate.pieces) < min_pieces:
+        return f"fewer than {min_pieces} pieces now"
+    return "in too few documents" if documents < min_documents else None
+
+
+def _proposed(
+    vocabulary: Sequence[str], words: Words, tokenizer: Any, left_out: Counter[str]
+) -> list[tuple[Candidate, int]]:
+    """The other vocabulary's pieces, counted in the words that they would be part of."""
+    new = [piece for piece in vocabulary if piece.removeprefix(CONTINUES).isalpha()]
+    left_out["more than letters"] += len(vocabulary) - len(new)
+    injected = inject(tokenizer, new)
+    for reason, refused in injected.refused.items():
+        left_out[reason] += len(refused)
+    wrong = sum(len(refused) for reason, refused in injected.refused.items() if "casing" in reason)
+    if wrong > len(new) / 2:
+        raise LongbioError(
+            f"{wrong:,} of {len(new):,} pieces are not written as the tokenizer writes words",
+            where="the other vocabulary",
+            remedy="take a vocabulary of the same casing",
+        )
+    counts: Counter[int] = Counter()
+    documents: dict[int, set[str | int]] = {}
+    every = list(words.counts)
+    encoded = injected.tokenizer.backend_tokenizer.encode_batch(every, add_special_tokens=False)
+    first = injected.pieces[0].id if injected.pieces else len(tokenizer)
+    for word, encoding in zip(every, encoded, strict=True):
+        for number in encoding.ids:
+            if number >= first:
+                counts[number] += words.counts[word]
+                documents.setdefault(number, set()).update(words.groups[word])
+    return [
+        (
+            Candidate(piece.piece, counts[piece.id], tuple(tokenizer.convert_ids_to_tokens(piece.old_ids))),
+            len(documents.get(piece.id, ())),
+        )
+        for piece in injected.pieces
     ]
-    found.sort(key=lambda candidate: (-candidate.saved_tokens, candidate.word))
-    return Mined(tuple(found[:limit]), num_words, num_tokens)
+
+
+def read_vocabulary(file: Path) -> list[str]:
+    """The pieces of a `vocab.txt`, one a line.
+
+    Raises:
+        LongbioError: the file can't be read or isn't UTF-8.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LongbioError(
+            f"the vocabulary can't be read ({type(error).__name__})",
+            where=file,
+            remedy="give one piece a line, in UTF-8",
+        ) from None
+    return [line.rstrip("\r") for line in lines]
+
+
+def write_terms(file: Path, candidates: Iterable[Candidate]) -> None:
+    """One JSON object a line: term, count, pieces, saves."""
+    rows = [
+        {"term": c.term, "count": c.count, "pieces": c.pieces, "saves": c.saved_tokens} for c in candidates
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    write_text_atomically(file, "".join(f"{line}\n" for line in lines))
+
+
+def read_terms(file: Path) -> list[str]:
+    """The terms of a file of JSON lines with a `term` each, or of plain lines; the first is as good as any.
+
+    Raises:
+        LongbioError: the file can't be read, or a line has no term.
+    """
+    terms = []
+    for number, line in enumerate(read_vocabulary(file), start=1):
+        if not line.startswith("{"):
+            terms.append(line)
+            continue
+        try:
+            terms.append(str(json.loads(line)["term"]))
+        except (ValueError, KeyError, TypeError):
+            raise LongbioError(f"line {number} holds no term", where=file) from None
+    return terms

@@ -121,6 +121,41 @@ def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, cap
     assert json.loads((scored / "scores.json").read_text()) == scores
 
 
+def test_words_are_mined_extended_and_compared(
+    tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    AutoModelForMaskedLM.from_pretrained(tiny_bert_folder).save_pretrained(tmp_path / "mlm")
+    AutoTokenizer.from_pretrained(tiny_bert_folder).save_pretrained(tmp_path / "mlm")
+    code, _, _ = run(["synthesize", str(tmp_path / "notes"), "--notes", "5"], capsys, monkeypatch)
+    model, notes, unseen = (str(tmp_path / name) for name in ("mlm", "notes/train", "notes/test"))
+    terms = str(tmp_path / "terms.jsonl")
+    asked = ["vocab", "mine", model, notes, "--size", "20", "--min-documents", "2", "--out", terms]
+    code, out, _ = run(asked, capsys, monkeypatch)
+    assert code == 0
+    assert "Names of people" in out
+    assert len(Path(terms).read_text().splitlines()) == 20
+
+    given = ["--terms", terms, "--corpus", notes, "--contexts", "2"]
+    asked = ["vocab", "extend", model, str(tmp_path / "more"), *given, "--layers", "0,1", "--json"]
+    code, out, _ = run(asked, capsys, monkeypatch)
+    assert code == 0
+    report = json.loads(out)
+    assert len(report["pieces"]) == 20
+    assert report["corpus"]["tokens_after"] < report["corpus"]["tokens_before"]
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "more")) == report["old_tokens"] + 20 - 1
+
+    few = ["--methods", "mean", "--seeds", "1", "--steps", "1", "--held-out", "4"]
+    asked = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", unseen, *few]
+    code, out, err = run(asked, capsys, monkeypatch)
+    assert code == 0, err
+    assert "unextended" in out
+    code, _, err = run([*asked, "--methods", "magic"], capsys, monkeypatch)
+    assert code == 1
+    assert "no method 'magic'" in err
+
+
 def test_no_note_text_in_an_error(tmp_path: Path, tiny_bert_folder: Path, capsys, monkeypatch) -> None:
     (tmp_path / "a.txt").write_text("Mr Secret has nothing.")
     (tmp_path / "a.ann").write_text("T1\tPerson 0 9\tMr Public\n")

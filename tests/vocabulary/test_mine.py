@@ -1,39 +1,111 @@
-"""Words cut to pieces are found, counted over their spellings, and ranked by what they cost."""
+"""Terms are ranked by the tokens they cost, counted over documents, and never numbers or marks."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
-from longbio.vocabulary.mine import Candidate, mine
+from longbio.corpus.texts import Text
+from longbio.encoders.loading import load_tokenizer
+from longbio.errors import LongbioError
+from longbio.vocabulary import lots
+from longbio.vocabulary.mine import Candidate, mine, read_terms, read_vocabulary, write_terms
+from longbio.vocabulary.train import train_vocabulary
 
 
 @pytest.fixture
 def tokenizer(tiny_bert_folder: Path):
     """Knows 'drug', 'the', 'patient' and '##s'; all other words are cut into letters."""
-    return AutoTokenizer.from_pretrained(tiny_bert_folder)
+    return load_tokenizer(tiny_bert_folder)
+
+
+def letters(word: str) -> tuple[str, ...]:
+    return (word[0], *(f"##{letter}" for letter in word[1:]))
 
 
 def test_words_are_ranked_by_the_tokens_they_cost(tokenizer) -> None:
     texts = [
-        "The patient: warfarin, Warfarin and warfarin.",
-        "ibuprofenum; mg mg mg mg mg mg mg; x9999 x9999",
+        Text("The patient: warfarin, Warfarin and warfarin."),
+        Text("ibuprofenum; mg x9999 [** Jones **]"),
     ]
-    mined = mine(texts, tokenizer, min_count=1)
+    mined = mine(texts, tokenizer, min_documents=1)
     assert mined.candidates == (
-        Candidate("warfarin", 3, 8),
-        Candidate("ibuprofenum", 1, 11),
-        Candidate("and", 1, 3),
+        Candidate("warfarin", 3, letters("warfarin")),
+        Candidate("ibuprofenum", 1, letters("ibuprofenum")),
+        Candidate("and", 1, letters("and")),
+        Candidate("mg", 1, letters("mg")),
     )
     assert mined.candidates[0].saved_tokens == 21
+    # the patient : . ; and one comma are punctuation or known; x9999 is no term.
+    assert mined.left_out == {"fewer than 2 pieces now": 2, "more than letters": 5}
+    assert mined.num_words == 13
+    assert mined.num_tokens == sum([24, 11, 3, 2, 1, 1, 1, 1, 1, 1, 5])
 
 
-def test_thresholds_and_totals(tokenizer) -> None:
-    mined = mine(["drug drugs warfarin", "warfarin the"], tokenizer, min_count=2, min_pieces=2, limit=1)
-    assert [candidate.word for candidate in mined.candidates] == ["warfarin"]
-    assert (mined.num_words, mined.num_tokens) == (5, 1 + 2 + 8 + 8 + 1)
-    assert mined.pieces_per_word == pytest.approx(4.0)
+def test_a_term_occurs_in_different_documents_or_of_different_patients(tokenizer) -> None:
+    texts = [Text("often often often"), Text("rarely once"), Text("rarely")]
+    assert [c.term for c in mine(texts, tokenizer, min_documents=2).candidates] == ["rarely"]
+    patients = [Text("often", "a"), Text("often", "a"), Text("rarely", "a"), Text("rarely", "b")]
+    assert [c.term for c in mine(patients, tokenizer, min_documents=2).candidates] == ["rarely"]
     assert mine([], tokenizer).pieces_per_word == 0.0
-    assert mine(["warfarin"], tokenizer, min_count=2).candidates == ()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_number_of_processes_and_of_lots_changes_nothing(processes: int, tokenizer, monkeypatch) -> None:
+    texts = [Text(f"warfarin{'um' * (n % 3)} daily", str(n // 2)) for n in range(40)]
+    once = mine(texts, tokenizer, min_documents=5)
+    monkeypatch.setattr(lots, "CHARACTERS_AT_ONCE", 60)
+    assert mine(texts, tokenizer, min_documents=5, processes=processes) == once
+
+
+def test_another_vocabulary_is_ranked_on_the_corpus(tokenizer) -> None:
+    texts = [Text("arthritis and hepatitis, the drug"), Text("arthritis")]
+    pieces = ["arthritis", "##titis", "##itis", "the", "drug", "[unused1]", "##).", "warfarin", "x"]
+    mined = mine(texts, tokenizer, min_documents=1, from_vocabulary=pieces)
+    assert mined.candidates == (
+        Candidate("arthritis", 2, letters("arthritis")),
+        Candidate("##titis", 1, tuple(f"##{letter}" for letter in "titis")),
+    )
+    assert mined.left_out == {
+        "more than letters": 2,
+        "already in the vocabulary": 3,
+        "in too few documents": 2,
+    }
+    with pytest.raises(LongbioError, match="casing"):
+        mine(texts, tokenizer, from_vocabulary=["Arthritis", "Hepatitis", "the"])
+
+
+def test_terms_are_written_to_be_reviewed_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "terms.jsonl"
+    write_terms(
+        file, [Candidate("warfarin", 3, ("war", "##farin")), Candidate("##itis", 2, ("##it", "##is"))]
+    )
+    assert json.loads(file.read_text().splitlines()[0]) == {
+        "term": "warfarin", "count": 3, "pieces": ["war", "##farin"], "saves": 3,
+    }  # fmt: skip
+    assert read_terms(file) == ["warfarin", "##itis"]
+    file.write_text("warfarin\n##itis\n")
+    assert read_terms(file) == ["warfarin", "##itis"]
+    file.write_text('{"term": "a"}\n{"word": "b"}\n')
+    with pytest.raises(LongbioError, match="line 2 holds no term"):
+        read_terms(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(LongbioError, match="can't be read"):
+        read_vocabulary(file)
+
+
+def test_a_vocabulary_from_scratch(tmp_path: Path) -> None:
+    texts = [Text("warfarin warfarins and Warfarin, again"), Text("")]
+    count = train_vocabulary(texts, tmp_path / "own", size=200)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "own")
+    assert len(tokenizer) == count
+    assert tokenizer.tokenize("Warfarins") == ["warfarins"] or tokenizer.tokenize("Warfarin") == ["warfarin"]
+    assert tokenizer("warfarin")["input_ids"][0] == tokenizer.cls_token_id
+    cased = tmp_path / "cased"
+    train_vocabulary(texts, cased, size=200, lower=False)
+    assert AutoTokenizer.from_pretrained(cased).tokenize("Warfarin") != tokenizer.tokenize("warfarin")
+    with pytest.raises(LongbioError, match="no words"):
+        train_vocabulary([Text(" ")], tmp_path / "none")

@@ -1,0 +1,319 @@
+"""`compare`: what new words are worth, and which way of beginning their rows is best here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import transformers
+
+from longbio.artifacts.cards import markdown_table
+from longbio.artifacts.files import read_json, write_json, write_text_atomically
+from longbio.corpus.texts import Text
+from longbio.encoders.loading import load, load_tokenizer
+from longbio.errors import LongbioError
+from longbio.masked_lm.head import summed_loss
+from longbio.pretraining.learning import max_positions
+from longbio.progress import Narrator, Silence
+from longbio.training.trainer import TrainingSettings, train
+from longbio.vocabulary.contexts import Sought, find_contexts
+from longbio.vocabulary.extend import ExtendSettings, extend, folds_case
+from longbio.vocabulary.initialise import Method
+from longbio.vocabulary.passages import (
+    MaskedPassages,
+    Passage,
+    bits_per_character,
+    collate,
+    passages_of,
+)
+
+UNEXTENDED = "unextended"
+RESULTS, TABLE, PLOT = "comparison.json", "comparison.md", "comparison.png"
+LONG = 4096
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How methods are compared.
+
+    Args:
+        methods: see `initialise`.
+        seeds: each method is begun and probed with each.
+        steps: of the probe: continued masked-LM training, the same passages for all.
+        every: steps between two measurements.
+        batch: passages of a step.
+        learning_rate: of the probe.
+        characters: of a passage.
+        held_out: passages to be measured on, of each kind.
+        extend: how rows begin; its method and seed are replaced.
+    """
+
+    methods: tuple[Method, ...] = ("random", "gaussian", "mean", "contextual", "token-distillation")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int = 50
+    every: int = 10
+    batch: int = 8
+    learning_rate: float = 1e-4
+    characters: int = 1200
+    held_out: int = 150
+    extend: ExtendSettings = field(default_factory=ExtendSettings)
+
+
+def compare(
+    model: Path,
+    out: Path,
+    terms: Sequence[str],
+    texts: Iterable[Text],
+    unseen: Iterable[Text],
+    *,
+    settings: CompareSettings | None = None,
+    processes: int = 1,
+    tell: Narrator | None = None,
+) -> dict[str, Any]:
+    """Extend a model in every way, probe each, and measure on texts that none has seen.
+
+    Args:
+        model: a checkpoint with a masked-LM head.
+        out: the folder of the run; what a killed run has measured is kept.
+        terms: as `extend` takes them.
+        texts: contexts and the probe come from here: a list or a `Corpus`.
+        unseen: what is measured comes from here: the same.
+        settings: how.
+        processes: that search the texts.
+        tell: told of the progress.
+
+    Returns:
+        What is saved as `comparison.json`.
+
+    Raises:
+        LongbioError: the model can't be extended, or the unseen texts are too few.
+    """
+    settings, tell = settings or CompareSettings(), tell or Silence()
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_tokenizer(model)
+    general = passages_of(unseen, settings.held_out, settings.characters)
+    with_terms = _passages_with(terms, unseen, tokenizer, settings, processes)
+    learned = passages_of(texts, settings.steps * settings.batch, settings.characters)
+    if not general or not with_terms or not learned:
+        raise LongbioError(
+            f"there are {len(general)} passages of unseen text, {len(with_terms)} with terms and"
+            f" {len(learned)} to learn from",
+            where="corpus",
+            remedy=f"give longer texts; a passage has {settings.characters} characters",
+        )
+    measured = {"general": general, "terms": with_terms}
+    runs: dict[str, list[dict[str, Any]]] = {}
+    shape: dict[str, Any] = {}
+    for method in (UNEXTENDED, *settings.methods):
+        runs[method] = []
+        for seed in settings.seeds:
+            file = out / f"{method}-{seed}.json"
+            if not file.is_file():
+                folder = _begun(model, out, terms, texts, method, seed, settings, processes, tell)
+                write_json(file, _probe(folder, learned, measured, seed, settings, tell, method))
+                if method != UNEXTENDED and not shape:
+                    shape = _shape(model, folder, unseen)
+                    write_json(out / "shape.json", shape)
+                if folder != model:
+                    shutil.rmtree(folder)
+            runs[method].append(read_json(file))
+    results = {
+        "terms": len(terms),
+        "shape": read_json(out / "shape.json"),
+        "passages": {name: len(of_kind) for name, of_kind in measured.items()},
+        "methods": {method: _summary(of_method, runs[UNEXTENDED]) for method, of_method in runs.items()},
+        "runs": runs,
+    }
+    write_json(out / RESULTS, results)
+    write_text_atomically(out / TABLE, table(results) + "\n")
+    _plot(results, out / PLOT)
+    tell.end(f"{out / TABLE}")
+    return results
+
+
+def _passages_with(
+    terms: Sequence[str], unseen: Iterable[Text], tokenizer: Any, settings: CompareSettings, processes: int
+) -> list[Passage]:
+    """Unseen passages around whole-word terms, one a term, the term hidden."""
+    words = tuple(dict.fromkeys(term for term in terms if term.isalnum()))
+    sought = Sought(words, folds_case(tokenizer), 1, settings.characters // 2, seed=1)
+    found = find_contexts(unseen, sought, processes=processes)
+    # By the number each place was drawn by: which terms are taken doesn't depend on the alphabet.
+    drawn = sorted(context for of_word in found.values() for context in of_word)[: settings.held_out]
+    return [
+        Passage(number, context.text, (context.start, context.stop)) for number, context in enumerate(drawn)
+    ]
+
+
+def _begun(
+    model: Path,
+    out: Path,
+    terms: Sequence[str],
+    texts: Iterable[Text],
+    method: str,
+    seed: int,
+    settings: CompareSettings,
+    processes: int,
+    tell: Narrator,
+) -> Path:
+    if method == UNEXTENDED:
+        return model
+    folder = out / f"{method}-{seed}"
+    how = vars(settings.extend) | {"method": method, "seed": seed}
+    shutil.rmtree(folder, ignore_errors=True)
+    extend(model, folder, terms, texts, settings=ExtendSettings(**how), processes=processes, tell=tell)
+    return folder
+
+
+def _probe(
+    folder: Path,
+    learned: Sequence[Passage],
+    measured: dict[str, list[Passage]],
+    seed: int,
+    settings: CompareSettings,
+    tell: Narrator,
+    title: str,
+) -> dict[str, Any]:
+    """Bits per character of each kind of passage, by steps of continued training."""
+    model, tokenizer = load(folder, "mlm", dropout=0.0), load_tokenizer(folder)
+    max_tokens = min(512, max_positions(model))
+    curve: dict[str, dict[str, float]] = {}
+
+    def measure(step: int) -> None:
+        was_training = model.training
+        model.eval()
+        curve[str(step)] = {
+            kind: bits_per_character(model, passages, tokenizer, max_tokens=max_tokens)
+            for kind, passages in measured.items()
+        }
+        model.train(was_training)
+
+    class Measured(transformers.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % settings.every == 0 or state.global_step == settings.steps:
+                measure(state.global_step)
+
+    advance = tell.begin(f"probe of {title}, seed {seed}", settings.steps)
+    measure(0)
+    count = settings.steps * settings.batch
+    samples = MaskedPassages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
+    training = TrainingSettings(
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        batch=settings.batch,
+        schedule="constant",
+        save_steps=10**6,
+        seed=seed,
+    )
+    work = folder.parent / f".{title}-{seed}.probe"
+    shutil.rmtree(work, ignore_errors=True)
+    batch_of = collate(tokenizer.pad_token_id)
+    train(
+        model, samples, batch_of, summed_loss, training, work,
+        lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
+    )  # fmt: skip
+    shutil.rmtree(work, ignore_errors=True)
+    tell.end(f"{curve['0']['terms']:.3f} -> {curve[str(settings.steps)]['terms']:.3f} bits a character")
+    return {"seed": seed, "curve": curve}
+
+
+def _shape(model: Path, extended: Path, unseen: Iterable[Text]) -> dict[str, Any]:
+    """Tokens of unseen documents before and after, and what that means for 4,096 of them."""
+    old, new = load_tokenizer(model), load_tokenizer(extended)
+    documents = before = after = 0
+    for text in unseen:
+        documents += 1
+        before += len(old.backend_tokenizer.encode(text.text, add_special_tokens=False).ids)
+        after += len(new.backend_tokenizer.encode(text.text, add_special_tokens=False).ids)
+    return {
+        "documents": documents,
+        "tokens_per_document": {"before": before / documents, "after": after / documents},
+        "context_gained": LONG * (before / after - 1),
+        "pieces": len(new) - len(old),
+        "pieces_per_term": {
+            "before": fmean(map(len, _old_pieces(extended, old))),
+            "after": 1.0,
+        },
+    }
+
+
+def _old_pieces(extended: Path, old: Any) -> list[list[int]]:
+    report = read_json(extended / "extension.json")
+    whole = [piece for piece in report["pieces"] if piece.isalnum()]
+    encoded = old.backend_tokenizer.encode_batch(whole, add_special_tokens=False)
+    return [encoding.ids for encoding in encoded] or [[0]]
+
+
+def _summary(of_method: Sequence[dict[str, Any]], unextended: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    steps = list(of_method[0]["curve"])
+    kinds = list(of_method[0]["curve"]["0"])
+    goal = {kind: fmean(run["curve"]["0"][kind] for run in unextended) for kind in kinds}
+    summary: dict[str, Any] = {}
+    for kind in kinds:
+        at = {step: [run["curve"][step][kind] for run in of_method] for step in (steps[0], steps[-1])}
+        reached = [
+            next((int(step) for step in steps if run["curve"][step][kind] <= goal[kind]), None)
+            for run in of_method
+        ]
+        summary[kind] = {
+            "before": fmean(at[steps[0]]),
+            "before_sd": stdev(at[steps[0]]) if len(of_method) > 1 else None,
+            "after": fmean(at[steps[-1]]),
+            "after_sd": stdev(at[steps[-1]]) if len(of_method) > 1 else None,
+            "steps_to_unextended": reached,
+        }
+    return summary
+
+
+def table(results: dict[str, Any]) -> str:
+    """The comparison in Markdown."""
+
+    def figures(found: dict[str, Any], when: str) -> str:
+        spread = found[f"{when}_sd"]
+        return f"{found[when]:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+
+    rows = []
+    for method, summary in results["methods"].items():
+        of_terms, general = summary["terms"], summary["general"]
+        reached = [">" if step is None else str(step) for step in of_terms["steps_to_unextended"]]
+        rows.append(
+            (
+                method,
+                figures(of_terms, "before"),
+                figures(of_terms, "after"),
+                figures(general, "before"),
+                figures(general, "after"),
+                "0" if method == UNEXTENDED else ", ".join(reached),
+            )
+        )
+    last = max(map(int, results["runs"][UNEXTENDED][0]["curve"]))
+    header = (
+        "bits a character", "terms, step 0", f"terms, step {last}", "general, step 0",
+        f"general, step {last}", "steps to the unextended model's start",
+    )  # fmt: skip
+    return markdown_table(header, rows)
+
+
+def _plot(results: dict[str, Any], file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for panel, kind, title in zip(
+        panels, ("terms", "general"), ("passages with new terms", "general text"), strict=True
+    ):
+        for number, (method, runs) in enumerate(results["runs"].items()):
+            steps = [int(step) for step in runs[0]["curve"]]
+            values = [fmean(run["curve"][str(step)][kind] for run in runs) for step in steps]
+            style = "k--" if method == UNEXTENDED else f"C{number}-"
+            panel.plot(steps, values, style, label=method)
+        panel.set_title(title)
+        panel.set_xlabel("steps of continued training")
+        panel.set_ylabel("bits a hidden character")
+        panel.grid(alpha=0.3)
+    panels[1].legend(fontsize="small")
+    figure.savefig(file, dpi=120)

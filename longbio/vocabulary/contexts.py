@@ -1,0 +1,159 @@
+"""Where in a corpus words are used: some places for each, drawn from all of it, words whole.
+
+Every occurrence gets a number that depends on the seed and on its place alone; for each word those
+with the smallest numbers are kept. That draws uniformly, in constant memory, and gives the same
+whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from longbio.corpus.texts import Text
+from longbio.vocabulary.lots import Lot, in_processes
+from longbio.vocabulary.matching import Int, Matcher
+
+OnTexts = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Context:
+    """A word in the words around it.
+
+    Args:
+        draw: the number by which it was drawn.
+        text: the window.
+        start: first character of the word in it.
+        stop: the character behind its last.
+    """
+
+    draw: int
+    text: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What is looked for.
+
+    Args:
+        words: each once; in lower case where `fold_case`.
+        fold_case: match whatever the case.
+        per_word: contexts kept of each.
+        characters: on each side, up to the border of a word.
+        seed: another one draws other places.
+    """
+
+    words: tuple[str, ...]
+    fold_case: bool = False
+    per_word: int = 25
+    characters: int = 250
+    seed: int = 0
+
+
+def find_contexts(
+    texts: Iterable[Text],
+    sought: Sought,
+    *,
+    processes: int = 1,
+    on_texts: OnTexts = lambda count: None,
+) -> dict[str, tuple[Context, ...]]:
+    """Contexts of each word, fewer where there are no more; none of a word that never occurs.
+
+    Args:
+        texts: streamed.
+        sought: which words, how many contexts.
+        processes: that search; they don't change what is found.
+        on_texts: told of the progress.
+    """
+    best = _Best(sought)
+    done = 0
+    for count, found in in_processes(_Searcher(sought), texts, processes):
+        best.merge(found)
+        done += count
+        on_texts(done)
+    return best.contexts()
+
+
+Found = dict[int, list[Context]]
+
+
+class _Best:
+    """Of each word the contexts with the smallest draws."""
+
+    def __init__(self, sought: Sought) -> None:
+        self.sought = sought
+        self.kept: Found = {}
+
+    def merge(self, found: Found) -> None:
+        for word, contexts in found.items():
+            both = sorted(self.kept.get(word, []) + contexts)
+            self.kept[word] = both[: self.sought.per_word]
+
+    def contexts(self) -> dict[str, tuple[Context, ...]]:
+        return {self.sought.words[word]: tuple(self.kept[word]) for word in sorted(self.kept)}
+
+
+class _Searcher:
+    """Looks through lots of texts; knows of each word how small a draw has to be by now."""
+
+    def __init__(self, sought: Sought) -> None:
+        self.sought = sought
+        self.matcher: Matcher | None = None
+        self.limit_W = np.full(len(sought.words), np.iinfo(np.uint64).max, dtype=np.uint64)
+
+    def __call__(self, lot: Lot) -> Found:
+        if self.matcher is None:  # an automaton can't travel to another process
+            self.matcher = Matcher(self.sought.words, fold_case=self.sought.fold_case)
+        found: Found = {}
+        for piece in lot:
+            data = piece.text.encode()
+            word_N, start_N, stop_N = self.matcher.find(data)
+            draw_N = _draws(self.sought.seed, piece.number, word_N, start_N)
+            for place in np.flatnonzero(draw_N <= self.limit_W[word_N]).tolist():
+                word = int(word_N[place])
+                context = self._context(data, int(draw_N[place]), int(start_N[place]), int(stop_N[place]))
+                found.setdefault(word, []).append(context)
+        for word, contexts in found.items():
+            if len(contexts) >= self.sought.per_word:
+                contexts.sort()
+                del contexts[self.sought.per_word :]
+                self.limit_W[word] = min(self.limit_W[word], np.uint64(contexts[-1].draw))
+        return found
+
+    def _context(self, data: bytes, draw: int, start: int, stop: int) -> Context:
+        """The window, cut where a word ends; a character is four bytes at most."""
+        reach = self.sought.characters
+        before = data[max(0, start - 4 * reach) : start].decode(errors="ignore")
+        after = data[stop : stop + 4 * reach].decode(errors="ignore")
+        if len(before) > reach or start > 4 * reach:
+            before = before[-reach:]
+            before = before[_first_border(before) :]
+        if len(after) > reach or stop + 4 * reach < len(data):
+            after = after[:reach]
+            after = after[: len(after) - _first_border(after[::-1])]
+        word = data[start:stop].decode()
+        return Context(draw, before + word + after, len(before), len(before) + len(word))
+
+
+def _first_border(text: str) -> int:
+    """The first white space; the whole length where there is none."""
+    return next((n for n, character in enumerate(text) if character.isspace()), len(text))
+
+
+def _draws(seed: int, number: int, word_N: Int, start_N: Int) -> Any:
+    """(N,) uint64, evenly spread, of seed, text, word and place: splitmix64 of their mixture."""
+    mixed = hashlib.sha256(f"{seed} {number}".encode()).digest()
+    draw_N = start_N.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(
+        int.from_bytes(mixed[:8], "little")
+    )
+    draw_N ^= word_N.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        draw_N = (draw_N ^ (draw_N >> np.uint64(shift))) * np.uint64(factor)
+    return draw_N ^ (draw_N >> np.uint64(31))

@@ -1,0 +1,334 @@
+"""`extend`: a checkpoint learns new words: pieces in its tokenizer, rows in its tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import AutoConfig
+
+from longbio.artifacts.checkpoints import read_weights, weights_digest
+from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.folders import refuse_unless_free, staged_folder
+from longbio.corpus.texts import Text
+from longbio.encoders.loading import load, load_tokenizer
+from longbio.errors import LongbioError
+from longbio.progress import Narrator, Silence
+from longbio.vocabulary import initialise
+from longbio.vocabulary.contexts import Context, Sought, find_contexts
+from longbio.vocabulary.distil import DistilSettings, distilled_rows
+from longbio.vocabulary.injection import Injected, inject
+from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
+from longbio.vocabulary.states import span_states
+from longbio.vocabulary.words import count_words
+from longbio.vocabulary.work import Work, key_of
+
+REPORT = "extension.json"
+
+CONTEXTS_AT_ONCE = 20_000
+"""Read by the encoder between two times that its states are kept."""
+
+EMBEDDINGS = ("word_embeddings.weight",)
+DECODERS = (
+    "lm_head.decoder.weight",
+    "cls.predictions.decoder.weight",
+    "generator_lm_head.weight",
+    "vocab_projector.weight",
+)
+BIASES = (
+    "lm_head.bias",
+    "lm_head.decoder.bias",
+    "cls.predictions.bias",
+    "cls.predictions.decoder.bias",
+    "generator_lm_head.bias",
+    "vocab_projector.bias",
+)
+"""What checkpoints call the tables with a row for each token."""
+
+
+@dataclass(frozen=True)
+class ExtendSettings:
+    """How new rows begin.
+
+    Args:
+        method: see `initialise`.
+        layers: of `contextual`: 0 for the embeddings, 1 for the first layer.
+        contexts: of each piece, at most.
+        context_tokens: of each, special tokens included.
+        calibration: `norm`: rows as long as the old ones; or `none`.
+        distil: of `token-distillation`.
+        seed: of every draw.
+    """
+
+    method: initialise.Method = "contextual"
+    layers: tuple[int, ...] = (0, 1, 2, 3)
+    contexts: int = 25
+    context_tokens: int = 64
+    calibration: initialise.Calibration = "norm"
+    distil: DistilSettings = DistilSettings()  # noqa: RUF009 - frozen
+    seed: int = 0
+
+
+def extend(
+    model: Path,
+    out: Path,
+    terms: Sequence[str],
+    texts: Iterable[Text] = (),
+    *,
+    settings: ExtendSettings | None = None,
+    processes: int = 1,
+    force: bool = False,
+    tell: Narrator | None = None,
+) -> dict[str, Any]:
+    """Write a checkpoint whose vocabulary holds `terms` too; all that was there stays as it was.
+
+    Args:
+        model: a short or long checkpoint.
+        out: the folder to make.
+        terms: words, and pieces that begin with `##` for WordPiece.
+        texts: a list or a `Corpus`, read twice where pieces within words are among the terms;
+            methods that need no contexts do without.
+        settings: how new rows begin.
+        processes: that search the corpus.
+        force: replace what stands in `out`.
+        tell: told of the progress.
+
+    Returns:
+        What is saved as `extension.json`.
+
+    Raises:
+        LongbioError: the tokenizer or the model can't be extended, no term can be a piece, or a
+            method needs contexts and there is no corpus.
+    """
+    settings, tell = settings or ExtendSettings(), tell or Silence()
+    refuse_unless_free(out, force=force)
+    tokenizer = load_tokenizer(model)
+    weights = read_weights(model)
+    vocabulary = _vocabulary_of(model, weights)
+    injected = inject(tokenizer, terms)
+    if not injected.pieces:
+        reasons = ", ".join(f"{len(words)} {reason}" for reason, words in injected.refused.items())
+        raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
+    counts = Counter[str]()
+    if texts:
+        advance = tell.begin("words of the corpus", 0)
+        told = lambda count: advance(count, f"{count:,} texts")  # noqa: E731
+        counts = count_words(texts, tokenizer, processes=processes, on_texts=told).counts
+        tell.end(f"{counts.total():,} words")
+    asked = [weights_digest(model), list(terms), asdict(settings), key_of(texts)]
+    work = Work(out, hashlib.sha256(json.dumps(asked).encode()).hexdigest())
+    rows, biases, without = _new_rows(
+        _Sources(model, weights, tokenizer, injected, texts, counts), settings, processes, work, tell
+    )
+    report = {
+        "origin": model.name,
+        "terms": len(terms),
+        "pieces": [piece.piece for piece in injected.pieces],
+        "refused": {reason: list(words) for reason, words in injected.refused.items()},
+        "without_contexts": without,
+        "settings": asdict(settings),
+        "old_tokens": vocabulary,
+        "corpus": segmentation(counts, tokenizer, injected) if counts else None,
+    }
+    with staged_folder(out, force=force) as partial:
+        _write(partial, model, weights, injected, rows, biases)
+        write_json(partial / REPORT, report)
+    work.clear()
+    tell.end(f"{len(injected.pieces):,} new pieces in {out}")
+    return report
+
+
+def _vocabulary_of(model: Path, weights: Mapping[str, Tensor]) -> int:
+    """Rows of the table; refuses models that keep two of them."""
+    config = AutoConfig.from_pretrained(str(model))
+    if not getattr(config, "tie_word_embeddings", True):
+        raise LongbioError(
+            "its input and output embeddings are not tied, and new rows would need two tables",
+            where=model,
+            remedy="take a model with tied embeddings",
+        )
+    tables = [name for name in weights if name.endswith(EMBEDDINGS)]
+    if len(tables) != 1:
+        raise LongbioError(f"{len(tables)} tables of word embeddings are there, one is wanted", where=model)
+    return len(weights[tables[0]])
+
+
+def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dict[str, Any]:
+    """How the words of a corpus are cut before and after, those that nobody asked for as well.
+
+    Args:
+        counts: of the words.
+        old: the tokenizer without the pieces.
+        injected: with them.
+    """
+    words = list(counts)
+    before, after = (
+        [encoding.ids for encoding in each.backend_tokenizer.encode_batch(words, add_special_tokens=False)]
+        for each in (old, injected.tokenizer)
+    )
+    asked = {piece.piece for piece in injected.pieces}
+    changed = [
+        word
+        for word, one, other in zip(words, before, after, strict=True)
+        if one != other and word not in asked
+    ]
+    return {
+        "words": sum(counts.values()),
+        "tokens_before": sum(counts[w] * len(ids) for w, ids in zip(words, before, strict=True)),
+        "tokens_after": sum(counts[w] * len(ids) for w, ids in zip(words, after, strict=True)),
+        "other_words_changed": len(changed),
+        "other_words_changed_occurrences": sum(counts[word] for word in changed),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sources:
+    """What new rows are made from."""
+
+    model: Path
+    weights: Mapping[str, Tensor]
+    tokenizer: Any
+    injected: Injected
+    texts: Iterable[Text]
+    counts: Mapping[str, int]
+
+
+def _new_rows(
+    sources: _Sources, settings: ExtendSettings, processes: int, work: Work, tell: Narrator
+) -> tuple[Tensor, Tensor | None, list[str]]:
+    """(N, H) rows, (N,) biases of the decoder where there is one, and pieces without a context."""
+    model, weights, tokenizer, injected = sources.model, sources.weights, sources.tokenizer, sources.injected
+    old_VH = next(weight for name, weight in weights.items() if name.endswith(EMBEDDINGS)).float()
+    pieces = [piece.old_ids for piece in injected.pieces]
+    bias = next((weight.float() for name, weight in weights.items() if name.endswith(BIASES)), None)
+    biases = None if bias is None else initialise.mean_of_pieces(bias, pieces)
+    if settings.method == "random":
+        std = float(AutoConfig.from_pretrained(str(model)).initializer_range)
+        return initialise.random_rows(old_VH, len(pieces), std=std, seed=settings.seed), biases, []
+    if settings.method == "gaussian":
+        return initialise.gaussian_rows(old_VH, len(pieces), seed=settings.seed), biases, []
+    rows = initialise.calibrated(initialise.mean_of_pieces(old_VH, pieces), old_VH, settings.calibration)
+    if settings.method == "mean":
+        return rows, biases, []
+
+    encoded = unpacked(
+        work.once("contexts", lambda: packed(_encoded_contexts(sources, settings, processes, tell)))
+    )
+    numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
+    flat = [(numbers[piece], each) for piece, of_piece in encoded.items() for each in of_piece]
+    with_contexts = {number: place for place, number in enumerate(sorted({number for number, _ in flat}))}
+    without = [p.piece for n, p in enumerate(injected.pieces) if n not in with_contexts]
+    if not flat:
+        raise LongbioError(
+            f"{settings.method} needs contexts and the corpus holds none of the terms",
+            where="corpus",
+            remedy="give texts that use them, or choose the method mean",
+        )
+    if settings.method == "contextual":
+        owners = torch.tensor([with_contexts[number] for number, _ in flat])
+        advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
+        encoder = load(model, "features")
+        every = [each for _, each in flat]
+        parts = []
+        for first in range(0, len(every), CONTEXTS_AT_ONCE):
+            some = every[first : first + CONTEXTS_AT_ONCE]
+
+            def read(some: list[Encoded] = some, first: int = first) -> dict[str, Tensor]:
+                told = lambda count: advance(first + count, "")  # noqa: E731
+                return {
+                    "states": span_states(
+                        encoder, some, settings.layers, tokenizer.pad_token_id, on_context=told
+                    )
+                }
+
+            parts.append(work.once(f"states-{first:09}", read)["states"])
+        states = torch.cat(parts)
+        found = initialise.mean_of_contexts(states, owners, len(with_contexts))
+        rows[list(with_contexts)] = initialise.calibrated(found, old_VH, settings.calibration)
+    else:
+        if biases is None:
+            raise LongbioError("token-distillation needs a masked-LM head", where=model)
+        advance = tell.begin(f"{len(flat):,} contexts distilled", 0)
+        rows = distilled_rows(
+            load(model, "mlm", dropout=0.0),
+            rows,
+            biases,
+            [each for _, each in flat],
+            injected.pieces[0].id,
+            tokenizer,
+            settings.distil,
+            work,
+            on_step=lambda step: advance(step, ""),
+        )
+    return rows, biases, without
+
+
+def _encoded_contexts(
+    sources: _Sources, settings: ExtendSettings, processes: int, tell: Narrator
+) -> dict[int, tuple[Encoded, ...]]:
+    tokenizer, injected = sources.tokenizer, sources.injected
+    words = words_with(injected.pieces, sources.counts, injected.tokenizer, settings.contexts)
+    # A piece that begins words is learned from the word that it is: its longer ones hold more.
+    words |= {p.id: [p.piece] for p in injected.pieces if p.piece in sources.counts}
+    wanted = sorted(
+        {word.strip() for of_piece in words.values() for word in of_piece if word.strip().isalnum()}
+    )
+    advance = tell.begin(f"contexts of {len(wanted):,} words", 0)
+    sought = Sought(
+        tuple(wanted), folds_case(tokenizer), settings.contexts, 4 * settings.context_tokens, settings.seed
+    )
+    found = find_contexts(
+        sources.texts, sought, processes=processes, on_texts=lambda n: advance(n, f"{n:,} texts")
+    )
+    by_piece: dict[int, list[Context]] = {}
+    for number, of_piece in words.items():
+        drawn = sorted(context for word in of_piece for context in found.get(word.strip(), ()))
+        by_piece[number] = drawn[: settings.contexts]
+    return encode(by_piece, tokenizer, injected.tokenizer, max_tokens=settings.context_tokens)
+
+
+def folds_case(tokenizer: Any) -> bool:
+    """Whether a tokenizer reads all letters as small ones."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return bool(normalizer) and normalizer.normalize_str("A") == "a"
+
+
+def _write(
+    folder: Path,
+    model: Path,
+    weights: Mapping[str, Tensor],
+    injected: Injected,
+    rows: Tensor,
+    biases: Tensor | None,
+) -> None:
+    ids = torch.tensor([piece.id for piece in injected.pieces])
+
+    def grown(old: Tensor, new: Tensor) -> Tensor:
+        # Tables may have spare rows beyond the old vocabulary: those are used first.
+        spare = max(0, int(ids[-1]) + 1 - len(old))
+        whole = torch.cat([old, old.new_zeros(spare, *old.shape[1:])])
+        whole[ids] = new.to(old.dtype)
+        return whole
+
+    state = {}
+    for name, weight in weights.items():
+        if name.endswith((*EMBEDDINGS, *DECODERS)):
+            state[name] = grown(weight, rows)
+        elif name.endswith(BIASES):
+            assert biases is not None
+            state[name] = grown(weight, biases)
+        else:
+            state[name] = weight.contiguous()
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config = read_json(model / "config.json")
+    config["vocab_size"] = len(next(w for n, w in state.items() if n.endswith(EMBEDDINGS)))
+    write_json(folder / "config.json", config)
+    injected.tokenizer.save_pretrained(folder)

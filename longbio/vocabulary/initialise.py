@@ -1,0 +1,86 @@
+"""What a new row of the embedding table begins with: one function a method, tensors in, rows out.
+
+A new piece needs a row of the input table, which is the decoder's as well, and a bias of the
+decoder. The functions here give the row; the bias is `mean_of_pieces` of the old biases whatever
+the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Method = Literal["random", "gaussian", "mean", "contextual", "token-distillation"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Calibration = Literal["norm", "none"]
+
+NEEDS_CONTEXTS: tuple[Method, ...] = ("contextual", "token-distillation")
+
+
+def random_rows(old_VH: Tensor, count: int, *, std: float, seed: int) -> Tensor:
+    """As a model's first row was drawn: normal around zero.
+
+    Args:
+        old_VH: the old table; it gives the width.
+        count: rows wanted.
+        std: the config's `initializer_range`.
+        seed: of the draw.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(count, old_VH.shape[1], generator=draw) * std
+
+
+def gaussian_rows(old_VH: Tensor, count: int, *, seed: int) -> Tensor:
+    """Drawn with the mean and the covariance of the old rows (Hewitt 2021).
+
+    Args:
+        old_VH: the old table.
+        count: rows wanted.
+        seed: of the draw.
+    """
+    old_VH = old_VH.double()
+    mean_H = old_VH.mean(0)
+    values, vectors = torch.linalg.eigh((old_VH - mean_H).T @ (old_VH - mean_H) / len(old_VH))
+    draw = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(count, old_VH.shape[1], generator=draw, dtype=torch.float64)
+    return (mean_H + drawn * values.clamp(min=0).sqrt() @ vectors.T).float()
+
+
+def mean_of_pieces(old: Tensor, pieces: Sequence[Sequence[int]]) -> Tensor:
+    """The mean over what a new piece was cut into: of rows (V, H), or of biases (V,).
+
+    Args:
+        old: the old table.
+        pieces: old ids of each new piece; a piece within a word stands there with its `##`.
+    """
+    return torch.stack([old[torch.tensor(list(ids))].mean(0) for ids in pieces])
+
+
+def mean_of_contexts(states_CH: Tensor, owner_C: Tensor, count: int) -> Tensor:
+    """g = mean: over the contexts of each new piece.
+
+    Args:
+        states_CH: one state a context, already the mean over sub-tokens (f) and layers.
+        owner_C: the new piece of each context, 0 to `count` - 1; each has one at least.
+        count: new pieces.
+    """
+    total = torch.zeros(count, states_CH.shape[1], dtype=torch.float64)
+    total.index_add_(0, owner_C, states_CH.double())
+    return (total / torch.bincount(owner_C, minlength=count).clamp(min=1)[:, None]).float()
+
+
+def calibrated(rows_NH: Tensor, old_VH: Tensor, calibration: Calibration) -> Tensor:
+    """Rows with the median length of the old ones: a mean is shorter than what it is a mean of.
+
+    Args:
+        rows_NH: the new rows.
+        old_VH: the old table.
+        calibration: `norm`, or `none` to leave them.
+    """
+    if calibration == "none":
+        return rows_NH
+    return rows_NH * (old_VH.norm(dim=1).median() / rows_NH.norm(dim=1, keepdim=True).clamp(min=1e-12))

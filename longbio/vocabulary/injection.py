@@ -1,0 +1,191 @@
+"""New pieces in a tokenizer's own vocabulary: old ids stay, and nothing is an added token.
+
+A word added by `add_tokens` is cut out of longer words or denied its plural. In the vocabulary
+itself it is a piece like all others: `metoprolols` becomes `metoprolol ##s`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from longbio.errors import LongbioError
+
+CONTINUES = "##"
+"""What WordPiece writes before a piece that doesn't begin a word."""
+
+
+@dataclass(frozen=True)
+class NewPiece:
+    """A piece that a vocabulary got.
+
+    Args:
+        piece: as it stands in the vocabulary.
+        id: its number, and the row of its embedding.
+        old_ids: what the old tokenizer makes of it.
+    """
+
+    piece: str
+    id: int
+    old_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A tokenizer with new pieces.
+
+    Args:
+        tokenizer: a fast tokenizer, the old one is untouched.
+        pieces: by ascending id; byte-level BPE needs some that nobody asked for.
+        refused: terms that can't be pieces, by the reason.
+    """
+
+    tokenizer: Any
+    pieces: tuple[NewPiece, ...]
+    refused: dict[str, tuple[str, ...]]
+
+
+def inject(tokenizer: Any, terms: Sequence[str]) -> Injected:
+    """Put terms into the vocabulary of a WordPiece or byte-level BPE tokenizer.
+
+    Args:
+        tokenizer: a fast transformers tokenizer.
+        terms: words, and pieces that begin with `##` for WordPiece.
+
+    Raises:
+        LongbioError: it is a tokenizer of another kind.
+    """
+    spec = json.loads(tokenizer.backend_tokenizer.to_str())
+    kind = spec["model"]["type"]
+    if kind not in KINDS:
+        raise LongbioError(
+            f"a tokenizer of kind {kind} can't be extended",
+            where=getattr(tokenizer, "name_or_path", "tokenizer"),
+            remedy=f"take a model with {' or '.join(KINDS)}",
+        )
+    return KINDS[kind](tokenizer, spec, terms)
+
+
+def _word_piece(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> Injected:
+    vocabulary = tokenizer.get_vocab()
+    pieces: list[NewPiece] = []
+    refused: dict[str, list[str]] = {}
+    taken = set(vocabulary)
+    unknown, longest = spec["model"]["unk_token"], spec["model"]["max_input_chars_per_word"]
+    next_id = max(vocabulary.values()) + 1
+    for term in terms:
+        continues = term.startswith(CONTINUES)
+        word = term.removeprefix(CONTINUES)
+        reason = _fault(tokenizer, word) or ("already in the vocabulary" if term in taken else None)
+        found = None if reason else longest_match(word, vocabulary, continues=continues)
+        if reason is None and len(word) > longest:
+            reason = f"longer than {longest} characters"
+        if reason is not None:
+            refused.setdefault(reason, []).append(term)
+            continue
+        taken.add(term)
+        spec["model"]["vocab"][term] = next_id
+        pieces.append(NewPiece(term, next_id, tuple(found or [vocabulary[unknown]])))
+        next_id += 1
+    return _made(tokenizer, spec, pieces, refused)
+
+
+def longest_match(word: str, vocabulary: dict[str, int], *, continues: bool = False) -> list[int] | None:
+    """Ids that WordPiece cuts a word into, or None where it gives up.
+
+    Args:
+        word: as the tokenizer's normaliser leaves it.
+        vocabulary: ids by piece.
+        continues: the word stands within a longer one.
+    """
+    ids, start = [], 0
+    while start < len(word):
+        prefix = CONTINUES if continues or start else ""
+        stop = next(
+            (stop for stop in range(len(word), start, -1) if prefix + word[start:stop] in vocabulary), None
+        )
+        if stop is None:
+            return None
+        ids.append(vocabulary[prefix + word[start:stop]])
+        start = stop
+    return ids
+
+
+def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> Injected:
+    """Each term gets the merges that build it, last of all, from the pieces it is cut into now."""
+    vocabulary = tokenizer.get_vocab()
+    model = spec["model"]
+    merges: dict[tuple[str, str], int] = {}
+    pieces: dict[str, NewPiece] = {}
+    refused: dict[str, list[str]] = {}
+    next_id = max(vocabulary.values()) + 1
+    for term in terms:
+        old_ids = tokenizer(f" {term}", add_special_tokens=False)["input_ids"]
+        # The vocabulary writes a word with the space before it.
+        old = tokenizer.convert_ids_to_tokens(old_ids)
+        current = _merged(old, merges)
+        reason = _fault(tokenizer, term)
+        if reason is None and (len(current) == 1 or "".join(old) in vocabulary):
+            reason = "already in the vocabulary"
+        if reason is not None:
+            refused.setdefault(reason, []).append(term)
+            continue
+        while len(current) > 1:
+            pair, joined = (current[0], current[1]), current[0] + current[1]
+            merges[pair] = len(merges)
+            if joined not in vocabulary and joined not in pieces:
+                length = len(joined)
+                covered = [sum(len(piece) for piece in old[: n + 1]) for n in range(len(old))]
+                parts = old_ids[: covered.index(length) + 1]
+                pieces[joined] = NewPiece(joined, next_id, tuple(parts))
+                model["vocab"][joined] = next_id
+                next_id += 1
+            current = [joined, *current[2:]]
+    old_merges = model["merges"]
+    as_lists = not old_merges or not isinstance(old_merges[0], str)
+    model["merges"] = old_merges + [list(pair) if as_lists else " ".join(pair) for pair in merges]
+    return _made(tokenizer, spec, list(pieces.values()), refused)
+
+
+def _merged(pieces: list[str], merges: dict[tuple[str, str], int]) -> list[str]:
+    """Pieces after the merges that apply, the earliest first."""
+    current = list(pieces)
+    while True:
+        ranked = [(merges[pair], n) for n, pair in enumerate(pairwise(current)) if pair in merges]
+        if not ranked:
+            return current
+        _, n = min(ranked)
+        current[n : n + 2] = [current[n] + current[n + 1]]
+
+
+def _made(
+    tokenizer: Any, spec: dict[str, Any], pieces: Sequence[NewPiece], refused: dict[str, list[str]]
+) -> Injected:
+    made = copy.deepcopy(tokenizer)
+    made._tokenizer = Tokenizer.from_str(json.dumps(spec))
+    return Injected(made, tuple(pieces), {reason: tuple(words) for reason, words in refused.items()})
+
+
+def _fault(tokenizer: Any, word: str) -> str | None:
+    """Why a word can't be a piece, or None."""
+    if not word:
+        return "empty"
+    if any(character.isspace() or not character.isprintable() for character in word):
+        return "white space or control characters"
+    backend = tokenizer.backend_tokenizer
+    normal = backend.normalizer.normalize_str(word) if backend.normalizer else word
+    if normal != word:
+        return "not as the tokenizer writes words (casing, accents)"
+    cut = (
+        [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(word)] if backend.pre_tokenizer else []
+    )
+    return "more than one word to the tokenizer" if len(cut) > 1 else None
+
+
+KINDS = {"WordPiece": _word_piece, "BPE": _byte_pairs}

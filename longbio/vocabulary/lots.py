@@ -1,0 +1,94 @@
+"""Texts in lots of equal work, given to several processes in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import get_context
+from typing import Any, NamedTuple, TypeVar
+
+from longbio.corpus.texts import Text
+
+CHARACTERS_AT_ONCE = 2_000_000
+
+T = TypeVar("T")
+
+
+class Piece(NamedTuple):
+    """A text, or a part of a very long one.
+
+    Args:
+        number: of the piece in the corpus.
+        group: the text's, or its number where it has none.
+        text: its characters.
+    """
+
+    number: int
+    group: str | int
+    text: str
+
+
+Lot = list[Piece]
+
+
+def in_processes(work: Callable[[Lot], T], texts: Iterable[Text], processes: int) -> Iterator[tuple[int, T]]:
+    """What `work` makes of each lot, in the order of the corpus, and how many texts end in it.
+
+    Args:
+        work: can be pickled; each process keeps its own copy of it.
+        texts: streamed; what is read ahead of the work is bounded.
+        processes: 1 for none beside this one.
+    """
+    if processes <= 1:
+        for count, lot in lots_of(texts):
+            yield count, work(lot)
+        return
+    with get_context("spawn").Pool(processes, _begin, (work,)) as pool:
+        waiting: deque[tuple[int, Any]] = deque()
+        for count, lot in lots_of(texts):
+            waiting.append((count, pool.apply_async(_do, (lot,))))
+            if len(waiting) > 2 * processes:
+                count, result = waiting.popleft()
+                yield count, result.get()
+        for count, result in waiting:
+            yield count, result.get()
+
+
+def lots_of(texts: Iterable[Text]) -> Iterator[tuple[int, Lot]]:
+    """How many texts end in a lot, and its pieces, `CHARACTERS_AT_ONCE` together."""
+    lot: Lot = []
+    size = ended = number = 0
+    for position, text in enumerate(texts):
+        for part in _parts(text.text):
+            lot.append(Piece(number, position if text.group is None else text.group, part))
+            number, size = number + 1, size + len(part)
+            if size >= CHARACTERS_AT_ONCE:
+                yield ended, lot
+                lot, size, ended = [], 0, 0
+        ended += 1
+    if lot or ended:
+        yield ended, lot
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A text, or, of a very long one, parts that end with a line or a word."""
+    start = 0
+    while len(text) - start > CHARACTERS_AT_ONCE:
+        stop = start + CHARACTERS_AT_ONCE
+        border = max(text.rfind("\n", start, stop), text.rfind(" ", start, stop))
+        stop = border + 1 if border > start else stop
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
+
+
+_work: Callable[[Lot], Any]
+
+
+def _begin(work: Callable[[Lot], Any]) -> None:
+    global _work
+    _work = work
+
+
+def _do(lot: Lot) -> Any:
+    return _work(lot)

@@ -1,0 +1,175 @@
+"""Masked passages that compare tokenizers: the same words are hidden, and bits counted by character.
+
+A word is what the tokenizer's own cut at spaces and punctuation makes, which new pieces don't
+change. All pieces of a hidden word are masked; what it cost to guess them is divided by its
+characters, so that a vocabulary with longer pieces has no advantage of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from longbio.corpus.texts import Text
+from longbio.masked_lm.head import summed_loss
+from longbio.masked_lm.masking import IGNORED
+
+RATE = 0.15
+TOKENS_AT_ONCE = 8192
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of text.
+
+    Args:
+        number: decides, with a seed, which words are hidden.
+        text: its characters.
+        hidden: (first, behind the last) character of a word that is always hidden.
+    """
+
+    number: int
+    text: str
+    hidden: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """A passage as a model reads it: (T,) ids and labels, and the characters of the hidden words."""
+
+    ids: list[int]
+    labels: list[int]
+    characters: int
+
+
+def passages_of(texts: Iterable[Text], count: int, characters: int) -> list[Passage]:
+    """The first passages of the texts, cut where words end.
+
+    Args:
+        texts: streamed.
+        count: passages wanted.
+        characters: of each, about.
+    """
+    made: list[Passage] = []
+    for text in texts:
+        start = 0
+        while len(text.text) - start >= characters and len(made) < count:
+            stop = text.text.rfind(" ", start, start + characters)
+            stop = stop if stop > start else start + characters
+            made.append(Passage(len(made), text.text[start:stop]))
+            start = stop + 1
+        if len(made) >= count:
+            break
+    return made
+
+
+def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> Masked:
+    """Hide words of a passage, the same whatever the pieces.
+
+    Args:
+        passage: what to read.
+        tokenizer: a fast tokenizer with [CLS], [SEP] and [MASK].
+        max_tokens: special tokens included; what is beyond is left out.
+        seed: another one hides other words.
+    """
+    encoding = tokenizer.backend_tokenizer.encode(passage.text, add_special_tokens=False)
+    words = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
+    count = int(words.max(initial=-1)) + 1
+    chosen = np.random.default_rng((seed, passage.number)).random(count) < RATE
+    if passage.hidden is not None:
+        for word, (first, last) in zip(words.tolist(), encoding.offsets, strict=True):
+            if first < passage.hidden[1] and last > passage.hidden[0]:
+                chosen[word] = True
+    hidden = (words >= 0) & chosen[words]
+    keep = slice(0, max_tokens - 2)
+    ids = np.array(encoding.ids, dtype=np.int64)[keep]
+    hidden = hidden[keep]
+    characters = sum(
+        last - first
+        for (first, last), is_hidden in zip(encoding.offsets[keep], hidden.tolist(), strict=True)
+        if is_hidden
+    )
+    labels = np.where(hidden, ids, IGNORED)
+    corrupted = np.where(hidden, tokenizer.mask_token_id, ids)
+    return Masked(
+        [tokenizer.cls_token_id, *corrupted.tolist(), tokenizer.sep_token_id],
+        [IGNORED, *labels.tolist(), IGNORED],
+        characters,
+    )
+
+
+class MaskedPassages(Dataset[Masked]):
+    """Passages in the order of a run, masked anew each time they come round.
+
+    Args:
+        passages: to learn from.
+        tokenizer: of the model.
+        count: samples of the run.
+        max_tokens: of each.
+        seed: of the order and of the masks.
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], tokenizer: Any, *, count: int, max_tokens: int, seed: int
+    ) -> None:
+        self.passages, self.tokenizer = passages, tokenizer
+        self.count, self.max_tokens, self.seed = count, max_tokens, seed
+        self.order = np.random.default_rng(seed).permutation(len(passages))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Masked:
+        turn, place = divmod(index, len(self.passages))
+        passage = self.passages[int(self.order[place])]
+        return mask_words(passage, self.tokenizer, self.max_tokens, 1000 * self.seed + turn + 1)
+
+
+def collate(padding_id: int) -> Any:
+    """A function that makes a padded batch of samples."""
+
+    def batch_of(samples: Sequence[Masked]) -> dict[str, Tensor]:
+        longest = max(len(sample.ids) for sample in samples)
+        shape = (len(samples), longest)
+        ids, labels = np.full(shape, padding_id), np.full(shape, IGNORED)
+        mask = np.zeros(shape, dtype=np.int64)
+        for row, sample in enumerate(samples):
+            ids[row, : len(sample.ids)], labels[row, : len(sample.ids)] = sample.ids, sample.labels
+            mask[row, : len(sample.ids)] = 1
+        arrays = {"input_ids": ids, "labels": labels, "attention_mask": mask}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    return batch_of
+
+
+@torch.no_grad()
+def bits_per_character(
+    model: nn.Module, passages: Sequence[Passage], tokenizer: Any, *, max_tokens: int, seed: int = 0
+) -> float:
+    """What guessing the hidden words costs, in bits for each of their characters.
+
+    Args:
+        model: a masked-LM model in evaluation mode.
+        passages: to be measured on.
+        tokenizer: the model's.
+        max_tokens: of a passage.
+        seed: which words are hidden.
+    """
+    masked = [mask_words(passage, tokenizer, max_tokens, seed) for passage in passages]
+    masked = sorted((each for each in masked if each.characters), key=lambda each: -len(each.ids))
+    batch_of = collate(tokenizer.pad_token_id)
+    device = next(model.parameters()).device
+    nats, characters = 0.0, sum(each.characters for each in masked)
+    while masked:
+        size = max(1, TOKENS_AT_ONCE // len(masked[0].ids))
+        batch = batch_of(masked[:size])
+        nats += summed_loss(model, {name: value.to(device) for name, value in batch.items()}).item()
+        masked = masked[size:]
+    return nats / math.log(2) / max(1, characters)

@@ -1,0 +1,142 @@
+"""Contexts in tokens: where the pieces of a new word stand, before and after it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from longbio.vocabulary.contexts import Context
+from longbio.vocabulary.injection import NewPiece
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A context of a new piece in old tokens, and its word in new ones.
+
+    Args:
+        ids: old ids, between the tokenizer's first and last special token.
+        word: first token of the word that holds the piece, and the one behind its last.
+        span: the same of the tokens that the piece takes the place of.
+        new_word: the word in new ids.
+    """
+
+    ids: NDArray[np.int32]
+    word: tuple[int, int]
+    span: tuple[int, int]
+    new_word: NDArray[np.int32]
+
+
+def encode(
+    contexts: Mapping[int, Sequence[Context]], old: Any, new: Any, *, max_tokens: int
+) -> dict[int, tuple[Encoded, ...]]:
+    """Contexts in tokens, by the id of the piece; those where the piece isn't found are left out.
+
+    Args:
+        contexts: by the id of the piece.
+        old: the tokenizer without the pieces.
+        new: the tokenizer with them.
+        max_tokens: special tokens included; more on the left and right are cut off.
+    """
+    return {
+        piece: tuple(
+            encoded
+            for context in of_piece
+            if (encoded := _encode(context, piece, old, new, max_tokens)) is not None
+        )
+        for piece, of_piece in contexts.items()
+    }
+
+
+def _encode(context: Context, piece: int, old: Any, new: Any, max_tokens: int) -> Encoded | None:
+    before, after = (
+        tokenizer.backend_tokenizer.encode(context.text, add_special_tokens=False) for tokenizer in (old, new)
+    )
+    within = _overlapping(after.offsets, context.start, context.stop)
+    new_word = after.ids[within[0] : within[1]]
+    word = _overlapping(before.offsets, context.start, context.stop)
+    if piece not in new_word or word[0] == word[1]:
+        return None
+    place = within[0] + new_word.index(piece)
+    span = _overlapping(before.offsets, *after.offsets[place])
+    if not word[0] <= span[0] < span[1] <= word[1]:
+        return None
+    room = max_tokens - 2 - (word[1] - word[0])
+    if room < 0:
+        return None
+    # As much on the left as on the right, and on one side what the other leaves over.
+    right = len(before.ids) - word[1]
+    left = min(word[0], max(room // 2, room - right))
+    right = min(right, room - left)
+    first = word[0] - left
+    ids = [old.cls_token_id, *before.ids[first : word[1] + right], old.sep_token_id]
+    moved = 1 - first
+    return Encoded(
+        np.array(ids, dtype=np.int32),
+        (word[0] + moved, word[1] + moved),
+        (span[0] + moved, span[1] + moved),
+        np.array(new_word, dtype=np.int32),
+    )
+
+
+def _overlapping(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[int, int]:
+    """The first token that shares characters with a stretch of text, and the one behind the last."""
+    found = [n for n, (first, last) in enumerate(offsets) if first < stop and last > start]
+    return (found[0], found[-1] + 1) if found else (0, 0)
+
+
+def words_with(
+    pieces: Iterable[NewPiece], counts: Mapping[str, int], new: Any, most: int
+) -> dict[int, list[str]]:
+    """For each piece the words whose new segmentation holds it, the most frequent first.
+
+    Args:
+        pieces: that were injected.
+        counts: of the corpus' words, as the tokenizer's normaliser leaves them.
+        new: the tokenizer with the pieces.
+        most: words of each.
+    """
+    wanted = {piece.id for piece in pieces}
+    found: dict[int, list[str]] = {}
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    for word, encoding in zip(
+        words, new.backend_tokenizer.encode_batch(words, add_special_tokens=False), strict=True
+    ):
+        for number in wanted.intersection(encoding.ids):
+            of_piece = found.setdefault(number, [])
+            if len(of_piece) < most:
+                of_piece.append(word)
+    return found
+
+
+def packed(encoded: Mapping[int, Sequence[Encoded]]) -> dict[str, Tensor]:
+    """Contexts as tensors, to be kept; `unpacked` takes them back."""
+    flat = [(piece, each) for piece, of_piece in encoded.items() for each in of_piece]
+    none = np.zeros(0, dtype=np.int32)
+    arrays = {
+        "ids": np.concatenate([none, *(each.ids for _, each in flat)]),
+        "new_ids": np.concatenate([none, *(each.new_word for _, each in flat)]),
+        "places": np.array(
+            [(piece, len(each.ids), len(each.new_word), *each.word, *each.span) for piece, each in flat],
+            dtype=np.int64,
+        ).reshape(-1, 7),
+    }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[int, list[Encoded]]:
+    """Contexts by the id of their piece."""
+    ids, new_ids = tensors["ids"].numpy(), tensors["new_ids"].numpy()
+    found: dict[int, list[Encoded]] = {}
+    at = new_at = 0
+    for piece, length, new_length, *borders in tensors["places"].tolist():
+        word, span = (borders[0], borders[1]), (borders[2], borders[3])
+        each = Encoded(ids[at : at + length], word, span, new_ids[new_at : new_at + new_length])
+        found.setdefault(piece, []).append(each)
+        at, new_at = at + length, new_at + new_length
+    return found

@@ -1,0 +1,98 @@
+"""The states of a frozen encoder over the pieces of new words, in their contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from longbio.vocabulary.spans import Encoded
+
+TOKENS_AT_ONCE = 8192
+
+
+@torch.inference_mode()
+def span_states(
+    model: nn.Module,
+    encoded: Sequence[Encoded],
+    layers: Sequence[int],
+    padding_id: int,
+    *,
+    on_context: Callable[[int], None] = lambda count: None,
+) -> Tensor:
+    """f = mean: over the tokens of each span, and over layers.
+
+    Args:
+        model: an encoder in evaluation mode; nothing above the deepest layer wanted is computed.
+        encoded: contexts, any number.
+        layers: 0 for the embeddings, 1 for the first layer, ...
+        padding_id: of the tokenizer.
+        on_context: told how many are done.
+
+    Returns:
+        (C, H) float32, in the order of `encoded`.
+    """
+    device = next(model.parameters()).device
+    found: dict[int, Tensor] = {}
+    with _cut_above(model, max(layers)) as encoder:
+        for numbers in batches_by_length([len(each.ids) for each in encoded], TOKENS_AT_ONCE):
+            ids_BT, mask_BT = padded([encoded[n].ids for n in numbers], padding_id)
+            output = encoder(
+                input_ids=ids_BT.to(device),
+                attention_mask=mask_BT.to(device),
+                output_hidden_states=True,
+            )
+            state_BTH = sum(output.hidden_states[layer].float() for layer in layers) / len(layers)
+            span_BT = spread([encoded[n].span for n in numbers], ids_BT.shape[1], device)
+            state_BH = torch.einsum("bt,bth->bh", span_BT, state_BTH).cpu()
+            found.update(zip(numbers, state_BH, strict=True))
+            on_context(len(found))
+    return torch.stack([found[n] for n in range(len(encoded))])
+
+
+def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Numbers of items in batches of `tokens`, padding counted, longest first."""
+    order = sorted(range(len(lengths)), key=lambda n: -lengths[n])
+    first = 0
+    while first < len(order):
+        size = max(1, tokens // lengths[order[first]])
+        yield order[first : first + size]
+        first += size
+
+
+def padded(rows: Sequence[Sequence[int] | NDArray[Any]], padding_id: int) -> tuple[Tensor, Tensor]:
+    """(B, T) ids and (B, T) mask, int64."""
+    longest = max(len(row) for row in rows)
+    ids_BT = np.full((len(rows), longest), padding_id, dtype=np.int64)
+    for ids_T, row in zip(ids_BT, rows, strict=True):
+        ids_T[: len(row)] = row
+    length_B = torch.tensor([len(row) for row in rows])
+    return torch.from_numpy(ids_BT), (torch.arange(longest) < length_B[:, None]).long()
+
+
+def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:
+    """(B, T) weights that take the mean over each span."""
+    first_B, last_B = torch.tensor(spans, device=device).T
+    column_T = torch.arange(length, device=device)
+    inside_BT = ((column_T >= first_B[:, None]) & (column_T < last_B[:, None])).float()
+    return inside_BT / inside_BT.sum(1, keepdim=True)
+
+
+@contextmanager
+def _cut_above(model: Any, deepest: int) -> Iterator[Any]:
+    """The encoder without the layers above one, which are put back."""
+    base = model.base_model
+    stack = base.transformer if base.config.model_type == "distilbert" else base.encoder
+    whole = stack.layer
+    if deepest > len(whole):
+        raise ValueError(f"layer {deepest} is asked for and the model has {len(whole)}")
+    stack.layer = nn.ModuleList(whole[:deepest])
+    try:
+        yield base
+    finally:
+        stack.layer = whole

@@ -1,0 +1,135 @@
+"""Tokenizers are compared on the same hidden words, and by the character."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from longbio.corpus.texts import Text
+from longbio.encoders.loading import load, load_tokenizer
+from longbio.errors import LongbioError
+from longbio.masked_lm.masking import IGNORED
+from longbio.vocabulary import compare as comparing
+from longbio.vocabulary.compare import CompareSettings, compare
+from longbio.vocabulary.extend import ExtendSettings
+from longbio.vocabulary.injection import inject
+from longbio.vocabulary.passages import Passage, bits_per_character, mask_words, passages_of
+
+TEXTS = [Text(f"the patient takes warfarin daily and sleeps {'well ' * (n % 4)}; " * 6) for n in range(20)]
+
+
+@pytest.fixture(scope="module")
+def tokenizers(minilm_folder: Path):
+    old = load_tokenizer(minilm_folder)
+    return old, inject(old, ["metoprolol", "bronchoconstriction", "##oprolol"]).tokenizer
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    words=st.lists(
+        st.sampled_from(["metoprolols", "the", "bronchoconstriction,", "bisoprolol", "(naïve)", "5"])
+        | st.text("abcé-", min_size=1, max_size=8),
+        min_size=1,
+        max_size=40,
+    ),
+    seed=st.integers(0, 5),
+)
+def test_the_same_words_are_hidden_whatever_the_pieces(tokenizers, words: list[str], seed: int) -> None:
+    passage = Passage(3, " ".join(words))
+    one, other = (mask_words(passage, tokenizer, 512, seed) for tokenizer in tokenizers)
+    assert one.characters == other.characters
+    hidden = [
+        "".join(
+            tokenizer.convert_ids_to_tokens(label).removeprefix("##")
+            for label in masked.labels
+            if label != IGNORED
+        )
+        for tokenizer, masked in zip(tokenizers, (one, other), strict=True)
+    ]
+    assert hidden[0] == hidden[1]
+
+
+def test_a_named_word_is_always_hidden_and_rates_are_met(tokenizers) -> None:
+    old, _ = tokenizers
+    text = "he took metoprolol daily " * 200
+    masked = [mask_words(Passage(n, text), old, 10_000, 0) for n in range(20)]
+    share = sum(each.characters for each in masked) / (20 * len(text.replace(" ", "")))
+    assert share == pytest.approx(0.15, abs=0.02)
+    for number in range(30):
+        one = mask_words(Passage(number, "he took metoprolol daily", (8, 18)), old, 64, 0)
+        at = [label for label in one.labels if label != IGNORED]
+        assert old.convert_tokens_to_ids("met") in at
+        assert all(
+            i == old.mask_token_id for i, label in zip(one.ids, one.labels, strict=True) if label != IGNORED
+        )
+
+
+def test_passages_end_with_words_and_bits_are_by_the_character(tiny_mlm: Path) -> None:
+    passages = passages_of(TEXTS, 7, 100)
+    assert len(passages) == 7
+    assert [passage.number for passage in passages] == list(range(7))
+    assert all(90 < len(passage.text) <= 100 and not passage.text.endswith(" ") for passage in passages)
+    model, tokenizer = load(tiny_mlm, "mlm"), load_tokenizer(tiny_mlm)
+    for weight in model.parameters():
+        weight.requires_grad_(False).zero_()
+    # All pieces as likely: a letter, which here is a piece, costs the logarithm of the vocabulary.
+    bits = bits_per_character(model, [Passage(0, "zzzz zzzz zzzz", (0, 14))], tokenizer, max_tokens=64)
+    assert 2**bits == pytest.approx(model.config.vocab_size, rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def tiny_mlm(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import AutoModelForMaskedLM
+
+    from longbio.encoders.loading import quiet
+
+    folder = tmp_path_factory.mktemp("compare") / "mlm"
+    with quiet():
+        AutoModelForMaskedLM.from_pretrained(tiny_bert_folder).save_pretrained(folder)
+    load_tokenizer(tiny_bert_folder).save_pretrained(folder)
+    return folder
+
+
+def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Path, monkeypatch) -> None:
+    plan = CompareSettings(
+        methods=("random", "mean"),
+        seeds=(0, 1),
+        steps=4,
+        every=2,
+        batch=2,
+        characters=60,
+        held_out=6,
+        extend=ExtendSettings(layers=(0, 1)),
+    )
+    unseen = [Text("again warfarin and the patient who sleeps daily, and takes warfarin again, well " * 3)]
+    results = compare(tiny_mlm, tmp_path / "run", ["warfarin", "##aily"], TEXTS, unseen, settings=plan)
+    assert set(results["methods"]) == {"unextended", "random", "mean"}
+    assert [len(runs) for runs in results["runs"].values()] == [2, 2, 2]
+    assert set(results["runs"]["mean"][0]["curve"]) == {"0", "2", "4"}
+    tokens = results["shape"]["tokens_per_document"]
+    assert tokens["after"] < tokens["before"]
+    assert results["shape"]["context_gained"] == pytest.approx(
+        4096 * (tokens["before"] / tokens["after"] - 1)
+    )
+    assert results["shape"]["pieces_per_term"]["before"] == 8
+    assert "| unextended |" in (tmp_path / "run" / comparing.TABLE).read_text()
+    with Image.open(tmp_path / "run" / comparing.PLOT) as picture:
+        assert picture.size == (1080, 432)
+    assert not [path for path in (tmp_path / "run").iterdir() if path.is_dir()]
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(comparing, "_probe", again)
+    assert (
+        compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)["runs"]
+        == results["runs"]
+    )
+    assert json.loads((tmp_path / "run" / comparing.RESULTS).read_text())["runs"] == results["runs"]
+    with pytest.raises(LongbioError, match="passages of unseen text"):
+        compare(tiny_mlm, tmp_path / "other", ["warfarin"], TEXTS, [Text("short")], settings=plan)

@@ -1,0 +1,256 @@
+"""A checkpoint gets new rows, and nothing that was in it changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from longbio.artifacts.checkpoints import read_weights
+from longbio.conversion.convert import convert
+from longbio.conversion.settings import Settings
+from longbio.corpus.texts import Text
+from longbio.encoders.loading import load, load_tokenizer, quiet
+from longbio.errors import LongbioError
+from longbio.vocabulary import distil, initialise
+from longbio.vocabulary import extend as extending
+from longbio.vocabulary.contexts import Context
+from longbio.vocabulary.distil import DistilSettings
+from longbio.vocabulary.extend import REPORT, ExtendSettings, extend
+from longbio.vocabulary.injection import inject
+from longbio.vocabulary.spans import encode
+from longbio.vocabulary.states import span_states
+from longbio.vocabulary.work import Work
+
+TEXTS = [
+    Text(f"the patient takes warfarin daily for arthritis {'again ' * (n % 5)}and sleeps") for n in range(12)
+]
+TERMS = ["warfarin", "##itis", "nowhere", "drug"]
+
+
+@pytest.fixture(scope="session")
+def tiny_mlm_folder(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny BERT with a masked-LM head, tied as they are."""
+    folder = tmp_path_factory.mktemp("tiny_mlm") / "mlm"
+    shutil.copytree(tiny_bert_folder, folder)
+    torch.manual_seed(1)
+    with quiet():
+        model = AutoModelForMaskedLM.from_pretrained(tiny_bert_folder)
+    model.cls.predictions.bias.data.normal_()
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", initialise.METHODS)
+def test_old_rows_and_all_other_weights_are_as_they_were(
+    method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path
+) -> None:
+    settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=2))
+    report = extend(tiny_mlm_folder, tmp_path / "out", TERMS, TEXTS, settings=settings)
+    assert report["pieces"] == ["warfarin", "##itis", "nowhere"]
+    assert report["refused"] == {"already in the vocabulary": ["drug"]}
+    with_contexts = method in initialise.NEEDS_CONTEXTS
+    assert report["without_contexts"] == (["nowhere"] if with_contexts else [])
+    assert report["pieces"] == json.loads((tmp_path / "out" / REPORT).read_text())["pieces"]
+    before, after = read_weights(tiny_mlm_folder), read_weights(tmp_path / "out")
+    assert set(before) == set(after)
+    count = report["old_tokens"]
+    grown = {name for name in before if before[name].shape != after[name].shape}
+    assert grown == {"bert.embeddings.word_embeddings.weight", "cls.predictions.bias"}
+    for name in before:
+        assert torch.equal(before[name], after[name][:count] if name in grown else after[name]), name
+    rows = after["bert.embeddings.word_embeddings.weight"][count:]
+    assert rows.isfinite().all()
+    assert len({tuple(row.tolist()) for row in rows}) == 3
+    bias = before["cls.predictions.bias"]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_mlm_folder)
+    of_warfarin = torch.tensor(tokenizer("warfarin", add_special_tokens=False)["input_ids"])
+    assert after["cls.predictions.bias"][count] == pytest.approx(float(bias[of_warfarin].mean()))
+
+
+def test_plain_transformers_reads_it(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    extend(tiny_mlm_folder, tmp_path / "out", TERMS, settings=ExtendSettings("mean"))
+    with quiet():
+        model, info = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not info["missing_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer("the warfarin", return_tensors="pt")
+    assert tokenizer.tokenize("the warfarin") == ["the", "warfarin"]
+    assert model(**ids).logits.shape == (1, 4, model.config.vocab_size)
+    assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
+    old = load(tiny_mlm_folder, "mlm")
+    ids = tokenizer("the drug", return_tensors="pt")
+    assert torch.allclose(model(**ids).logits[..., :-3], old(**ids).logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mean", "contextual"])
+def test_extending_then_converting_is_converting_then_extending(
+    method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path
+) -> None:
+    settings = ExtendSettings(method, layers=(0, 1, 2))
+
+    def long(source: Path, name: str) -> Path:
+        sizes = Settings(max_tokens=256, window=128)
+        convert(source, tmp_path / name, settings=sizes, verification=False)
+        return tmp_path / name
+
+    extend(tiny_mlm_folder, tmp_path / "extended", TERMS, TEXTS, settings=settings)
+    extend(long(tiny_mlm_folder, "long"), tmp_path / "one", TERMS, TEXTS, settings=settings)
+    one, other = read_weights(tmp_path / "one"), read_weights(long(tmp_path / "extended", "other"))
+    assert set(one) == set(other)
+    for name in one:
+        assert torch.allclose(one[name], other[name], atol=1e-5), name
+    texts = "the patient takes warfarin"
+    assert load_tokenizer(tmp_path / "one")(texts) == load_tokenizer(tmp_path / "other")(texts)
+
+
+def test_a_run_that_is_refused_leaves_nothing(
+    tiny_mlm_folder: Path, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    def refused(words: str, source: Path = tiny_mlm_folder, terms=TERMS, texts=TEXTS, **changes) -> None:
+        with pytest.raises((LongbioError, ValueError), match=words):
+            extend(source, tmp_path / "out", terms, texts, settings=ExtendSettings(**changes))
+        assert not (tmp_path / "out").exists()
+
+    refused("no term can become a piece", terms=["drug", ""])
+    refused("holds none of the terms", texts=[Text("else")], layers=(0, 1))
+    refused("masked-LM head", tiny_bert_folder, method="token-distillation")
+    refused("layer 3 is asked for", layers=(0, 3))
+    untied = tmp_path / "untied"
+    shutil.copytree(tiny_mlm_folder, untied)
+    config = json.loads((untied / "config.json").read_text())
+    (untied / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    refused("not tied", untied)
+
+
+def test_states_are_those_of_the_whole_encoder_at_the_span(tiny_mlm_folder: Path) -> None:
+    old = load_tokenizer(tiny_mlm_folder)
+    new = inject(old, ["##itis"])
+    text = "the arthritis of the patient"
+    context = Context(0, text, 4, 13)
+    (encoded,) = encode({new.pieces[0].id: [context]}, old, new.tokenizer, max_tokens=64)[new.pieces[0].id]
+    assert old.convert_ids_to_tokens(list(encoded.ids))[slice(*encoded.span)] == ["##i", "##t", "##i", "##s"]
+    assert old.convert_ids_to_tokens(list(encoded.ids))[slice(*encoded.word)][0] == "a"
+    assert new.tokenizer.convert_ids_to_tokens(list(encoded.new_word))[-1] == "##itis"
+    model = load(tiny_mlm_folder)
+    whole = model(**old(text, return_tensors="pt"), output_hidden_states=True).hidden_states
+    expected = ((whole[0] + whole[2]) / 2)[0, slice(*encoded.span)].mean(0)
+    longer = Context(0, "so " * 9 + text, 31, 40)
+    (other,) = encode({new.pieces[0].id: [longer]}, old, new.tokenizer, max_tokens=64)[new.pieces[0].id]
+    found = span_states(model, [encoded, other], (0, 2), old.pad_token_id)
+    assert torch.allclose(found[0], expected, atol=1e-5)
+    assert len(model.encoder.layer) == 2
+
+
+def test_contexts_are_cut_around_their_word(tiny_mlm_folder: Path) -> None:
+    old = load_tokenizer(tiny_mlm_folder)
+    new = inject(old, ["zzz"])
+    text = "a b c d e f zzz g h i j k"
+    contexts = [Context(0, text, 12, 15), Context(0, text[12:], 0, 3), Context(0, text[:15], 12, 15)]
+    found = encode({new.pieces[0].id: contexts}, old, new.tokenizer, max_tokens=10)[new.pieces[0].id]
+    assert [" ".join(old.convert_ids_to_tokens(list(each.ids))[1:-1]) for each in found] == [
+        "e f z ##z ##z g h i",
+        "z ##z ##z g h i j k",
+        "b c d e f z ##z ##z",
+    ]
+
+
+def test_rows_have_the_moments_they_are_drawn_with() -> None:
+    draw = torch.Generator().manual_seed(0)
+    mixing = torch.randn(8, 8, generator=draw)
+    old = torch.randn(20_000, 8, generator=draw) @ mixing + 3
+    rows = initialise.gaussian_rows(old, 20_000, seed=1)
+    assert torch.allclose(rows.mean(0), old.mean(0), atol=0.15)
+    assert torch.allclose(
+        torch.cov(rows.T), torch.cov(old.T), atol=0.06 * float(torch.cov(old.T).diagonal().max())
+    )
+    random = initialise.random_rows(old, 20_000, std=0.02, seed=1)
+    assert float(random.std()) == pytest.approx(0.02, rel=0.02)
+    assert torch.equal(random, initialise.random_rows(old, 20_000, std=0.02, seed=1))
+    scaled = initialise.calibrated(rows, old, "norm")
+    assert torch.allclose(scaled.norm(dim=1), old.norm(dim=1).median().expand(20_000), rtol=1e-4)
+    assert torch.equal(initialise.calibrated(rows, old, "none"), rows)
+    assert torch.equal(
+        initialise.mean_of_contexts(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1]), 2),
+        torch.tensor([[2.0], [5.0]]),
+    )
+
+
+def test_distillation_brings_the_states_nearer(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    distances = []
+    for epochs in (0, 30):
+        settings = ExtendSettings(
+            "token-distillation", distil=DistilSettings(epochs=epochs, learning_rate=0.3, mlm_weight=0.0)
+        )
+        out = tmp_path / str(epochs)
+        extend(tiny_mlm_folder, out, ["warfarin"], TEXTS, settings=settings)
+        teacher, student = (load(folder).requires_grad_(False) for folder in (tiny_mlm_folder, out))
+        old, new = load_tokenizer(tiny_mlm_folder), load_tokenizer(out)
+        text = TEXTS[0].text
+        wanted = teacher(**old(text, return_tensors="pt")).last_hidden_state[0, -8:]
+        found = student(**new(text, return_tensors="pt")).last_hidden_state[0, -8:]
+        distances.append(float((wanted - found).square().mean()))
+    assert distances[1] < distances[0]
+
+
+@pytest.mark.parametrize("method", ["contextual", "token-distillation"])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=3, batch_tokens=100))
+    monkeypatch.setattr(extending, "CONTEXTS_AT_ONCE", 5)
+    monkeypatch.setattr(distil, "KEPT_EVERY", 4)
+    extend(tiny_mlm_folder, tmp_path / "whole", TERMS, TEXTS, settings=settings)
+
+    class Killed(Exception):
+        """Stands for a kill."""
+
+    def stop_after(count: int):
+        keep = Work.keep
+        kept = iter(range(count))
+
+        def counted(self: Work, name: str, tensors) -> None:
+            if next(kept, None) is None:
+                raise Killed
+            keep(self, name, tensors)
+
+        return counted
+
+    searched = []
+    find = extending.find_contexts
+    monkeypatch.setattr(extending, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
+    for _ in range(3):
+        with monkeypatch.context() as patched:
+            patched.setattr(Work, "keep", stop_after(1))
+            with pytest.raises(Killed):
+                extend(tiny_mlm_folder, tmp_path / "killed", TERMS, TEXTS, settings=settings)
+    work = tmp_path / ".killed.extending"
+    assert work.stat().st_mode & 0o077 == 0
+    extend(tiny_mlm_folder, tmp_path / "killed", TERMS, TEXTS, settings=settings)
+    assert len(searched) == 1
+    assert not work.exists()
+    one, other = read_weights(tmp_path / "whole"), read_weights(tmp_path / "killed")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_was_kept_for_something_else_is_not_used(tmp_path: Path) -> None:
+    Work(tmp_path / "out", "one").keep("states", {"x": torch.ones(1)})
+    assert Work(tmp_path / "out", "one").known("states") is not None
+    assert Work(tmp_path / "out", "other").known("states") is None
+
+
+def test_other_words_that_split_differently_are_counted(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    texts = [Text("warfarin warfarins drug"), Text("warfarins")]
+    settings = ExtendSettings("mean")
+    report = extend(tiny_mlm_folder, tmp_path / "out", ["warfarin"], texts, settings=settings)
+    assert report["corpus"] == {
+        "words": 4,
+        "tokens_before": 8 + 9 + 1 + 9,
+        "tokens_after": 1 + 2 + 1 + 2,
+        "other_words_changed": 1,
+        "other_words_changed_occurrences": 2,
+    }
