@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import torch
 import transformers
 
 from longbio.artifacts.cards import markdown_table
@@ -179,7 +180,7 @@ def _probe(
     title: str,
 ) -> dict[str, Any]:
     """Bits per character of each kind of passage, by steps of continued training."""
-    model, tokenizer = load(folder, "mlm", dropout=0.0), load_tokenizer(folder)
+    model, tokenizer = load(folder, "mlm", dropout=0.0, dtype=torch.float32), load_tokenizer(folder)
     max_tokens = min(512, max_positions(model))
     curve: dict[str, dict[str, float]] = {}
 

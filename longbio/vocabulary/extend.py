@@ -235,7 +235,7 @@ def _new_rows(
     if settings.method == "contextual":
         owners = torch.tensor([with_contexts[number] for number, _ in flat])
         advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
-        encoder = load(model, "features")
+        encoder = load(model, "features", dtype=torch.float32)
         every = [each for _, each in flat]
         parts = []
         for first in range(0, len(every), CONTEXTS_AT_ONCE):
@@ -258,7 +258,7 @@ def _new_rows(
             raise LongbioError("token-distillation needs a masked-LM head", where=model)
         advance = tell.begin(f"{len(flat):,} contexts distilled", 0)
         rows = distilled_rows(
-            load(model, "mlm", dropout=0.0),
+            load(model, "mlm", dropout=0.0, dtype=torch.float32),
             rows,
             biases,
             [each for _, each in flat],
