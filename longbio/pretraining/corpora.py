@@ -71,7 +71,8 @@ def prepare(
             where="validation",
             remedy="raise validation.share, or name a validation.corpus",
         )
-    sources, described = {}, {}
+    sources: dict[str, Source] = {}
+    described: dict[str, dict[str, Any]] = {}
     for name, cached in corpora.items():
         corpus = cached.corpus
         is_theirs = split.of_their_groups(corpus, measured.corpus, documents)
@@ -86,7 +87,9 @@ def prepare(
             "empty": int((corpus.lengths == 0).sum()),
             "key": cached.folder.name,
         }
-    held_out = HeldOut(measured.corpus, documents, tuple(validation.lengths), validation.tokens)
+    held_out = HeldOut(
+        measured.corpus, documents, tuple(validation.lengths), validation.tokens, measured.folder.name
+    )
     return sources, held_out, described
 
 

@@ -60,10 +60,14 @@ def choose_learning(
 
 def max_positions(model: PreTrainedModel) -> int:
     """Tokens that a model reads: its positions, less the rows that belong to padding."""
+    return int(model.config.max_position_embeddings - first_position(model))
+
+
+def first_position(model: PreTrainedModel) -> int:
+    """The row of the first token's position: some families begin with rows that belong to padding."""
     config = model.config
     begins_after_padding = config.model_type in ("longformer", "roberta", "xlm-roberta", "camembert")
-    reserved = config.pad_token_id + 1 if begins_after_padding else 0
-    return int(config.max_position_embeddings - reserved)
+    return int(config.pad_token_id) + 1 if begins_after_padding else 0
 
 
 def _learn_from(weight: Tensor, first: int, learns: str) -> None:

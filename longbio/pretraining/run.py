@@ -54,7 +54,8 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
             folder = _random_model(curriculum)
         _refuse_what_cannot_learn(folder)
         sources, held_out, described = prepare(curriculum, folder, tell)
-        _refuse_other_texts(out, described)
+        keys = {name: corpus["key"] for name, corpus in described.items()}
+        _refuse_other_texts(out, keys | {"validation": held_out.key})
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
         target = out / f"v0.{number}-{phase.name}"
@@ -154,10 +155,9 @@ def _refuse_another_run(curriculum: Curriculum) -> None:
             write_json(file, asked)
 
 
-def _refuse_other_texts(out: Path, described: Mapping[str, Mapping[str, Any]]) -> None:
+def _refuse_other_texts(out: Path, keys: Mapping[str, str]) -> None:
     """What was held out when a run began stays held out: its texts stay what they were."""
     file = out / TEXTS
-    keys = {name: corpus["key"] for name, corpus in described.items()}
     if file.is_file() and any(out.glob("v0.[1-9]*")):
         recorded = read_json(file)
         changed = [name for name in keys if keys[name] != recorded.get(name)]
@@ -168,7 +168,7 @@ def _refuse_other_texts(out: Path, described: Mapping[str, Mapping[str, Any]]) -
                 remedy="choose another out, or bring back the files",
             )
     elif processes().is_main_process:
-        write_json(file, keys)
+        write_json(file, dict(keys))
 
 
 def _refuse_what_cannot_learn(folder: Path) -> None:

@@ -64,12 +64,14 @@ class HeldOut:
         documents: by number.
         lengths: inputs of so many tokens; those beyond a model's positions are left out.
         max_tokens: of all documents together.
+        key: of what the corpus holds.
     """
 
     corpus: TokenizedCorpus
     documents: Ids
     lengths: tuple[int, ...]
     max_tokens: int = 100_000
+    key: str = ""
 
 
 def train_phase(

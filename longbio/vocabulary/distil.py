@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from longbio.pretraining.learning import first_position
 from longbio.vocabulary.spans import Encoded
 from longbio.vocabulary.states import batches_by_length, padded, spread
 from longbio.vocabulary.work import Work
@@ -129,7 +130,7 @@ def _loss(
     settings: DistilSettings,
 ) -> Tensor:
     device = next(model.parameters()).device
-    padding, offset = tokenizer.pad_token_id, _first_position(model)
+    padding, offset = tokenizer.pad_token_id, first_position(model)
     old_BT, old_mask_BT = (x.to(device) for x in padded([each.ids for each in batch], padding))
     new_BT, new_mask_BT = (
         x.to(device)
@@ -175,13 +176,6 @@ def _positions(each: Encoded, offset: int) -> list[int]:
     first, stop = each.word
     within = [min(first + n, stop - 1) for n in range(len(each.new_word))]
     return [offset + n for n in [*range(first), *within, *range(stop, len(each.ids))]]
-
-
-def _first_position(model: Any) -> int:
-    """The row of the first token's position: some families begin with rows for padding."""
-    config = model.config
-    begins_after_padding = config.model_type in ("longformer", "roberta", "xlm-roberta", "camembert")
-    return int(config.pad_token_id) + 1 if begins_after_padding else 0
 
 
 def _names_of_tables(model: Any) -> dict[str, list[str]]:

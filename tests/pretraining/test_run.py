@@ -417,6 +417,18 @@ def test_corpora_stay_what_they_were_while_a_run_goes_on(tiny_long_folder: Path,
         pretrain(load_settings(Curriculum, file))
 
 
+def test_what_is_measured_on_stays_what_it_was_too(tiny_long_folder: Path, tmp_path: Path) -> None:
+    held_out = tmp_path / "held.jsonl"
+    held_out.write_text(json.dumps({"text": "the drug is worse at night"}) + "\n")
+    validation = {"corpus": {"paths": [str(held_out)]}, "lengths": [64]}
+    phases = [PHASES[0] | {"steps": 1}]
+    file = config(tiny_long_folder, tmp_path, validation=validation, phases=phases)
+    pretrain(load_settings(Curriculum, file))
+    held_out.write_text(json.dumps({"text": "another text"}) + "\n")
+    with pytest.raises(LongbioError, match="texts of corpus validation have changed"):
+        pretrain(load_settings(Curriculum, file))
+
+
 def test_a_model_that_learns_no_masked_words_is_refused_before_the_corpus_is_read(
     tiny_bert_folder: Path, tmp_path: Path
 ) -> None:
