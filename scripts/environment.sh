@@ -30,7 +30,7 @@ is_installed() {
     [[ -x "$venv/bin/python" && -f "$stamp" ]] || return 1
     found="$(<"$stamp")"
     # What the tests need holds what quickstart needs.
-    [[ "$found" == "$(wanted_stamp "$1")" || "$found" == "$(wanted_stamp dev,quickstart,stable-adamw)" ]]
+    [[ "$found" == "$(wanted_stamp "$1")" || "$found" == "$(wanted_stamp dev,quickstart,stable-adamw,deepspeed)" ]]
 }
 
 is_new_enough() {

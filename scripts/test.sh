@@ -3,7 +3,7 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-prepare_environment dev,quickstart,stable-adamw
+prepare_environment dev,quickstart,stable-adamw,deepspeed
 
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 

@@ -198,7 +198,7 @@ def train(
 
     Raises:
         LongbioError: the batch can't be divided, the model diverges, the disk is full,
-            or the optimizer isn't installed.
+            the optimizer isn't installed, or DeepSpeed shall divide the weights too.
     """
     device_batch, passes = settings.passes(processes().num_processes)
     warmup_steps = round(settings.warmup_share * settings.steps)
@@ -241,6 +241,14 @@ def train(
         callbacks=[_Steps(on_step), *callbacks],
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    deepspeed = trainer.accelerator.state.deepspeed_plugin
+    if deepspeed is not None and deepspeed.zero_stage == 3:
+        # It makes loading a checkpoint something that all processes must do together.
+        raise LongbioError(
+            "DeepSpeed's ZeRO stage 3 isn't supported",
+            where="zero_stage",
+            remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
+        )
     trained = copy.deepcopy(model) if weights_are_sharded() else model
     with full_disk_named(folder):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))

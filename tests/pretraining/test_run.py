@@ -10,14 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
 import yaml
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils.launch import prepare_multi_gpu_env
+from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 from PIL import Image
 
 from longbio.artifacts import files
@@ -226,49 +228,80 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
         assert mine["bits_after"] == pytest.approx(theirs["bits_after"], abs=1e-6)
 
 
-def fsdp() -> dict[str, str]:
-    """What `accelerate launch` tells its processes, given our file for FSDP2."""
-    asked = ["--config_file", str(CONFIGS.parent / "accelerate" / "fsdp2.yaml"), "script"]
+def launched(file: str, prepare: Callable[..., Any], word: str) -> dict[str, str]:
+    """What `accelerate launch` tells its processes, given one of our files."""
+    asked = ["--config_file", str(CONFIGS.parent / "accelerate" / file), "script"]
     arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(asked))
-    told = prepare_multi_gpu_env(arguments)
-    return {name: value for name, value in told.items() if "FSDP" in name}
+    arguments.deepspeed_fields_from_accelerate_config = ""  # of interest to DeepSpeed's own files alone
+    told = prepare(arguments)
+    told = told[-1] if isinstance(told, tuple) else told
+    return {name: value for name, value in told.items() if word in name}
 
 
-ON_CPU = """
+def fsdp() -> dict[str, str]:
+    return launched("fsdp2.yaml", prepare_multi_gpu_env, "FSDP") | {"ACCELERATE_USE_CPU": "1"}
+
+
+def zero2() -> dict[str, str]:
+    told = launched("zero2.yaml", prepare_deepspeed_cmd_env, "DEEPSPEED")
+    return told | {"ACCELERATE_TORCH_DEVICE": "cpu"}
+
+
+STOPPED = """
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 from longbio.training.trainer import Trainer
 
-# accelerate shards on accelerators alone; torch does on CPUs too.
 begin, save = PartialState.__init__, Trainer._save_checkpoint
+def stopped(self, *rest):
+    assert is_divided(self)
+    save(self, *rest)
+    if self.state.global_step == STOP_AT:
+        raise SystemExit
+Trainer._save_checkpoint = stopped
+"""
+
+FSDP_ON_CPU = """
+# accelerate shards on accelerators alone; torch does on CPUs too.
 def as_accelerator(self, *rest, **named):
     is_first = not PartialState._shared_state
     begin(self, *rest, **named)
     if is_first:
         self.distributed_type = DistributedType.MULTI_GPU
-def sharded(self, *rest):
-    assert all(hasattr(weight, "full_tensor") for weight in self.model.parameters())
-    save(self, *rest)
-    if self.state.global_step == STOP_AT:
-        raise SystemExit
-PartialState.__init__, Trainer._save_checkpoint = as_accelerator, sharded
+PartialState.__init__ = as_accelerator
+is_divided = lambda self: all(hasattr(weight, "full_tensor") for weight in self.model.parameters())
 """
+
+ZERO_ON_CPU = """
+# accelerate leaves CPUs to gloo alone; DeepSpeed works on them too. Its own collectives between
+# CPUs would be compiled first.
+import deepspeed
+deepspeed.ops.__compatible_ops__.clear()
+PartialState._prepare_backend = lambda *_: ("gloo", DistributedType.MULTI_GPU)
+PartialState.__init__ = lambda self, cpu=False, **named: begin(self, **named)
+is_divided = lambda self: type(self.optimizer.optimizer).__name__ == "DeepSpeedZeroOptimizer"
+"""
+
+
+def stopped_and_resumed(on_cpu: str) -> list[str]:
+    return [f"STOP_AT = {step}{STOPPED}{on_cpu}{COMMAND}" for step in (2, 0)]
 
 
 def in_two_processes(file: Path, port: int, code: str = COMMAND, **variables: str) -> None:
     world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
-        start(file, code, RANK=str(r), LOCAL_RANK=str(r), ACCELERATE_USE_CPU="1", **world, **variables)
-        for r in range(2)
-    ]
+    processes = [start(file, code, RANK=str(r), LOCAL_RANK=str(r), **world, **variables) for r in range(2)]
     outputs = [process.communicate(timeout=240)[0].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
 
 
 @pytest.mark.parametrize(
     ("port", "codes", "variables"),
-    [(29631, [COMMAND], {}), (29632, [f"STOP_AT = {step}{ON_CPU}{COMMAND}" for step in (2, 0)], fsdp())],
-    ids=["ddp", "fsdp2, resumed"],
+    [
+        (29631, [COMMAND], {"ACCELERATE_USE_CPU": "1"}),
+        (29632, stopped_and_resumed(FSDP_ON_CPU), fsdp()),
+        (29633, stopped_and_resumed(ZERO_ON_CPU), zero2()),
+    ],
+    ids=["ddp", "fsdp2, resumed", "deepspeed, resumed"],
 )
 def test_two_processes_do_what_one_does(
     port: int, codes: list[str], variables: dict[str, str], tiny_long_folder: Path, tmp_path: Path
@@ -289,6 +322,17 @@ def test_two_processes_do_what_one_does(
     )
     for name, weight in one.items():
         assert (weight - other[name]).abs().max() < 2e-3, name
+
+
+def test_deepspeed_that_divides_the_weights_is_refused(tiny_long_folder: Path, tmp_path: Path) -> None:
+    told = zero2() | {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "MASTER_ADDR": "127.0.0.1"}
+    world = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "29634"}
+    code = f"STOP_AT = 0{STOPPED}{ZERO_ON_CPU}{COMMAND}"
+    process = start(config(tiny_long_folder, tmp_path), code, **world, **told)
+    output = process.communicate(timeout=240)[0].decode()
+    assert process.returncode == 1, output
+    assert "ZeRO stage 3" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
