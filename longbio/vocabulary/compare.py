@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -13,6 +15,7 @@ import torch
 import transformers
 
 from longbio.artifacts.cards import markdown_table
+from longbio.artifacts.checkpoints import weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load, load_tokenizer
@@ -23,7 +26,7 @@ from longbio.progress import Narrator, Silence
 from longbio.training.trainer import TrainingSettings, train
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.extend import ExtendSettings, extend, folds_case
-from longbio.vocabulary.initialise import Method
+from longbio.vocabulary.initialise import NEEDS_CONTEXTS, Method
 from longbio.vocabulary.passages import (
     MaskedPassages,
     Passage,
@@ -31,8 +34,12 @@ from longbio.vocabulary.passages import (
     collate,
     passages_of,
 )
+from longbio.vocabulary.work import key_of
 
 UNEXTENDED = "unextended"
+TERMS, BESIDE, GENERAL = "the new terms", "words beside them", "general text"
+"""What is guessed: new terms in their sentences, others in the same sentences, words of any text."""
+
 RESULTS, TABLE, PLOT = "comparison.json", "comparison.md", "comparison.png"
 LONG = 4096
 
@@ -49,7 +56,9 @@ class CompareSettings:
         batch: passages of a step.
         learning_rate: of the probe.
         characters: of a passage.
-        held_out: passages to be measured on, of each kind.
+        held_out: passages of general text to be measured on.
+        sentences: with a new term, to be measured on; each of another term.
+        sentence_characters: on each side of the term, about.
         extend: how rows begin; its method and seed are replaced.
     """
 
@@ -61,6 +70,8 @@ class CompareSettings:
     learning_rate: float = 1e-4
     characters: int = 1200
     held_out: int = 150
+    sentences: int = 500
+    sentence_characters: int = 150
     extend: ExtendSettings = field(default_factory=ExtendSettings)
 
 
@@ -97,36 +108,53 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(model)
     general = passages_of(unseen, settings.held_out, settings.characters)
-    with_terms = _passages_with(terms, unseen, tokenizer, settings, processes)
+    sentences = _sentences(terms, unseen, tokenizer, settings, processes)
     learned = passages_of(texts, settings.steps * settings.batch, settings.characters)
-    if not general or not with_terms or not learned:
+    if not general or not sentences or not learned:
         raise LongbioError(
-            f"there are {len(general)} passages of unseen text, {len(with_terms)} with terms and"
-            f" {len(learned)} to learn from",
+            f"there are {len(general)} passages of unseen text, {len(sentences)} sentences with terms and"
+            f" {len(learned)} passages to learn from",
             where="corpus",
             remedy=f"give longer texts; a passage has {settings.characters} characters",
         )
-    measured = {"general": general, "terms": with_terms}
+    measured = {
+        TERMS: [replace(sentence, hides_term=True) for sentence in sentences],
+        BESIDE: sentences,
+        GENERAL: general,
+    }
+    asked = asdict(settings) | {"methods": None, "seeds": None}
+    about = [weights_digest(model), list(terms), asked, key_of(texts), key_of(unseen)]
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     runs: dict[str, list[dict[str, Any]]] = {}
     shape: dict[str, Any] = {}
-    for method in (UNEXTENDED, *settings.methods):
-        runs[method] = []
+    ways: dict[str, Method | None] = {UNEXTENDED: None, **{method: method for method in settings.methods}}
+    for name, method in ways.items():
+        runs[name] = []
         for seed in settings.seeds:
-            file = out / f"{method}-{seed}.json"
-            if not file.is_file():
-                folder = _begun(model, out, terms, texts, method, seed, settings, processes, tell)
-                write_json(file, _probe(folder, learned, measured, seed, settings, tell, method))
-                if method != UNEXTENDED and not shape:
-                    shape = _shape(model, folder, unseen)
-                    write_json(out / "shape.json", shape)
+            file = out / f"{name}-{seed}.json"
+            if not file.is_file() or read_json(file)["key"] != key:
+                folder = model
+                if method is not None:
+                    how = replace(settings.extend, method=method, seed=seed)
+                    read = texts if method in NEEDS_CONTEXTS else ()
+                    folder = out / f"{name}-{seed}"
+                    extend(
+                        model, folder, terms, read,
+                        settings=how, processes=processes, force=True, tell=tell,
+                    )  # fmt: skip
+                curve = _probe(folder, learned, measured, seed, settings, tell, name)
+                found: dict[str, Any] = {"key": key, "seed": seed, "curve": curve}
                 if folder != model:
+                    shape = shape or _shape(model, folder, unseen)
+                    found["shape"] = shape
                     shutil.rmtree(folder)
-            runs[method].append(read_json(file))
+                write_json(file, found)
+            runs[name].append(read_json(file))
     results = {
         "terms": len(terms),
-        "shape": read_json(out / "shape.json"),
+        "shape": runs[settings.methods[0]][0]["shape"],
         "passages": {name: len(of_kind) for name, of_kind in measured.items()},
-        "methods": {method: _summary(of_method, runs[UNEXTENDED]) for method, of_method in runs.items()},
+        "methods": {name: _summary(of_method, runs[UNEXTENDED]) for name, of_method in runs.items()},
         "runs": runs,
     }
     write_json(out / RESULTS, results)
@@ -136,38 +164,18 @@ def compare(
     return results
 
 
-def _passages_with(
+def _sentences(
     terms: Sequence[str], unseen: Iterable[Text], tokenizer: Any, settings: CompareSettings, processes: int
 ) -> list[Passage]:
-    """Unseen passages around whole-word terms, one a term, the term hidden."""
+    """Unseen text around whole-word terms, one place a term."""
     words = tuple(dict.fromkeys(term for term in terms if term.isalnum()))
-    sought = Sought(words, folds_case(tokenizer), 1, settings.characters // 2, seed=1)
+    sought = Sought(words, folds_case(tokenizer), 1, settings.sentence_characters, seed=1)
     found = find_contexts(unseen, sought, processes=processes)
     # By the number each place was drawn by: which terms are taken doesn't depend on the alphabet.
-    drawn = sorted(context for of_word in found.values() for context in of_word)[: settings.held_out]
+    drawn = sorted(context for of_word in found.values() for context in of_word)[: settings.sentences]
     return [
         Passage(number, context.text, (context.start, context.stop)) for number, context in enumerate(drawn)
     ]
-
-
-def _begun(
-    model: Path,
-    out: Path,
-    terms: Sequence[str],
-    texts: Iterable[Text],
-    method: str,
-    seed: int,
-    settings: CompareSettings,
-    processes: int,
-    tell: Narrator,
-) -> Path:
-    if method == UNEXTENDED:
-        return model
-    folder = out / f"{method}-{seed}"
-    how = vars(settings.extend) | {"method": method, "seed": seed}
-    shutil.rmtree(folder, ignore_errors=True)
-    extend(model, folder, terms, texts, settings=ExtendSettings(**how), processes=processes, tell=tell)
-    return folder
 
 
 def _probe(
@@ -178,7 +186,7 @@ def _probe(
     settings: CompareSettings,
     tell: Narrator,
     title: str,
-) -> dict[str, Any]:
+) -> dict[str, dict[str, float]]:
     """Bits per character of each kind of passage, by steps of continued training."""
     model, tokenizer = load(folder, "mlm", dropout=0.0, dtype=torch.float32), load_tokenizer(folder)
     max_tokens = min(512, max_positions(model))
@@ -218,8 +226,9 @@ def _probe(
         lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
-    tell.end(f"{curve['0']['terms']:.3f} -> {curve[str(settings.steps)]['terms']:.3f} bits a character")
-    return {"seed": seed, "curve": curve}
+    told = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]
+    tell.end(f"bits a character: {', '.join(told)}")
+    return curve
 
 
 def _shape(model: Path, extended: Path, unseen: Iterable[Text]) -> dict[str, Any]:
@@ -273,48 +282,48 @@ def _summary(of_method: Sequence[dict[str, Any]], unextended: Sequence[dict[str,
 def table(results: dict[str, Any]) -> str:
     """The comparison in Markdown."""
 
-    def figures(found: dict[str, Any], when: str) -> str:
-        spread = found[f"{when}_sd"]
-        return f"{found[when]:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
-
-    rows = []
-    for method, summary in results["methods"].items():
-        of_terms, general = summary["terms"], summary["general"]
-        reached = [">" if step is None else str(step) for step in of_terms["steps_to_unextended"]]
-        rows.append(
-            (
-                method,
-                figures(of_terms, "before"),
-                figures(of_terms, "after"),
-                figures(general, "before"),
-                figures(general, "after"),
-                "0" if method == UNEXTENDED else ", ".join(reached),
-            )
+    def cell(found: dict[str, Any]) -> str:
+        ends = (
+            f"{found[when]:.3f}" + ("" if (spread := found[f"{when}_sd"]) is None else f" ± {spread:.3f}")
+            for when in ("before", "after")
         )
+        return " → ".join(ends)
+
+    def reached(found: dict[str, Any]) -> str:
+        return ", ".join("never" if step is None else str(step) for step in found["steps_to_unextended"])
+
+    methods = results["methods"]
     last = max(map(int, results["runs"][UNEXTENDED][0]["curve"]))
-    header = (
-        "bits a character", "terms, step 0", f"terms, step {last}", "general, step 0",
-        f"general, step {last}", "steps to the unextended model's start",
-    )  # fmt: skip
-    return markdown_table(header, rows)
+    kinds = list(methods[UNEXTENDED])
+    bits = [(name, *(cell(of_method[kind]) for kind in kinds)) for name, of_method in methods.items()]
+    steps = [
+        (name, *(reached(of_method[kind]) for kind in kinds))
+        for name, of_method in methods.items()
+        if name != UNEXTENDED
+    ]
+    return (
+        f"Bits a hidden character, step 0 → step {last}, mean ± standard deviation over seeds:\n\n"
+        + markdown_table(("", *kinds), bits)
+        + "\n\nSteps until the unextended model's start is reached, by seed:\n\n"
+        + markdown_table(("", *kinds), steps)
+    )
 
 
 def _plot(results: dict[str, Any], file: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for panel, kind, title in zip(
-        panels, ("terms", "general"), ("passages with new terms", "general text"), strict=True
-    ):
+    kinds = list(results["methods"][UNEXTENDED])
+    figure = Figure(figsize=(4 * len(kinds), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(kinds))
+    for panel, kind in zip(panels, kinds, strict=True):
         for number, (method, runs) in enumerate(results["runs"].items()):
             steps = [int(step) for step in runs[0]["curve"]]
             values = [fmean(run["curve"][str(step)][kind] for run in runs) for step in steps]
             style = "k--" if method == UNEXTENDED else f"C{number}-"
             panel.plot(steps, values, style, label=method)
-        panel.set_title(title)
+        panel.set_title(kind)
         panel.set_xlabel("steps of continued training")
         panel.set_ylabel("bits a hidden character")
         panel.grid(alpha=0.3)
-    panels[1].legend(fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     figure.savefig(file, dpi=120)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from longbio.masked_lm.head import only_at
 from longbio.pretraining.learning import first_position
 from longbio.vocabulary.spans import Encoded
 from longbio.vocabulary.states import batches_by_length, padded, spread
@@ -159,7 +160,8 @@ def _loss(
     if settings.mlm_weight:
         in_word_BT = spread(new_word, new_BT.shape[1], device) > 0
         masked_BT = new_BT.masked_fill(in_word_BT, tokenizer.mask_token_id)
-        logits = student(masked_BT, new_mask_BT, position_BT).logits[in_word_BT]
+        with only_at(model, in_word_BT.flatten().nonzero().flatten()):
+            logits = student(masked_BT, new_mask_BT, position_BT).logits
         loss = loss + settings.mlm_weight * cross_entropy(logits, new_BT[in_word_BT], reduction="sum")
     return loss / len(batch)
 

@@ -1,5 +1,8 @@
 """Masked passages that compare tokenizers: the same words are hidden, and bits counted by character.
 
+Around a new term two things can be asked: how well is it guessed (its place in the decoder), and
+how well are others guessed beside it (its place in the input table).
+
 A word is what the tokenizer's own cut at spaces and punctuation makes, which new pieces don't
 change. All pieces of a hidden word are masked; what it cost to guess them is divided by its
 characters, so that a vocabulary with longer pieces has no advantage of its own.
@@ -32,12 +35,14 @@ class Passage:
     Args:
         number: decides, with a seed, which words are hidden.
         text: its characters.
-        hidden: (first, behind the last) character of a word that is always hidden.
+        term: (first, behind the last) character of a new term in it.
+        hides_term: the term is hidden and nothing else; otherwise others are and the term is not.
     """
 
     number: int
     text: str
-    hidden: tuple[int, int] | None = None
+    term: tuple[int, int] | None = None
+    hides_term: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +88,15 @@ def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> 
     words = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
     count = int(words.max(initial=-1)) + 1
     chosen = np.random.default_rng((seed, passage.number)).random(count) < RATE
-    if passage.hidden is not None:
-        for word, (first, last) in zip(words.tolist(), encoding.offsets, strict=True):
-            if first < passage.hidden[1] and last > passage.hidden[0]:
-                chosen[word] = True
+    if passage.term is not None:
+        start, stop = passage.term
+        of_term = [
+            word
+            for word, (first, last) in zip(words.tolist(), encoding.offsets, strict=True)
+            if first < stop and last > start
+        ]
+        chosen &= not passage.hides_term
+        chosen[of_term] = passage.hides_term
     hidden = (words >= 0) & chosen[words]
     keep = slice(0, max_tokens - 2)
     ids = np.array(encoding.ids, dtype=np.int64)[keep]

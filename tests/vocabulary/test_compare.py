@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,19 +55,24 @@ def test_the_same_words_are_hidden_whatever_the_pieces(tokenizers, words: list[s
     assert hidden[0] == hidden[1]
 
 
-def test_a_named_word_is_always_hidden_and_rates_are_met(tokenizers) -> None:
+def test_a_term_is_hidden_alone_or_shown_and_rates_are_met(tokenizers) -> None:
     old, _ = tokenizers
     text = "he took metoprolol daily " * 200
     masked = [mask_words(Passage(n, text), old, 10_000, 0) for n in range(20)]
     share = sum(each.characters for each in masked) / (20 * len(text.replace(" ", "")))
     assert share == pytest.approx(0.15, abs=0.02)
+    beside = set()
     for number in range(30):
-        one = mask_words(Passage(number, "he took metoprolol daily", (8, 18)), old, 64, 0)
-        at = [label for label in one.labels if label != IGNORED]
-        assert old.convert_tokens_to_ids("met") in at
-        assert all(
-            i == old.mask_token_id for i, label in zip(one.ids, one.labels, strict=True) if label != IGNORED
-        )
+        sentence = Passage(number, "he took metoprolol daily", (8, 18))
+        alone = mask_words(replace(sentence, hides_term=True), old, 64, 0)
+        pieces = old.convert_ids_to_tokens([label for label in alone.labels if label != IGNORED])
+        assert pieces == old.tokenize("metoprolol")
+        assert alone.characters == len("metoprolol")
+        assert alone.ids.count(old.mask_token_id) == len(pieces)
+        beside |= {label for label in mask_words(sentence, old, 64, 0).labels if label != IGNORED}
+    assert old.convert_ids_to_tokens(sorted(beside)) == sorted(
+        ["he", "took", "daily"], key=old.convert_tokens_to_ids
+    )
 
 
 def test_passages_end_with_words_and_bits_are_by_the_character(tiny_mlm: Path) -> None:
@@ -78,7 +84,9 @@ def test_passages_end_with_words_and_bits_are_by_the_character(tiny_mlm: Path) -
     for weight in model.parameters():
         weight.requires_grad_(False).zero_()
     # All pieces as likely: a letter, which here is a piece, costs the logarithm of the vocabulary.
-    bits = bits_per_character(model, [Passage(0, "zzzz zzzz zzzz", (0, 14))], tokenizer, max_tokens=64)
+    bits = bits_per_character(
+        model, [Passage(0, "zzzz zzzz zzzz", (0, 14), hides_term=True)], tokenizer, max_tokens=64
+    )
     assert 2**bits == pytest.approx(model.config.vocab_size, rel=1e-3)
 
 
@@ -104,6 +112,7 @@ def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Pat
         batch=2,
         characters=60,
         held_out=6,
+        sentence_characters=40,
         extend=ExtendSettings(layers=(0, 1)),
     )
     unseen = [Text("again warfarin and the patient who sleeps daily, and takes warfarin again, well " * 3)]
@@ -119,17 +128,17 @@ def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Pat
     assert results["shape"]["pieces_per_term"]["before"] == 8
     assert "| unextended |" in (tmp_path / "run" / comparing.TABLE).read_text()
     with Image.open(tmp_path / "run" / comparing.PLOT) as picture:
-        assert picture.size == (1080, 432)
+        assert picture.size == (1440, 456)
     assert not [path for path in (tmp_path / "run").iterdir() if path.is_dir()]
 
     def again(*_: object, **__: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(comparing, "_probe", again)
-    assert (
-        compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)["runs"]
-        == results["runs"]
-    )
+    terms = ["warfarin", "##aily"]
+    assert compare(tiny_mlm, tmp_path / "run", terms, TEXTS, unseen, settings=plan)["runs"] == results["runs"]
+    with pytest.raises(AssertionError):  # of other terms nothing is known
+        compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
     assert json.loads((tmp_path / "run" / comparing.RESULTS).read_text())["runs"] == results["runs"]
     with pytest.raises(LongbioError, match="passages of unseen text"):
         compare(tiny_mlm, tmp_path / "other", ["warfarin"], TEXTS, [Text("short")], settings=plan)
