@@ -130,6 +130,7 @@ def extend(
     corpus: Annotated[list[Path] | None, typer.Option(help="Texts with the terms; again for more.")] = None,
     init: Annotated[Init | None, typer.Option(help="contextual; mean without a corpus.")] = None,
     contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
+    context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
     layers: Annotated[str, typer.Option(help="Of contextual.")] = "0,1,2,3",
     calibrate: Annotated[bool, typer.Option(help="Make new rows as long as the old ones.")] = True,
     text_column: TextColumn = None,
@@ -149,6 +150,7 @@ def extend(
         method=method,  # type: ignore[arg-type]  # an Init has no other values
         layers=tuple(int(layer) for layer in layers.split(",")),
         contexts=contexts,
+        context_tokens=context_tokens,
         calibration="norm" if calibrate else "none",
         seed=seed,
     )
@@ -185,7 +187,9 @@ def compare(
     seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
     steps: Annotated[int, typer.Option(help="Of the probe.")] = 50,
     contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
-    held_out: Annotated[int, typer.Option(help="Passages measured on, of each kind.")] = 150,
+    context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
+    held_out: Annotated[int, typer.Option(help="Passages of general text measured on.")] = 150,
+    sentences: Annotated[int, typer.Option(help="With a new term, measured on.")] = 500,
     learning_rate: Annotated[float, typer.Option(help="Of the probe.")] = 1e-4,
     text_column: TextColumn = None,
     processes: Processes = 1,
@@ -213,8 +217,9 @@ def compare(
         seeds=tuple(range(seeds)),
         steps=steps,
         held_out=held_out,
+        sentences=sentences,
         learning_rate=learning_rate,
-        extend=ExtendSettings(contexts=contexts),
+        extend=ExtendSettings(contexts=contexts, context_tokens=context_tokens),
     )
     columns = Columns(text_column)
     with narrated(as_json=as_json, verbose=verbose) as tell:

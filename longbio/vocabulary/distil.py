@@ -8,13 +8,12 @@ gives the row its place in the tied decoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from longbio.masked_lm.head import only_at
@@ -24,8 +23,6 @@ from longbio.vocabulary.states import batches_by_length, padded, spread
 from longbio.vocabulary.work import Work
 
 KEPT, KEPT_EVERY = "distilled", 200
-ADAM = ("step", "exp_avg", "exp_avg_sq")
-"""What Adam keeps of a weight."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,8 @@ class DistilSettings:
 
     Args:
         epochs: over all contexts.
-        learning_rate: Adam's, as a share of the rows' length divided by the square root of their
-            width: of the size of a number in a row.
+        learning_rate: as a share of the rows' length divided by the square root of their width:
+            of the size of a number in a row.
         layer: whose states are matched; -1 for the last.
         mlm_weight: of the masked-LM term.
         batch_tokens: of a step.
@@ -64,7 +61,7 @@ def distilled_rows(
     """Rows that learned; those of pieces without a context stay as they were.
 
     Args:
-        model: a masked-LM model in evaluation mode, without dropout; it stays as it is.
+        model: a masked-LM model in evaluation mode, without dropout; its weights are frozen.
         start_NH: rows to begin with: the calibrated mean.
         start_N: biases of the decoder; they stay.
         encoded: contexts, whose `new_word` holds ids from `first_new` on.
@@ -77,21 +74,12 @@ def distilled_rows(
     Returns:
         (N, H) float32.
     """
-    old_VH = model.get_input_embeddings().weight.detach()[:first_new]
-    bias = model.get_output_embeddings().bias.detach()
-    biases = torch.cat([bias[:first_new], start_N.to(bias)])
-    rows_NH = start_NH.clone().to(old_VH).requires_grad_(True)
+    model.requires_grad_(False)
+    rows_NH = start_NH.clone().to(model.get_input_embeddings().weight).requires_grad_(True)
     size = float(start_NH.norm(dim=1).mean()) / start_NH.shape[1] ** 0.5
-    optimizer = torch.optim.Adam([rows_NH], lr=settings.learning_rate * size)
-    names = _names_of_tables(model)
-
-    def student(ids_BT: Tensor, mask_BT: Tensor, position_BT: Tensor) -> Any:
-        table = torch.cat([old_VH, rows_NH])
-        weights = dict.fromkeys(names["rows"], table) | dict.fromkeys(names["biases"], biases)
-        inputs = {"input_ids": ids_BT, "attention_mask": mask_BT, "position_ids": position_BT}
-        return functional_call(model, weights, (), inputs | {"output_hidden_states": True}, tie_weights=False)
-
-    done = _resumed(work, rows_NH, optimizer)
+    adam = RowAdam(rows_NH, settings.learning_rate * size)
+    student = _Student(model, rows_NH, start_N.to(rows_NH), first_new)
+    done = _resumed(work, adam)
     draw = torch.Generator().manual_seed(settings.seed)
     step = 0
     for _ in range(settings.epochs):
@@ -100,68 +88,148 @@ def distilled_rows(
             step += 1
             if step <= done:
                 continue
-            loss = _loss(model, student, [encoded[n] for n in batches[number]], tokenizer, settings)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            batch = [encoded[n] for n in batches[number]]
+            _loss(student, batch, tokenizer, settings).backward()
+            adam.step({int(i) - first_new for each in batch for i in each.new_word if i >= first_new})
             on_step(step)
             if work is not None and step % KEPT_EVERY == 0:
-                state = optimizer.state[rows_NH]
-                work.keep(KEPT, {"rows": rows_NH.detach().cpu(), **{n: state[n].cpu() for n in ADAM}})
+                work.keep(KEPT, {"step": torch.tensor(step), **adam.state()})
     return rows_NH.detach().float().cpu()
 
 
-def _resumed(work: Work | None, rows_NH: Tensor, optimizer: torch.optim.Adam) -> int:
+class RowAdam:
+    """Adam for rows that are seldom in a batch: those that aren't stay, and each counts its own steps.
+
+    Ordinary Adam moves every row at every step: by the momentum of a batch long ago, and by the
+    small gradients that all rows get from the softmax, made as large as any.
+
+    Args:
+        rows_NH: what learns.
+        rate: how far a number goes in a step.
+    """
+
+    BETAS = (0.9, 0.999)
+
+    def __init__(self, rows_NH: Tensor, rate: float) -> None:
+        self.rows_NH, self.rate = rows_NH, rate
+        self.first_NH, self.second_NH = torch.zeros_like(rows_NH), torch.zeros_like(rows_NH)
+        self.steps_N = rows_NH.new_zeros(len(rows_NH))
+
+    @torch.no_grad()
+    def step(self, rows: Collection[int]) -> None:
+        """Move these rows against their gradients, and forget the gradients of all."""
+        assert self.rows_NH.grad is not None
+        rows_M = torch.tensor(sorted(rows), device=self.rows_NH.device)
+        gradient_MH = self.rows_NH.grad[rows_M]
+        self.rows_NH.grad = None
+        self.steps_N[rows_M] += 1
+        moments = []
+        for beta, moment_NH, value_MH in zip(
+            self.BETAS, (self.first_NH, self.second_NH), (gradient_MH, gradient_MH.square()), strict=True
+        ):
+            moment_NH[rows_M] = beta * moment_NH[rows_M] + (1 - beta) * value_MH
+            moments.append(moment_NH[rows_M] / (1 - beta ** self.steps_N[rows_M])[:, None])
+        self.rows_NH[rows_M] -= self.rate * moments[0] / (moments[1].sqrt() + 1e-8)
+
+    def state(self) -> dict[str, Tensor]:
+        """What is needed to go on."""
+        kept = {"rows": self.rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N}
+        return {name: tensor.detach().cpu() for name, tensor in kept.items()}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from it."""
+        for name, tensor in {
+            "rows": self.rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N,
+        }.items():  # fmt: skip
+            tensor.copy_(state[name])
+
+
+def _resumed(work: Work | None, adam: RowAdam) -> int:
     """Take up what a killed run kept; returns the steps it had done."""
     kept = None if work is None else work.known(KEPT)
     if kept is None:
         return 0
-    with torch.no_grad():
-        rows_NH.copy_(kept["rows"])
-    optimizer.state[rows_NH] = {name: kept[name].to(rows_NH.device) for name in ADAM}
-    optimizer.state[rows_NH]["step"] = kept["step"]
+    adam.load(kept)
     return int(kept["step"])
 
 
-def _loss(
-    model: Any,
-    student: Callable[..., Any],
-    batch: Sequence[Encoded],
-    tokenizer: Any,
-    settings: DistilSettings,
-) -> Tensor:
-    device = next(model.parameters()).device
+@dataclass(frozen=True, eq=False)
+class _Student:
+    """The frozen model with rows behind its table's."""
+
+    model: Any
+    rows_NH: Tensor
+    bias_N: Tensor
+    first_new: int
+
+    def states(self, ids_BT: Tensor, mask_BT: Tensor, position_BT: Tensor, layer: int) -> Tensor:
+        """(B, T, H) of old and new ids."""
+        is_new_BT = ids_BT >= self.first_new
+        embedded_BTH = self.model.get_input_embeddings()(ids_BT.masked_fill(is_new_BT, 0))
+        embedded_BTH = embedded_BTH.index_put((is_new_BT,), self.rows_NH[ids_BT[is_new_BT] - self.first_new])
+        output = self.model.base_model(
+            inputs_embeds=embedded_BTH,
+            attention_mask=mask_BT,
+            position_ids=position_BT,
+            output_hidden_states=True,
+        )
+        states: Tensor = output.hidden_states[layer]
+        return states
+
+    def logits(self, ids_BT: Tensor, mask_BT: Tensor, position_BT: Tensor, at_M: Tensor) -> Tensor:
+        """(M, V + N) of old ids at flat positions; gradients go to the rows and no further."""
+        state_M: list[Tensor] = []
+        decoder = self.model.get_output_embeddings()
+        handle = decoder.register_forward_pre_hook(lambda _, inputs: state_M.append(inputs[0]))
+        try:
+            with torch.no_grad(), only_at(self.model, at_M):
+                old_MV = self.model(input_ids=ids_BT, attention_mask=mask_BT, position_ids=position_BT).logits
+        finally:
+            handle.remove()
+        new_MN = state_M[0] @ self.rows_NH.T + self.bias_N
+        return torch.cat([old_MV[:, : self.first_new], new_MN], dim=1)
+
+
+def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings: DistilSettings) -> Tensor:
+    """The mean over contexts: states on the word, states beside it, and the word guessed."""
+    model, device = student.model, student.rows_NH.device
     padding, offset = tokenizer.pad_token_id, first_position(model)
     old_BT, old_mask_BT = (x.to(device) for x in padded([each.ids for each in batch], padding))
     new_BT, new_mask_BT = (
         x.to(device)
         for x in padded([[*e.ids[: e.word[0]], *e.new_word, *e.ids[e.word[1] :]] for e in batch], padding)
     )
-    position_BT, _ = padded([_positions(each, offset) for each in batch], 0)
-    new_word = [(each.word[0], each.word[0] + len(each.new_word)) for each in batch]
+    position_BT = padded([_positions(each, offset) for each in batch], 0)[0].to(device)
     with torch.no_grad():
-        wanted = model.base_model(
+        wanted_BTH = model.base_model(
             input_ids=old_BT, attention_mask=old_mask_BT, output_hidden_states=True
         ).hidden_states[settings.layer]
-    position_BT = position_BT.to(device)
-    found = student(new_BT, new_mask_BT, position_BT).hidden_states[settings.layer]
+    found_BTH = student.states(new_BT, new_mask_BT, position_BT, settings.layer)
 
-    def on_word(states: Tensor, spans: list[tuple[int, int]]) -> Tensor:
-        return torch.einsum("bt,bth->bh", spread(spans, states.shape[1], device), states)
+    def on_word(states_BTH: Tensor, spans: list[tuple[int, int]]) -> Tensor:
+        return torch.einsum("bt,bth->bh", spread(spans, states_BTH.shape[1], device), states_BTH)
 
-    loss = (on_word(found, new_word) - on_word(wanted, [e.word for e in batch])).square().mean(1).sum()
-    outside = torch.stack(
-        [
-            (found[row, _beside(each, len(each.new_word))] - wanted[row, _beside(each, None)]).square().mean()
-            for row, each in enumerate(batch)
-        ]
+    new_word = [(each.word[0], each.word[0] + len(each.new_word)) for each in batch]
+    on_old, on_new = on_word(wanted_BTH, [each.word for each in batch]), on_word(found_BTH, new_word)
+    loss = (on_new - on_old).square().mean(1).sum()
+
+    width = found_BTH.shape[1]
+    old_place_BT, beside_BT = padded([_beside(each, None) for each in batch], 0)
+    new_place_BT = padded([_beside(each, len(each.new_word)) for each in batch], 0)[0]
+    row_B1 = torch.arange(len(batch), device=device)[:, None]
+    apart_BT = (
+        (found_BTH[row_B1, new_place_BT.to(device)] - wanted_BTH[row_B1, old_place_BT.to(device)])
+        .square()
+        .mean(2)
     )
-    loss = loss + outside.sum()
+    beside_BT = beside_BT.to(apart_BT)
+    loss = loss + ((apart_BT * beside_BT).sum(1) / beside_BT.sum(1)).sum()
     if settings.mlm_weight:
-        in_word_BT = spread(new_word, new_BT.shape[1], device) > 0
+        in_word_BT = spread(new_word, width, device) > 0
         masked_BT = new_BT.masked_fill(in_word_BT, tokenizer.mask_token_id)
-        with only_at(model, in_word_BT.flatten().nonzero().flatten()):
-            logits = student(masked_BT, new_mask_BT, position_BT).logits
+        at_M = in_word_BT.flatten().nonzero().flatten()
+        logits = student.logits(masked_BT, new_mask_BT, position_BT, at_M)
         loss = loss + settings.mlm_weight * cross_entropy(logits, new_BT[in_word_BT], reduction="sum")
     return loss / len(batch)
 
@@ -178,13 +246,3 @@ def _positions(each: Encoded, offset: int) -> list[int]:
     first, stop = each.word
     within = [min(first + n, stop - 1) for n in range(len(each.new_word))]
     return [offset + n for n in [*range(first), *within, *range(stop, len(each.ids))]]
-
-
-def _names_of_tables(model: Any) -> dict[str, list[str]]:
-    """What the model calls its table of rows and the decoder's bias, every name of each."""
-    weights = {
-        "rows": model.get_input_embeddings().weight,
-        "biases": model.get_output_embeddings().bias,
-    }
-    named = list(model.named_parameters(remove_duplicate=False))
-    return {kind: [name for name, weight in named if weight is found] for kind, found in weights.items()}

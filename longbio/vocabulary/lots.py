@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeVar
 
 from longbio.corpus.texts import Text
+from longbio.errors import LongbioError
 
 CHARACTERS_AT_ONCE = 2_000_000
 
@@ -38,20 +41,31 @@ def in_processes(work: Callable[[Lot], T], texts: Iterable[Text], processes: int
         work: can be pickled; each process keeps its own copy of it.
         texts: streamed; what is read ahead of the work is bounded.
         processes: 1 for none beside this one.
+
+    Raises:
+        LongbioError: a process died.
     """
     if processes <= 1:
         for count, lot in lots_of(texts):
             yield count, work(lot)
         return
-    with get_context("spawn").Pool(processes, _begin, (work,)) as pool:
-        waiting: deque[tuple[int, Any]] = deque()
-        for count, lot in lots_of(texts):
-            waiting.append((count, pool.apply_async(_do, (lot,))))
-            if len(waiting) > 2 * processes:
-                count, result = waiting.popleft()
-                yield count, result.get()
-        for count, result in waiting:
-            yield count, result.get()
+    waiting: deque[tuple[int, Future[T]]] = deque()
+    try:
+        with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (work,)) as pool:
+            for count, lot in lots_of(texts):
+                waiting.append((count, pool.submit(_do, lot)))
+                if len(waiting) > 2 * processes:
+                    count, result = waiting.popleft()
+                    yield count, result.result()
+            for count, result in waiting:
+                yield count, result.result()
+    except BrokenProcessPool as error:
+        raise LongbioError(
+            "a process that read the corpus died",
+            where=f"{processes} processes",
+            remedy="take fewer if memory is short; a script of your own must start below"
+            " `if __name__ == '__main__':`",
+        ) from error
 
 
 def lots_of(texts: Iterable[Text]) -> Iterator[tuple[int, Lot]]:
