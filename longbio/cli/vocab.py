@@ -142,13 +142,19 @@ def extend(
 ) -> None:
     """Give a checkpoint new pieces; everything that was in it stays as it was."""
     from longbio.corpus.texts import Columns, Corpus
+    from longbio.errors import LongbioError
     from longbio.vocabulary import extend as extending
     from longbio.vocabulary.mine import read_terms
 
+    wanted = layers.split(",")
+    if not all(layer.strip().isdecimal() for layer in wanted):
+        raise LongbioError(
+            f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3; 0 is the embeddings"
+        )
     method = init.value if init is not None else ("contextual" if corpus else "mean")
     settings = extending.ExtendSettings(
         method=method,  # type: ignore[arg-type]  # an Init has no other values
-        layers=tuple(int(layer) for layer in layers.split(",")),
+        layers=tuple(map(int, wanted)),
         contexts=contexts,
         context_tokens=context_tokens,
         calibration="norm" if calibrate else "none",

@@ -27,6 +27,7 @@ from longbio.training.trainer import TrainingSettings, train
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.extend import ExtendSettings, extend, folds_case
 from longbio.vocabulary.initialise import NEEDS_CONTEXTS, Method
+from longbio.vocabulary.injection import CONTINUES
 from longbio.vocabulary.passages import (
     MaskedPassages,
     Passage,
@@ -145,7 +146,7 @@ def compare(
                 curve = _probe(folder, learned, measured, seed, settings, tell, name)
                 found: dict[str, Any] = {"key": key, "seed": seed, "curve": curve}
                 if folder != model:
-                    shape = shape or _shape(model, folder, unseen)
+                    shape = shape or _shape(model, folder, terms, unseen)
                     found["shape"] = shape
                     shutil.rmtree(folder)
                 write_json(file, found)
@@ -231,7 +232,7 @@ def _probe(
     return curve
 
 
-def _shape(model: Path, extended: Path, unseen: Iterable[Text]) -> dict[str, Any]:
+def _shape(model: Path, extended: Path, terms: Sequence[str], unseen: Iterable[Text]) -> dict[str, Any]:
     """Tokens of unseen documents before and after, and what that means for 4,096 of them."""
     old, new = load_tokenizer(model), load_tokenizer(extended)
     documents = before = after = 0
@@ -244,18 +245,15 @@ def _shape(model: Path, extended: Path, unseen: Iterable[Text]) -> dict[str, Any
         "tokens_per_document": {"before": before / documents, "after": after / documents},
         "context_gained": LONG * (before / after - 1),
         "pieces": len(new) - len(old),
-        "pieces_per_term": {
-            "before": fmean(map(len, _old_pieces(extended, old))),
-            "after": 1.0,
-        },
+        "pieces_per_term": {"before": _fragments(terms, old), "after": _fragments(terms, new)},
     }
 
 
-def _old_pieces(extended: Path, old: Any) -> list[list[int]]:
-    report = read_json(extended / "extension.json")
-    whole = [piece for piece in report["pieces"] if piece.isalnum()]
-    encoded = old.backend_tokenizer.encode_batch(whole, add_special_tokens=False)
-    return [encoding.ids for encoding in encoded] or [[0]]
+def _fragments(terms: Sequence[str], tokenizer: Any) -> float | None:
+    """Pieces of a term, those that continue words aside."""
+    whole = [f" {term}" for term in terms if not term.startswith(CONTINUES)]
+    encoded = tokenizer.backend_tokenizer.encode_batch(whole, add_special_tokens=False)
+    return fmean(len(encoding.ids) for encoding in encoded) if whole else None
 
 
 def _summary(of_method: Sequence[dict[str, Any]], unextended: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -16,16 +16,17 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from longbio.artifacts.checkpoints import read_weights, weights_digest
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.progress import Narrator, Silence
-from longbio.vocabulary import initialise
+from longbio.vocabulary import card, initialise
 from longbio.vocabulary.contexts import Context, Sought, find_contexts
 from longbio.vocabulary.distil import DistilSettings, distilled_rows
 from longbio.vocabulary.injection import Injected, inject
+from longbio.vocabulary.memory import needed_bytes, refuse_beyond_memory
 from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
 from longbio.vocabulary.states import span_states
 from longbio.vocabulary.words import count_words
@@ -105,8 +106,8 @@ def extend(
         What is saved as `extension.json`.
 
     Raises:
-        LongbioError: the tokenizer or the model can't be extended, no term can be a piece, or a
-            method needs contexts and there is no corpus.
+        LongbioError: the tokenizer or the model can't be extended, no term can be a piece, a
+            method needs contexts and there is no corpus, or memory is too short.
     """
     settings, tell = settings or ExtendSettings(), tell or Silence()
     refuse_unless_free(out, force=force)
@@ -117,6 +118,23 @@ def extend(
     if not injected.pieces:
         reasons = ", ".join(f"{len(words)} {reason}" for reason, words in injected.refused.items())
         raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
+    needs_contexts = settings.method in initialise.NEEDS_CONTEXTS
+    config = AutoConfig.from_pretrained(str(model))
+    if settings.method == "contextual" and max(settings.layers) > config.num_hidden_layers:
+        raise LongbioError(
+            f"layer {max(settings.layers)} is asked for and the model has {config.num_hidden_layers}",
+            where="layers",
+            remedy="choose from 0, the embeddings, to the last",
+        )
+    if settings.method == "token-distillation" and not any(name.endswith(BIASES) for name in weights):
+        raise LongbioError(
+            "token-distillation needs a masked-LM head",
+            where=model,
+            remedy="choose contextual, or train one: configs/pretrain/head.yaml",
+        )
+    contexts = settings.contexts if needs_contexts else 0
+    width = next(weight.shape[1] for name, weight in weights.items() if name.endswith(EMBEDDINGS))
+    refuse_beyond_memory(needed_bytes(len(injected.pieces), width, contexts, settings.context_tokens))
     counts = Counter[str]()
     if texts:
         advance = tell.begin("words of the corpus", 0)
@@ -125,14 +143,26 @@ def extend(
         tell.end(f"{counts.total():,} words")
     asked = [weights_digest(model), list(terms), asdict(settings), key_of(texts)]
     work = Work(out, hashlib.sha256(json.dumps(asked).encode()).hexdigest())
-    rows, biases, without = _new_rows(
-        _Sources(model, weights, tokenizer, injected, texts, counts), settings, processes, work, tell
-    )
+    sources = _Sources(model, weights, tokenizer, injected, texts, counts)
+    try:
+        rows, biases, without = _new_rows(sources, settings, processes, work, tell)
+    except LongbioError:
+        work.clear()
+        raise
     report = {
         "origin": model.name,
         "terms": len(terms),
-        "pieces": [piece.piece for piece in injected.pieces],
+        "pieces": [
+            {
+                "piece": piece.piece,
+                "id": piece.id,
+                "replaces": tokenizer.convert_ids_to_tokens(piece.old_ids),
+                "asked": piece.is_asked,
+            }
+            for piece in injected.pieces
+        ],
         "refused": {reason: list(words) for reason, words in injected.refused.items()},
+        "needs_contexts": needs_contexts,
         "without_contexts": without,
         "settings": asdict(settings),
         "old_tokens": vocabulary,
@@ -141,6 +171,8 @@ def extend(
     with staged_folder(out, force=force) as partial:
         _write(partial, model, weights, injected, rows, biases)
         write_json(partial / REPORT, report)
+        readme = card.render(report, out.name, config.model_type, has_head=biases is not None)
+        write_text_atomically(partial / "README.md", readme)
     work.clear()
     tell.end(f"{len(injected.pieces):,} new pieces in {out}")
     return report
@@ -254,8 +286,7 @@ def _new_rows(
         found = initialise.mean_of_contexts(states, owners, len(with_contexts))
         rows[list(with_contexts)] = initialise.calibrated(found, old_VH, settings.calibration)
     else:
-        if biases is None:
-            raise LongbioError("token-distillation needs a masked-LM head", where=model)
+        assert biases is not None
         advance = tell.begin(f"{len(flat):,} contexts distilled", 0)
         rows = distilled_rows(
             load(model, "mlm", dropout=0.0, dtype=torch.float32),

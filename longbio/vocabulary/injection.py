@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -29,11 +29,13 @@ class NewPiece:
         piece: as it stands in the vocabulary.
         id: its number, and the row of its embedding.
         old_ids: what the old tokenizer makes of it.
+        is_asked: it is a term, and not a piece that merges need between.
     """
 
     piece: str
     id: int
     old_ids: tuple[int, ...]
+    is_asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,10 @@ def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
         # The vocabulary writes a word with the space before it.
         old = tokenizer.convert_ids_to_tokens(old_ids)
         current = _merged(old, merges)
+        between = pieces.get(current[0]) if len(current) == 1 else None
+        if between is not None and not between.is_asked:
+            pieces[between.piece] = replace(between, is_asked=True)
+            continue
         reason = _fault(tokenizer, term)
         if reason is None and (len(current) == 1 or "".join(old) in vocabulary):
             reason = "already in the vocabulary"
@@ -143,7 +149,7 @@ def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
                 length = len(joined)
                 covered = [sum(len(piece) for piece in old[: n + 1]) for n in range(len(old))]
                 parts = old_ids[: covered.index(length) + 1]
-                pieces[joined] = NewPiece(joined, next_id, tuple(parts))
+                pieces[joined] = NewPiece(joined, next_id, tuple(parts), is_asked=length == len("".join(old)))
                 model["vocab"][joined] = next_id
                 next_id += 1
             current = [joined, *current[2:]]

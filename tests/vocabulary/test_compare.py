@@ -125,7 +125,7 @@ def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Pat
     assert results["shape"]["context_gained"] == pytest.approx(
         4096 * (tokens["before"] / tokens["after"] - 1)
     )
-    assert results["shape"]["pieces_per_term"]["before"] == 8
+    assert results["shape"]["pieces_per_term"] == {"before": 8, "after": 1}
     assert "| unextended |" in (tmp_path / "run" / comparing.TABLE).read_text()
     with Image.open(tmp_path / "run" / comparing.PLOT) as picture:
         assert picture.size == (1440, 456)

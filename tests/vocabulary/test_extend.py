@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -13,7 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from longbio.artifacts.checkpoints import read_weights
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
-from longbio.corpus.texts import Text
+from longbio.corpus.texts import Corpus, Text
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
 from longbio.vocabulary import distil, initialise
@@ -51,11 +53,23 @@ def test_old_rows_and_all_other_weights_are_as_they_were(
 ) -> None:
     settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=2))
     report = extend(tiny_mlm_folder, tmp_path / "out", TERMS, TEXTS, settings=settings)
-    assert report["pieces"] == ["warfarin", "##itis", "nowhere"]
+    assert [each["piece"] for each in report["pieces"]] == ["warfarin", "##itis", "nowhere"]
     assert report["refused"] == {"already in the vocabulary": ["drug"]}
     with_contexts = method in initialise.NEEDS_CONTEXTS
     assert report["without_contexts"] == (["nowhere"] if with_contexts else [])
     assert report["pieces"] == json.loads((tmp_path / "out" / REPORT).read_text())["pieces"]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_mlm_folder)
+    new = AutoTokenizer.from_pretrained(tmp_path / "out")
+    for each in report["pieces"]:
+        assert new.get_vocab()[each["piece"]] == each["id"]
+        assert each["asked"]
+        word = each["piece"].removeprefix("##")
+        assert [piece.removeprefix("##") for piece in each["replaces"]] == list(word)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"`{method}`" in card
+    assert "3 pieces more" in card
+    assert ("1 pieces had no context" in card) == with_contexts
+    assert not any(each["piece"] in card for each in report["pieces"])
     before, after = read_weights(tiny_mlm_folder), read_weights(tmp_path / "out")
     assert set(before) == set(after)
     count = report["old_tokens"]
@@ -67,7 +81,6 @@ def test_old_rows_and_all_other_weights_are_as_they_were(
     assert rows.isfinite().all()
     assert len({tuple(row.tolist()) for row in rows}) == 3
     bias = before["cls.predictions.bias"]
-    tokenizer = AutoTokenizer.from_pretrained(tiny_mlm_folder)
     of_warfarin = torch.tensor(tokenizer("warfarin", add_special_tokens=False)["input_ids"])
     assert after["cls.predictions.bias"][count] == pytest.approx(float(bias[of_warfarin].mean()))
 
@@ -109,17 +122,27 @@ def test_extending_then_converting_is_converting_then_extending(
 
 
 def test_a_run_that_is_refused_leaves_nothing(
-    tiny_mlm_folder: Path, tiny_bert_folder: Path, tmp_path: Path
+    tiny_mlm_folder: Path, tiny_bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(words: str, source: Path = tiny_mlm_folder, terms=TERMS, texts=TEXTS, **changes) -> None:
-        with pytest.raises((LongbioError, ValueError), match=words):
-            extend(source, tmp_path / "out", terms, texts, settings=ExtendSettings(**changes))
+        how = ExtendSettings(**{"layers": (0, 1), **changes})
+        with pytest.raises(LongbioError, match=words):
+            extend(source, tmp_path / "out", terms, texts, settings=how)
         assert not (tmp_path / "out").exists()
+        assert not list(tmp_path.glob(".*extending/*.safetensors"))
 
     refused("no term can become a piece", terms=["drug", ""])
-    refused("holds none of the terms", texts=[Text("else")], layers=(0, 1))
+    refused("holds none of the terms", texts=[Text("else")])
     refused("masked-LM head", tiny_bert_folder, method="token-distillation")
-    refused("layer 3 is asked for", layers=(0, 3))
+    refused("layer 3 is asked for and the model has 2", layers=(0, 3))
+    with monkeypatch.context() as patched:
+        little = psutil.virtual_memory()._replace(available=2**16)
+        patched.setattr(psutil, "virtual_memory", lambda: little)
+        refused("pieces and their contexts need about 0.0 GiB of memory")
+    (tmp_path / "broken.txt.gz").write_bytes(gzip.compress(b"the warfarin " * 1000)[:-20])
+    refused("broken.txt.gz", texts=Corpus((tmp_path / "broken.txt.gz",)))
+    (tmp_path / "latin.txt").write_bytes("the warfarin naïve".encode("latin-1"))
+    refused("latin.txt", texts=Corpus((tmp_path / "latin.txt",)))
     untied = tmp_path / "untied"
     shutil.copytree(tiny_mlm_folder, untied)
     config = json.loads((untied / "config.json").read_text())

@@ -98,7 +98,14 @@ def test_longest_match_is_what_the_tokenizer_does(word_piece, word: str) -> None
 def test_byte_level_bpe_gets_the_merges_and_the_rows_between(byte_pairs, tmp_path: Path) -> None:
     made = inject(byte_pairs, ["metol", "metox", "the"])
     assert made.refused == {"already in the vocabulary": ("the",)}
-    assert [piece.piece for piece in made.pieces] == ["Ġmetol", "Ġmeto", "Ġmetox"]
+    assert [(piece.piece, piece.is_asked) for piece in made.pieces] == [
+        ("Ġmetol", True),
+        ("Ġmeto", False),
+        ("Ġmetox", True),
+    ]
+    both = inject(byte_pairs, ["metox", "meto", "meto"])
+    assert [(piece.piece, piece.is_asked) for piece in both.pieces] == [("Ġmeto", True), ("Ġmetox", True)]
+    assert both.refused == {"already in the vocabulary": ("meto",)}
     assert made.tokenizer.tokenize("the metol, metox metols") == [
         "t", "h", "e", "Ġmetol", ",", "Ġmetox", "Ġmetol", "s",
     ]  # fmt: skip
