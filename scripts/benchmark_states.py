@@ -22,6 +22,7 @@ from longbio.encoders.loading import load, load_tokenizer
 from longbio.quickstart.run import minilm
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.injection import inject
+from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.mine import read_vocabulary
 from longbio.vocabulary.spans import encode
 from longbio.vocabulary.states import TOKENS_AT_ONCE, batches_by_length, padded, span_states
@@ -43,9 +44,9 @@ def main() -> None:
     tokenizer = load_tokenizer(folder)
     words = [word for word in read_vocabulary(arguments.terms) if re.fullmatch(r"\w{3,}", word)]
     injected = inject(tokenizer, words)
-    found = find_contexts(Corpus((arguments.texts,)), Sought(tuple(words), fold_case=True, per_word=2))
+    found = find_contexts(Corpus((arguments.texts,)), Sought(tuple(words), Folding(case=True), per_word=2))
     by_piece = {piece.id: found.get(piece.piece, ()) for piece in injected.pieces}
-    by_id = encode(by_piece, tokenizer, injected.tokenizer, max_tokens=64)
+    by_id = encode(by_piece, tokenizer, injected.tokenizer, max_tokens=64, most=2)
     encoded = [each for of_piece in by_id.values() for each in of_piece][: arguments.count]
     model = load(folder).to(device)
     model.encoder.layer = model.encoder.layer[: max(LAYERS)]

@@ -153,3 +153,15 @@ def _says_disk_is_full(error: Exception) -> bool:
         return True
     # safetensors and tokenizers are written in Rust and tell the error number in words only.
     return any(f"(os error {number})" in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def refuse_unless_writable(file: Path, *, force: bool = False) -> None:
+    """Ask before long work whether its result can be written.
+
+    Raises:
+        LongbioError: the file is there and `force` isn't given, or its folder isn't there.
+    """
+    if file.exists() and not force:
+        raise LongbioError("it is there already", where=file, remedy="choose another name, or add --force")
+    if not file.absolute().parent.is_dir():
+        raise LongbioError("its folder is not there", where=file, remedy="make the folder first")

@@ -16,7 +16,8 @@ Model = Annotated[Path, typer.Argument(help="A checkpoint folder.")]
 Corpus = Annotated[list[Path], typer.Argument(help="Files or folders of txt, jsonl, csv, tsv, parquet.")]
 TextColumn = Annotated[str | None, typer.Option(help="Of tables; the usual names are found.")]
 GroupColumn = Annotated[str | None, typer.Option(help="The patient: counted instead of documents.")]
-Processes = Annotated[int, typer.Option(help="That read the corpus.")]
+Processes = Annotated[int, typer.Option(min=1, help="That read the corpus.")]
+Layers = Annotated[str, typer.Option(help="Of contextual: 0 is the embeddings.")]
 Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
 
 SHOWN = 25
@@ -37,14 +38,24 @@ def vocab() -> None:
     """Words that a tokenizer breaks to pieces."""
 
 
+def _numbers(layers: str) -> tuple[int, ...]:
+    from longbio.errors import LongbioError
+
+    wanted = layers.split(",")
+    if not all(layer.strip().isdecimal() for layer in wanted):
+        raise LongbioError(f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3")
+    return tuple(map(int, wanted))
+
+
 @app.command("mine")
 def mine(
     model: Model,
     corpus: Corpus,
-    size: Annotated[int, typer.Option(help="Terms wanted.")] = 1000,
+    size: Annotated[int, typer.Option(min=1, help="Terms wanted.")] = 1000,
     out: Annotated[Path | None, typer.Option(help="The terms as JSON lines, to be reviewed.")] = None,
-    min_documents: Annotated[int, typer.Option(help="Documents (or patients) a term occurs in.")] = 5,
-    min_pieces: Annotated[int, typer.Option(help="Pieces a term takes at least.")] = 2,
+    min_documents: Annotated[int, typer.Option(min=1, help="Documents (or patients) a term occurs in.")] = 5,
+    min_pieces: Annotated[int, typer.Option(min=2, help="Pieces a term takes at least.")] = 2,
+    force: Annotated[bool, typer.Option(help="Replace the file that is there.")] = False,
     from_vocab: Annotated[Path | None, typer.Option(help="Propose what this vocab.txt holds.")] = None,
     text_column: TextColumn = None,
     group_column: GroupColumn = None,
@@ -55,14 +66,17 @@ def mine(
     """Find the terms whose splitting costs most tokens."""
     from rich.table import Table
 
-    from longbio.corpus.texts import Columns, read_texts
+    from longbio.artifacts.files import refuse_unless_writable
+    from longbio.corpus.texts import Columns, Corpus
     from longbio.encoders.loading import load_tokenizer
     from longbio.vocabulary import mine as mining
 
+    if out is not None:
+        refuse_unless_writable(out, force=force)
     with narrated(as_json=as_json, verbose=verbose) as tell:
         advance = tell.begin("words of the corpus", 0)
         mined = mining.mine(
-            read_texts(corpus, Columns(text_column, group_column)),
+            Corpus(tuple(corpus), Columns(text_column, group_column)),
             load_tokenizer(model),
             size=size,
             min_documents=min_documents,
@@ -101,21 +115,22 @@ def train(
     size: Annotated[int, typer.Option(help="Pieces.")] = 30_522,
     lower: Annotated[bool, typer.Option(help="Lower case, no accents.")] = True,
     text_column: TextColumn = None,
+    processes: Processes = 1,
     force: Force = False,
     verbose: Verbose = False,
 ) -> None:
     """Learn a WordPiece vocabulary from scratch, for random weights."""
-    from longbio.corpus.texts import Columns, read_texts
+    from longbio.corpus.texts import Columns, Corpus
     from longbio.vocabulary.train import train_vocabulary
 
     with narrated(as_json=False, verbose=verbose) as tell:
         advance = tell.begin("a vocabulary from scratch", 0)
-        texts = read_texts(corpus, Columns(text_column))
         count = train_vocabulary(
-            texts,
+            Corpus(tuple(corpus), Columns(text_column)),
             out,
             size=size,
             lower=lower,
+            processes=processes,
             force=force,
             on_texts=lambda number: advance(number, f"{number:,} texts"),
         )
@@ -129,9 +144,9 @@ def extend(
     terms: Annotated[Path, typer.Option(help="What `vocab mine` wrote, or one term a line.")],
     corpus: Annotated[list[Path] | None, typer.Option(help="Texts with the terms; again for more.")] = None,
     init: Annotated[Init | None, typer.Option(help="contextual; mean without a corpus.")] = None,
-    contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
+    contexts: Annotated[int, typer.Option(min=1, help="Of each term.")] = 25,
     context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
-    layers: Annotated[str, typer.Option(help="Of contextual.")] = "0,1,2,3",
+    layers: Layers = "0,1,2,3",
     calibrate: Annotated[bool, typer.Option(help="Make new rows as long as the old ones.")] = True,
     text_column: TextColumn = None,
     processes: Processes = 1,
@@ -142,19 +157,13 @@ def extend(
 ) -> None:
     """Give a checkpoint new pieces; everything that was in it stays as it was."""
     from longbio.corpus.texts import Columns, Corpus
-    from longbio.errors import LongbioError
     from longbio.vocabulary import extend as extending
     from longbio.vocabulary.mine import read_terms
 
-    wanted = layers.split(",")
-    if not all(layer.strip().isdecimal() for layer in wanted):
-        raise LongbioError(
-            f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3; 0 is the embeddings"
-        )
     method = init.value if init is not None else ("contextual" if corpus else "mean")
     settings = extending.ExtendSettings(
         method=method,  # type: ignore[arg-type]  # an Init has no other values
-        layers=tuple(map(int, wanted)),
+        layers=_numbers(layers),
         contexts=contexts,
         context_tokens=context_tokens,
         calibration="norm" if calibrate else "none",
@@ -172,11 +181,18 @@ def extend(
             tell=tell,
         )
         for reason, words in report["refused"].items():
-            tell.console.print(f"no pieces: {len(words):,} {reason}, {', '.join(words[:5])} ...")
+            tell.console.print(
+                f"no pieces: {len(words):,} {reason}, {', '.join(words[:5])} ...", markup=False
+            )
         if report["without_contexts"]:
             tell.console.print(
-                f"{len(report['without_contexts']):,} pieces are used nowhere in the corpus and begin"
+                f"{len(report['without_contexts']):,} pieces found no context in the corpus and begin"
                 f" as the mean of theirs; {extending.REPORT} lists them"
+            )
+        if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
+            tell.console.print(
+                f"{report['corpus']['words_that_became_unknown']:,} words of the corpus can't be written any"
+                " more: behind a new piece a rest is left that has none"
             )
     if as_json:
         print_json(report)
@@ -190,12 +206,13 @@ def compare(
     corpus: Annotated[list[Path], typer.Option(help="Texts to learn from; again for more.")],
     unseen: Annotated[list[Path], typer.Option(help="Texts to be measured on; again for more.")],
     methods: Annotated[str, typer.Option(help="Which ways to begin rows.")] = ",".join(Init),
-    seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
-    steps: Annotated[int, typer.Option(help="Of the probe.")] = 50,
-    contexts: Annotated[int, typer.Option(help="Of each term.")] = 25,
+    seeds: Annotated[int, typer.Option(min=1, help="How many, from 0.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Of the probe.")] = 50,
+    contexts: Annotated[int, typer.Option(min=1, help="Of each term.")] = 25,
     context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
-    held_out: Annotated[int, typer.Option(help="Passages of general text measured on.")] = 150,
-    sentences: Annotated[int, typer.Option(help="With a new term, measured on.")] = 500,
+    layers: Layers = "0,1,2,3",
+    held_out: Annotated[int, typer.Option(min=1, help="Passages of general text measured on.")] = 150,
+    sentences: Annotated[int, typer.Option(min=1, help="With a new term, measured on.")] = 500,
     learning_rate: Annotated[float, typer.Option(help="Of the probe.")] = 1e-4,
     text_column: TextColumn = None,
     processes: Processes = 1,
@@ -225,7 +242,7 @@ def compare(
         held_out=held_out,
         sentences=sentences,
         learning_rate=learning_rate,
-        extend=ExtendSettings(contexts=contexts, context_tokens=context_tokens),
+        extend=ExtendSettings(layers=_numbers(layers), contexts=contexts, context_tokens=context_tokens),
     )
     columns = Columns(text_column)
     with narrated(as_json=as_json, verbose=verbose) as tell:

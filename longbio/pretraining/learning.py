@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from longbio.errors import LongbioError
 from longbio.pretraining.phase import Learns
@@ -50,7 +50,7 @@ def choose_learning(
     if learns == "new-positions":
         table = encoder.embeddings.position_embeddings.weight
         # Some families begin their table with rows that belong to padding.
-        _learn_from(table, len(table) - max_positions(model) + new_from, learns)
+        _learn_from(table, len(table) - max_positions(model.config) + new_from, learns)
         return
     _learn_from(encoder.get_input_embeddings().weight, new_from, learns)
     decoder: Any = model.get_output_embeddings()
@@ -58,14 +58,13 @@ def choose_learning(
         _learn_from(decoder.bias, new_from, learns)
 
 
-def max_positions(model: PreTrainedModel) -> int:
+def max_positions(config: PreTrainedConfig) -> int:
     """Tokens that a model reads: its positions, less the rows that belong to padding."""
-    return int(model.config.max_position_embeddings - first_position(model))
+    return int(config.max_position_embeddings - first_position(config))
 
 
-def first_position(model: PreTrainedModel) -> int:
+def first_position(config: PreTrainedConfig) -> int:
     """The row of the first token's position: some families begin with rows that belong to padding."""
-    config = model.config
     begins_after_padding = config.model_type in ("longformer", "roberta", "xlm-roberta", "camembert")
     return int(config.pad_token_id) + 1 if begins_after_padding else 0
 

@@ -132,10 +132,10 @@ def train_phase(
         dropout=phase.dropout,
         dtype=torch.float32,
     )
-    if phase.sequence_tokens > max_positions(model):
+    if phase.sequence_tokens > max_positions(model.config):
         raise LongbioError(
             f"phase {phase.name} wants sequences of {phase.sequence_tokens} tokens,"
-            f" the model has {max_positions(model)} positions",
+            f" the model has {max_positions(model.config)} positions",
             where=model_folder,
             remedy="convert it to a longer one, or lower sequence_tokens",
         )
@@ -152,10 +152,10 @@ def train_phase(
     if only_head:
         start_head(model, _counts(sources, model.config.vocab_size))
     choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
-    lengths = tuple(length for length in held_out.lengths if length <= max_positions(model))
+    lengths = tuple(length for length in held_out.lengths if length <= max_positions(model.config))
     if not lengths:
         raise LongbioError(
-            f"no length to be measured at fits the model's {max_positions(model)} positions",
+            f"no length to be measured at fits the model's {max_positions(model.config)} positions",
             where="validation.lengths",
         )
 
@@ -182,7 +182,9 @@ def train_phase(
     model, losses = train(
         model,
         samples,
-        Collator(model.config.model_type, frame.padding, phase.global_cls, max_tokens=max_positions(model)),
+        Collator(
+            model.config.model_type, frame.padding, phase.global_cls, max_tokens=max_positions(model.config)
+        ),
         summed_loss,
         training_settings(phase, machine, seed),
         work,

@@ -67,7 +67,7 @@ class TrainingSettings:
         head_factor: how much faster the weights outside the encoder learn: a head that starts at
             random has further to go than an encoder that is pre-trained.
         seed: of dropout; the samples have their own.
-        save_steps: steps between two checkpoints.
+        save_steps: steps between two checkpoints; None for none.
         precision: `float32`, or `bfloat16` for autocast.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
         workers: processes that prepare batches; 0 for none.
@@ -85,7 +85,7 @@ class TrainingSettings:
     clip: float = 1.0
     head_factor: float = 1.0
     seed: int = 0
-    save_steps: int = 100
+    save_steps: int | None = 100
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     workers: int = 0
@@ -215,7 +215,8 @@ def train(
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         bf16=settings.precision == "bfloat16",
-        save_steps=settings.save_steps,
+        save_strategy="no" if settings.save_steps is None else "steps",
+        save_steps=settings.save_steps or 0,
         save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 import transformers
+from transformers import AutoConfig
 
 from longbio.artifacts.cards import markdown_table
-from longbio.artifacts.checkpoints import weights_digest
+from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
-from longbio.corpus.texts import Text
+from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
@@ -25,15 +26,17 @@ from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.training.trainer import TrainingSettings, train
 from longbio.vocabulary.contexts import Sought, find_contexts
-from longbio.vocabulary.extend import ExtendSettings, extend, folds_case
-from longbio.vocabulary.initialise import NEEDS_CONTEXTS, Method
-from longbio.vocabulary.injection import CONTINUES
+from longbio.vocabulary.extend import ExtendSettings, check_settings, extend
+from longbio.vocabulary.initialise import Method
+from longbio.vocabulary.injection import CONTINUES, as_text, inject
+from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.passages import (
     MaskedPassages,
     Passage,
     bits_per_character,
     collate,
     passages_of,
+    room_of,
 )
 from longbio.vocabulary.work import key_of
 
@@ -43,6 +46,9 @@ TERMS, BESIDE, GENERAL = "the new terms", "words beside them", "general text"
 
 RESULTS, TABLE, PLOT = "comparison.json", "comparison.md", "comparison.png"
 LONG = 4096
+
+MAX_TOKENS = 512
+"""Of a passage, for long models too: they are compared on short ones."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +109,21 @@ def compare(
         What is saved as `comparison.json`.
 
     Raises:
-        LongbioError: the model can't be extended, or the unseen texts are too few.
+        LongbioError: the model can't be extended, or the unseen texts are too few, or not unseen.
     """
     settings, tell = settings or CompareSettings(), tell or Silence()
-    out.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(model)
-    general = passages_of(unseen, settings.held_out, settings.characters)
-    sentences = _sentences(terms, unseen, tokenizer, settings, processes)
-    learned = passages_of(texts, settings.steps * settings.batch, settings.characters)
+    _refuse_seen(texts, unseen)
+    config, tokenizer = AutoConfig.from_pretrained(str(model)), load_tokenizer(model)
+    for each in settings.methods:
+        check_settings(replace(settings.extend, method=each), config, read_weights(model), model)
+    # Without a head there is nothing to compare: this says so before the corpus is read.
+    max_tokens = min(MAX_TOKENS, max_positions(load(model, "mlm").config))
+    new = [piece for piece in inject(tokenizer, terms).pieces if piece.is_asked]
+    words = [as_text(piece.piece, tokenizer.backend_tokenizer) for piece in new]
+    fits = room_of(tokenizer, max_tokens)
+    general = passages_of(unseen, settings.held_out, settings.characters, fits)
+    sentences = _sentences(words, unseen, tokenizer, settings, processes)
+    learned = passages_of(texts, settings.steps * settings.batch, settings.characters, fits)
     if not general or not sentences or not learned:
         raise LongbioError(
             f"there are {len(general)} passages of unseen text, {len(sentences)} sentences with terms and"
@@ -124,10 +137,12 @@ def compare(
         GENERAL: general,
     }
     asked = asdict(settings) | {"methods": None, "seeds": None}
-    about = [weights_digest(model), list(terms), asked, key_of(texts), key_of(unseen)]
+    read = tokenizer.backend_tokenizer.to_str()
+    about = [weights_digest(model), read, list(terms), asked, key_of(texts), key_of(unseen)]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     runs: dict[str, list[dict[str, Any]]] = {}
     shape: dict[str, Any] = {}
+    out.mkdir(parents=True, exist_ok=True)
     ways: dict[str, Method | None] = {UNEXTENDED: None, **{method: method for method in settings.methods}}
     for name, method in ways.items():
         runs[name] = []
@@ -137,22 +152,26 @@ def compare(
                 folder = model
                 if method is not None:
                     how = replace(settings.extend, method=method, seed=seed)
-                    read = texts if method in NEEDS_CONTEXTS else ()
                     folder = out / f"{name}-{seed}"
-                    extend(
-                        model, folder, terms, read,
-                        settings=how, processes=processes, force=True, tell=tell,
-                    )  # fmt: skip
-                curve = _probe(folder, learned, measured, seed, settings, tell, name)
+                    # What a run left that was killed in its probe.
+                    begun = folder / "of.txt"
+                    if not begun.is_file() or begun.read_text() != key:
+                        extend(
+                            model, folder, terms, texts if how.needs_contexts else (),
+                            settings=how, processes=processes, force=True, tell=tell,
+                        )  # fmt: skip
+                        write_text_atomically(begun, key)
+                work = out / f"{name}-{seed}.probe"
+                curve = _probe(folder, work, learned, measured, seed, settings, tell, f"{name}, seed {seed}")
                 found: dict[str, Any] = {"key": key, "seed": seed, "curve": curve}
                 if folder != model:
-                    shape = shape or _shape(model, folder, terms, unseen)
+                    shape = shape or _shape(model, folder, words, unseen)
                     found["shape"] = shape
                     shutil.rmtree(folder)
                 write_json(file, found)
             runs[name].append(read_json(file))
     results = {
-        "terms": len(terms),
+        "terms": len(words),
         "shape": runs[settings.methods[0]][0]["shape"],
         "passages": {name: len(of_kind) for name, of_kind in measured.items()},
         "methods": {name: _summary(of_method, runs[UNEXTENDED]) for name, of_method in runs.items()},
@@ -169,8 +188,8 @@ def _sentences(
     terms: Sequence[str], unseen: Iterable[Text], tokenizer: Any, settings: CompareSettings, processes: int
 ) -> list[Passage]:
     """Unseen text around whole-word terms, one place a term."""
-    words = tuple(dict.fromkeys(term for term in terms if term.isalnum()))
-    sought = Sought(words, folds_case(tokenizer), 1, settings.sentence_characters, seed=1)
+    words = tuple(term for term in terms if term.isalnum())
+    sought = Sought(words, Folding.of(tokenizer), 1, settings.sentence_characters, seed=1)
     found = find_contexts(unseen, sought, processes=processes)
     # By the number each place was drawn by: which terms are taken doesn't depend on the alphabet.
     drawn = sorted(context for of_word in found.values() for context in of_word)[: settings.sentences]
@@ -179,8 +198,21 @@ def _sentences(
     ]
 
 
+def _refuse_seen(texts: Iterable[Text], unseen: Iterable[Text]) -> None:
+    if not isinstance(texts, Corpus) or not isinstance(unseen, Corpus):
+        return
+    learned, measured = ({f.resolve() for p in each.paths for f in text_files(p)} for each in (texts, unseen))
+    if both := learned & measured:
+        raise LongbioError(
+            "this file is to be learned from and to be measured on",
+            where=min(both),
+            remedy="give --unseen files that are not in --corpus",
+        )
+
+
 def _probe(
     folder: Path,
+    work: Path,
     learned: Sequence[Passage],
     measured: dict[str, list[Passage]],
     seed: int,
@@ -190,7 +222,7 @@ def _probe(
 ) -> dict[str, dict[str, float]]:
     """Bits per character of each kind of passage, by steps of continued training."""
     model, tokenizer = load(folder, "mlm", dropout=0.0, dtype=torch.float32), load_tokenizer(folder)
-    max_tokens = min(512, max_positions(model))
+    max_tokens = min(MAX_TOKENS, max_positions(model.config))
     curve: dict[str, dict[str, float]] = {}
 
     def measure(step: int) -> None:
@@ -207,7 +239,7 @@ def _probe(
             if state.global_step % settings.every == 0 or state.global_step == settings.steps:
                 measure(state.global_step)
 
-    advance = tell.begin(f"probe of {title}, seed {seed}", settings.steps)
+    advance = tell.begin(f"probe of {title}", settings.steps)
     measure(0)
     count = settings.steps * settings.batch
     samples = MaskedPassages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
@@ -216,10 +248,9 @@ def _probe(
         learning_rate=settings.learning_rate,
         batch=settings.batch,
         schedule="constant",
-        save_steps=10**6,
+        save_steps=None,
         seed=seed,
     )
-    work = folder.parent / f".{title}-{seed}.probe"
     shutil.rmtree(work, ignore_errors=True)
     batch_of = collate(tokenizer.pad_token_id)
     train(

@@ -8,6 +8,7 @@ whatever the number of processes.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,12 @@ import numpy as np
 
 from longbio.corpus.texts import Text
 from longbio.vocabulary.lots import Lot, in_processes
-from longbio.vocabulary.matching import Int, Matcher
+from longbio.vocabulary.matching import BORDER, EXACT, Folding, Int, Matcher
+from longbio.vocabulary.words import MARKS
 
 OnTexts = Callable[[int], None]
+
+MARK_BYTES = re.compile(MARKS.pattern.encode(), MARKS.flags & re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,15 +47,15 @@ class Sought:
     """What is looked for.
 
     Args:
-        words: each once; in lower case where `fold_case`.
-        fold_case: match whatever the case.
+        words: each once; folded as texts are.
+        folding: what is not told apart.
         per_word: contexts kept of each.
         characters: on each side, up to the border of a word.
         seed: another one draws other places.
     """
 
     words: tuple[str, ...]
-    fold_case: bool = False
+    folding: Folding = EXACT
     per_word: int = 25
     characters: int = 250
     seed: int = 0
@@ -110,11 +114,11 @@ class _Searcher:
 
     def __call__(self, lot: Lot) -> Found:
         if self.matcher is None:  # an automaton can't travel to another process
-            self.matcher = Matcher(self.sought.words, fold_case=self.sought.fold_case)
+            self.matcher = Matcher(self.sought.words, self.sought.folding)
         found: Found = {}
         for piece in lot:
             data = piece.text.encode()
-            word_N, start_N, stop_N = self.matcher.find(data)
+            word_N, start_N, stop_N = self.matcher.find(_without_marks(data))
             draw_N = _draws(self.sought.seed, piece.number, word_N, start_N)
             for place in np.flatnonzero(draw_N <= self.limit_W[word_N]).tolist():
                 word = int(word_N[place])
@@ -140,6 +144,13 @@ class _Searcher:
             after = after[: len(after) - _first_border(after[::-1])]
         word = data[start:stop].decode()
         return Context(draw, before + word + after, len(before), len(before) + len(word))
+
+
+def _without_marks(data: bytes) -> bytes:
+    """No word is found in what stands between `[**` and `**]`."""
+    if b"[**" not in data:
+        return data
+    return MARK_BYTES.sub(lambda mark: BORDER * len(mark.group()), data)
 
 
 def _first_border(text: str) -> int:

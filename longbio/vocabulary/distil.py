@@ -36,7 +36,6 @@ class DistilSettings:
         layer: whose states are matched; -1 for the last.
         mlm_weight: of the masked-LM term.
         batch_tokens: of a step.
-        seed: of the order.
     """
 
     epochs: int = 1
@@ -44,7 +43,6 @@ class DistilSettings:
     layer: int = -1
     mlm_weight: float = 0.1
     batch_tokens: int = 4096
-    seed: int = 0
 
 
 def distilled_rows(
@@ -55,6 +53,7 @@ def distilled_rows(
     first_new: int,
     tokenizer: Any,
     settings: DistilSettings,
+    seed: int,
     work: Work | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
@@ -68,6 +67,7 @@ def distilled_rows(
         first_new: id of the first new row.
         tokenizer: gives the ids of padding and [MASK].
         settings: how they learn.
+        seed: of the order.
         work: keeps what was learned, so that a killed run goes on.
         on_step: told of every step.
 
@@ -80,7 +80,7 @@ def distilled_rows(
     adam = RowAdam(rows_NH, settings.learning_rate * size)
     student = _Student(model, rows_NH, start_N.to(rows_NH), first_new)
     done = _resumed(work, adam)
-    draw = torch.Generator().manual_seed(settings.seed)
+    draw = torch.Generator().manual_seed(seed)
     step = 0
     for _ in range(settings.epochs):
         batches = list(batches_by_length([len(each.ids) for each in encoded], settings.batch_tokens))
@@ -194,7 +194,7 @@ class _Student:
 def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings: DistilSettings) -> Tensor:
     """The mean over contexts: states on the word, states beside it, and the word guessed."""
     model, device = student.model, student.rows_NH.device
-    padding, offset = tokenizer.pad_token_id, first_position(model)
+    padding, offset = tokenizer.pad_token_id, first_position(model.config)
     old_BT, old_mask_BT = (x.to(device) for x in padded([each.ids for each in batch], padding))
     new_BT, new_mask_BT = (
         x.to(device)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors.torch import save_file
@@ -21,21 +21,35 @@ from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
+from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.vocabulary import card, initialise
 from longbio.vocabulary.contexts import Context, Sought, find_contexts
 from longbio.vocabulary.distil import DistilSettings, distilled_rows
-from longbio.vocabulary.injection import Injected, inject
+from longbio.vocabulary.injection import Injected, as_text, inject, is_byte_level
+from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.memory import needed_bytes, refuse_beyond_memory
 from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
 from longbio.vocabulary.states import span_states
-from longbio.vocabulary.words import count_words
+from longbio.vocabulary.words import count_words, encoded
 from longbio.vocabulary.work import Work, key_of
 
 REPORT = "extension.json"
 
+OVERDRAWN = 2
+"""Places drawn for each context wanted: at some the word is cut in another way, as behind a bracket."""
+
 CONTEXTS_AT_ONCE = 20_000
 """Read by the encoder between two times that its states are kept."""
+
+SEGMENTATION = (
+    "words",
+    "tokens_before",
+    "tokens_after",
+    "other_words_changed",
+    "other_words_changed_occurrences",
+    "words_that_became_unknown",
+)
 
 EMBEDDINGS = ("word_embeddings.weight",)
 DECODERS = (
@@ -77,6 +91,11 @@ class ExtendSettings:
     distil: DistilSettings = DistilSettings()  # noqa: RUF009 - frozen
     seed: int = 0
 
+    @property
+    def needs_contexts(self) -> bool:
+        """Whether the method reads a corpus."""
+        return self.method in initialise.NEEDS_CONTEXTS
+
 
 def extend(
     model: Path,
@@ -103,7 +122,7 @@ def extend(
         tell: told of the progress.
 
     Returns:
-        What is saved as `extension.json`.
+        What is saved as `extension.json`; there refused terms are counted, here they are named.
 
     Raises:
         LongbioError: the tokenizer or the model can't be extended, no term can be a piece, a
@@ -113,35 +132,24 @@ def extend(
     refuse_unless_free(out, force=force)
     tokenizer = load_tokenizer(model)
     weights = read_weights(model)
-    vocabulary = _vocabulary_of(model, weights)
     injected = inject(tokenizer, terms)
     if not injected.pieces:
         reasons = ", ".join(f"{len(words)} {reason}" for reason, words in injected.refused.items())
         raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
-    needs_contexts = settings.method in initialise.NEEDS_CONTEXTS
     config = AutoConfig.from_pretrained(str(model))
-    if settings.method == "contextual" and max(settings.layers) > config.num_hidden_layers:
-        raise LongbioError(
-            f"layer {max(settings.layers)} is asked for and the model has {config.num_hidden_layers}",
-            where="layers",
-            remedy="choose from 0, the embeddings, to the last",
-        )
-    if settings.method == "token-distillation" and not any(name.endswith(BIASES) for name in weights):
-        raise LongbioError(
-            "token-distillation needs a masked-LM head",
-            where=model,
-            remedy="choose contextual, or train one: configs/pretrain/head.yaml",
-        )
-    contexts = settings.contexts if needs_contexts else 0
-    width = next(weight.shape[1] for name, weight in weights.items() if name.endswith(EMBEDDINGS))
-    refuse_beyond_memory(needed_bytes(len(injected.pieces), width, contexts, settings.context_tokens))
+    check_settings(settings, config, weights, model)
+    contexts = settings.contexts if settings.needs_contexts else 0
+    refuse_beyond_memory(
+        needed_bytes(len(injected.pieces), _width(weights), contexts, settings.context_tokens)
+    )
     counts = Counter[str]()
     if texts:
         advance = tell.begin("words of the corpus", 0)
         told = lambda count: advance(count, f"{count:,} texts")  # noqa: E731
         counts = count_words(texts, tokenizer, processes=processes, on_texts=told).counts
         tell.end(f"{counts.total():,} words")
-    asked = [weights_digest(model), list(terms), asdict(settings), key_of(texts)]
+    read = tokenizer.backend_tokenizer.to_str()
+    asked = [weights_digest(model), read, list(terms), asdict(settings), key_of(texts)]
     work = Work(out, hashlib.sha256(json.dumps(asked).encode()).hexdigest())
     sources = _Sources(model, weights, tokenizer, injected, texts, counts)
     try:
@@ -162,15 +170,17 @@ def extend(
             for piece in injected.pieces
         ],
         "refused": {reason: list(words) for reason, words in injected.refused.items()},
-        "needs_contexts": needs_contexts,
+        "needs_contexts": settings.needs_contexts,
         "without_contexts": without,
         "settings": asdict(settings),
-        "old_tokens": vocabulary,
+        "old_tokens": injected.pieces[0].id,
         "corpus": segmentation(counts, tokenizer, injected) if counts else None,
     }
     with staged_folder(out, force=force) as partial:
         _write(partial, model, weights, injected, rows, biases)
-        write_json(partial / REPORT, report)
+        # A checkpoint is published; what is not in its vocabulary is nobody's business.
+        counted = {reason: len(words) for reason, words in injected.refused.items()}
+        write_json(partial / REPORT, report | {"refused": counted})
         readme = card.render(report, out.name, config.model_type, has_head=biases is not None)
         write_text_atomically(partial / "README.md", readme)
     work.clear()
@@ -178,19 +188,51 @@ def extend(
     return report
 
 
-def _vocabulary_of(model: Path, weights: Mapping[str, Tensor]) -> int:
-    """Rows of the table; refuses models that keep two of them."""
-    config = AutoConfig.from_pretrained(str(model))
+def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Raises LongbioError for a model that can't be extended, or not so; reads no corpus."""
+
+    def refuse(message: str, remedy: str) -> NoReturn:
+        raise LongbioError(message, where=where, remedy=remedy)
+
     if not getattr(config, "tie_word_embeddings", True):
-        raise LongbioError(
+        refuse(
             "its input and output embeddings are not tied, and new rows would need two tables",
-            where=model,
-            remedy="take a model with tied embeddings",
+            "take a model with tied embeddings",
         )
     tables = [name for name in weights if name.endswith(EMBEDDINGS)]
     if len(tables) != 1:
-        raise LongbioError(f"{len(tables)} tables of word embeddings are there, one is wanted", where=model)
-    return len(weights[tables[0]])
+        refuse(f"{len(tables)} tables of word embeddings are there, one is wanted", "take another model")
+    if not settings.needs_contexts:
+        return
+    positions = max_positions(config)
+    if settings.contexts < 1 or not 8 <= settings.context_tokens <= positions:
+        refuse(
+            f"{settings.contexts} contexts of {settings.context_tokens} tokens can't be read",
+            f"take one context at least, of 8 to {positions} tokens",
+        )
+    if settings.method == "token-distillation":
+        if not any(name.endswith(BIASES) for name in weights):
+            refuse(
+                "token-distillation needs a masked-LM head",
+                "choose contextual, or train one: configs/pretrain/head.yaml",
+            )
+        return
+    layers = config.num_hidden_layers
+    if not settings.layers or not all(0 <= layer <= layers for layer in settings.layers):
+        refuse(
+            f"of layers {settings.layers} not all are there: the model has {layers}",
+            "choose from 0, the embeddings, to the last",
+        )
+    if _width(weights) != config.hidden_size:
+        refuse(
+            f"its rows have {_width(weights)} numbers and its states {config.hidden_size}: contextual"
+            " can't make the one of the other",
+            "choose mean or token-distillation",
+        )
+
+
+def _width(weights: Mapping[str, Tensor]) -> int:
+    return next(weight.shape[1] for name, weight in weights.items() if name.endswith(EMBEDDINGS))
 
 
 def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dict[str, Any]:
@@ -202,23 +244,21 @@ def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dic
         injected: with them.
     """
     words = list(counts)
-    before, after = (
-        [encoding.ids for encoding in each.backend_tokenizer.encode_batch(words, add_special_tokens=False)]
-        for each in (old, injected.tokenizer)
-    )
-    asked = {piece.piece for piece in injected.pieces}
-    changed = [
-        word
-        for word, one, other in zip(words, before, after, strict=True)
-        if one != other and word not in asked
-    ]
-    return {
-        "words": sum(counts.values()),
-        "tokens_before": sum(counts[w] * len(ids) for w, ids in zip(words, before, strict=True)),
-        "tokens_after": sum(counts[w] * len(ids) for w, ids in zip(words, after, strict=True)),
-        "other_words_changed": len(changed),
-        "other_words_changed_occurrences": sum(counts[word] for word in changed),
-    }
+    backend = injected.tokenizer.backend_tokenizer
+    asked = {as_text(piece.piece, backend) for piece in injected.pieces if piece.is_asked}
+    total = Counter[str]()
+    for word, one, other in zip(words, encoded(words, old), encoded(words, injected.tokenizer), strict=True):
+        count = counts[word]
+        total["words"] += count
+        total["tokens_before"] += count * len(one.ids)
+        total["tokens_after"] += count * len(other.ids)
+        if one.ids != other.ids and word.strip() not in asked:
+            total["other_words_changed"] += 1
+            total["other_words_changed_occurrences"] += count
+            # A longer piece can leave a rest that has none.
+            is_lost = old.unk_token_id in other.ids and old.unk_token_id not in one.ids
+            total["words_that_became_unknown"] += is_lost
+    return {key: total[key] for key in SEGMENTATION}
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,11 +291,11 @@ def _new_rows(
     if settings.method == "mean":
         return rows, biases, []
 
-    encoded = unpacked(
+    contexts = unpacked(
         work.once("contexts", lambda: packed(_encoded_contexts(sources, settings, processes, tell)))
     )
     numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
-    flat = [(numbers[piece], each) for piece, of_piece in encoded.items() for each in of_piece]
+    flat = [(numbers[piece], each) for piece, of_piece in contexts.items() for each in of_piece]
     with_contexts = {number: place for place, number in enumerate(sorted({number for number, _ in flat}))}
     without = [p.piece for n, p in enumerate(injected.pieces) if n not in with_contexts]
     if not flat:
@@ -265,25 +305,25 @@ def _new_rows(
             remedy="give texts that use them, or choose the method mean",
         )
     if settings.method == "contextual":
-        owners = torch.tensor([with_contexts[number] for number, _ in flat])
+        owner_C = torch.tensor([with_contexts[number] for number, _ in flat])
         advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
         encoder = load(model, "features", dtype=torch.float32)
         every = [each for _, each in flat]
-        parts = []
-        for first in range(0, len(every), CONTEXTS_AT_ONCE):
+
+        def part(first: int) -> tuple[Tensor, Tensor]:
             some = every[first : first + CONTEXTS_AT_ONCE]
 
-            def read(some: list[Encoded] = some, first: int = first) -> dict[str, Tensor]:
+            def read() -> dict[str, Tensor]:
                 told = lambda count: advance(first + count, "")  # noqa: E731
-                return {
-                    "states": span_states(
-                        encoder, some, settings.layers, tokenizer.pad_token_id, on_context=told
-                    )
-                }
+                states_CH = span_states(
+                    encoder, some, settings.layers, tokenizer.pad_token_id, on_context=told
+                )
+                return {"states": states_CH}
 
-            parts.append(work.once(f"states-{first:09}", read)["states"])
-        states = torch.cat(parts)
-        found = initialise.mean_of_contexts(states, owners, len(with_contexts))
+            return work.once(f"states-{first:09}", read)["states"], owner_C[first : first + len(some)]
+
+        parts = (part(first) for first in range(0, len(every), CONTEXTS_AT_ONCE))
+        found = initialise.mean_of_contexts(parts, len(with_contexts))
         rows[list(with_contexts)] = initialise.calibrated(found, old_VH, settings.calibration)
     else:
         assert biases is not None
@@ -296,6 +336,7 @@ def _new_rows(
             injected.pieces[0].id,
             tokenizer,
             settings.distil,
+            settings.seed,
             work,
             on_step=lambda step: advance(step, ""),
         )
@@ -308,13 +349,21 @@ def _encoded_contexts(
     tokenizer, injected = sources.tokenizer, sources.injected
     words = words_with(injected.pieces, sources.counts, injected.tokenizer, settings.contexts)
     # A piece that begins words is learned from the word that it is: its longer ones hold more.
-    words |= {p.id: [p.piece] for p in injected.pieces if p.piece in sources.counts}
+    space = " " if is_byte_level(injected.tokenizer.backend_tokenizer) else ""
+    for piece in injected.pieces:
+        whole = space + as_text(piece.piece, injected.tokenizer.backend_tokenizer)
+        if whole in sources.counts:
+            words[piece.id] = [whole]
     wanted = sorted(
         {word.strip() for of_piece in words.values() for word in of_piece if word.strip().isalnum()}
     )
     advance = tell.begin(f"contexts of {len(wanted):,} words", 0)
     sought = Sought(
-        tuple(wanted), folds_case(tokenizer), settings.contexts, 4 * settings.context_tokens, settings.seed
+        tuple(wanted),
+        Folding.of(tokenizer),
+        OVERDRAWN * settings.contexts,
+        4 * settings.context_tokens,
+        settings.seed,
     )
     found = find_contexts(
         sources.texts, sought, processes=processes, on_texts=lambda n: advance(n, f"{n:,} texts")
@@ -322,14 +371,14 @@ def _encoded_contexts(
     by_piece: dict[int, list[Context]] = {}
     for number, of_piece in words.items():
         drawn = sorted(context for word in of_piece for context in found.get(word.strip(), ()))
-        by_piece[number] = drawn[: settings.contexts]
-    return encode(by_piece, tokenizer, injected.tokenizer, max_tokens=settings.context_tokens)
-
-
-def folds_case(tokenizer: Any) -> bool:
-    """Whether a tokenizer reads all letters as small ones."""
-    normalizer = tokenizer.backend_tokenizer.normalizer
-    return bool(normalizer) and normalizer.normalize_str("A") == "a"
+        by_piece[number] = drawn
+    return encode(
+        by_piece,
+        tokenizer,
+        injected.tokenizer,
+        max_tokens=settings.context_tokens,
+        most=settings.contexts,
+    )
 
 
 def _write(

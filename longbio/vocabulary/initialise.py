@@ -7,7 +7,7 @@ the method.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -60,17 +60,21 @@ def mean_of_pieces(old: Tensor, pieces: Sequence[Sequence[int]]) -> Tensor:
     return torch.stack([old[torch.tensor(list(ids))].mean(0) for ids in pieces])
 
 
-def mean_of_contexts(states_CH: Tensor, owner_C: Tensor, count: int) -> Tensor:
+def mean_of_contexts(parts: Iterable[tuple[Tensor, Tensor]], count: int) -> Tensor:
     """g = mean: over the contexts of each new piece.
 
     Args:
-        states_CH: one state a context, already the mean over sub-tokens (f) and layers.
-        owner_C: the new piece of each context, 0 to `count` - 1; each has one at least.
-        count: new pieces.
+        parts: of the contexts; for each (C, H) states, already means over sub-tokens (f) and
+            layers, and (C,) the new pieces they belong to, 0 to `count` - 1.
+        count: new pieces; each has a context somewhere.
     """
-    total = torch.zeros(count, states_CH.shape[1], dtype=torch.float64)
-    total.index_add_(0, owner_C, states_CH.double())
-    return (total / torch.bincount(owner_C, minlength=count).clamp(min=1)[:, None]).float()
+    total_NH, contexts_N = torch.zeros(0), torch.zeros(count)
+    for states_CH, owner_C in parts:
+        if not len(total_NH):
+            total_NH = torch.zeros(count, states_CH.shape[1], dtype=torch.float64)
+        total_NH.index_add_(0, owner_C, states_CH.double())
+        contexts_N += torch.bincount(owner_C, minlength=count)
+    return (total_NH / contexts_N[:, None]).float()
 
 
 def calibrated(rows_NH: Tensor, old_VH: Tensor, calibration: Calibration) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
 from longbio.errors import LongbioError
 
@@ -63,15 +63,34 @@ def inject(tokenizer: Any, terms: Sequence[str]) -> Injected:
     Raises:
         LongbioError: it is a tokenizer of another kind.
     """
+    refuse_other_kinds(tokenizer)
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
-    kind = spec["model"]["type"]
-    if kind not in KINDS:
+    # Added tokens are numbered from the vocabulary's end, unless they stand in it.
+    for added in spec["added_tokens"]:
+        spec["model"]["vocab"].setdefault(added["content"], added["id"])
+    return KINDS[spec["model"]["type"]](tokenizer, spec, terms)
+
+
+def refuse_other_kinds(tokenizer: Any) -> None:
+    """Raises LongbioError for tokenizers that are neither WordPiece nor byte-level BPE."""
+    backend = tokenizer.backend_tokenizer
+    kind = json.loads(backend.to_str())["model"]["type"]
+    if kind not in KINDS or (kind == "BPE" and not is_byte_level(backend)):
         raise LongbioError(
-            f"a tokenizer of kind {kind} can't be extended",
+            f"a tokenizer of kind {kind}{' without bytes' if kind == 'BPE' else ''} can't be extended",
             where=getattr(tokenizer, "name_or_path", "tokenizer"),
-            remedy=f"take a model with {' or '.join(KINDS)}",
+            remedy="take a model with WordPiece or byte-level BPE",
         )
-    return KINDS[kind](tokenizer, spec, terms)
+
+
+def is_byte_level(backend: Tokenizer) -> bool:
+    """Whether a vocabulary writes bytes as letters, and a space as one of them."""
+    return isinstance(backend.decoder, decoders.ByteLevel)
+
+
+def as_text(piece: str, backend: Tokenizer) -> str:
+    """A piece as people write it; `##` stays."""
+    return str(backend.decoder.decode([piece])).strip() if is_byte_level(backend) else piece
 
 
 def _word_piece(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> Injected:
@@ -175,6 +194,12 @@ def _made(
 ) -> Injected:
     made = copy.deepcopy(tokenizer)
     made._tokenizer = Tokenizer.from_str(json.dumps(spec))
+    if not tokenizer.get_vocab().items() <= made.get_vocab().items():
+        raise LongbioError(
+            "ids of its old pieces would change",
+            where=getattr(tokenizer, "name_or_path", "tokenizer"),
+            remedy="take a tokenizer whose added tokens are its last",
+        )
     return Injected(made, tuple(pieces), {reason: tuple(words) for reason, words in refused.items()})
 
 

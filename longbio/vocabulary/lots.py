@@ -85,12 +85,15 @@ def lots_of(texts: Iterable[Text]) -> Iterator[tuple[int, Lot]]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A text, or, of a very long one, parts that end with a line or a word."""
+    """A text, or, of a very long one, parts that end with a line or a word, outside of `[** **]`."""
     start = 0
     while len(text) - start > CHARACTERS_AT_ONCE:
         stop = start + CHARACTERS_AT_ONCE
         border = max(text.rfind("\n", start, stop), text.rfind(" ", start, stop))
         stop = border + 1 if border > start else stop
+        opened = text.rfind("[**", start, stop)
+        if opened > max(start, text.rfind("**]", start, stop)):
+            stop = opened
         yield text[start:stop]
         start = stop
     yield text[start:]

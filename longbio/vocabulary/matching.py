@@ -1,13 +1,15 @@
 """Where words stand in a text: all whole-word matches of many words, as fast as a search tool.
 
-A text is folded first: what isn't part of a word becomes a line feed, byte for byte, so that places
-stay. The automaton then looks for words between two line feeds.
+A text is folded first: what isn't part of a word becomes a line feed, byte for byte, and so do
+capitals and accents where the tokenizer doesn't know them; places that fall away are counted. The
+automaton then looks for words between two line feeds.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,23 +19,53 @@ from numpy.typing import NDArray
 Int = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-BORDER = b"\n"
+BORDER, GONE = b"\n", b"\0"
 
 _WORD_BYTES = {*b"0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", *range(128, 256)}
 _EXACT = bytes(byte if byte in _WORD_BYTES else BORDER[0] for byte in range(256))
 _FOLDED = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in _EXACT)
 
 
+@dataclass(frozen=True)
+class Folding:
+    """What is not told apart.
+
+    Args:
+        case: capitals are small letters.
+        accents: letters are without them.
+        underscores: they end a word, as other signs do.
+    """
+
+    case: bool = False
+    accents: bool = False
+    underscores: bool = False
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Folding:
+        """As a tokenizer reads."""
+        backend = tokenizer.backend_tokenizer
+        read = backend.normalizer.normalize_str if backend.normalizer else str
+        cut = backend.pre_tokenizer.pre_tokenize_str("a_b") if backend.pre_tokenizer else ["a_b"]
+        return cls(case=read("A") == "a", accents=read("é") == "e", underscores=len(cut) > 1)
+
+
+EXACT = Folding()
+
+
 class Matcher:
     """Finds whole words.
 
     Args:
-        words: without white space or punctuation, each once; in lower case where `fold_case`.
-        fold_case: match whatever the case.
+        words: without white space or punctuation, each once; folded as texts are.
+        folding: of texts.
     """
 
-    def __init__(self, words: Sequence[str], *, fold_case: bool = False) -> None:
-        self.words, self.fold_case = tuple(words), fold_case
+    def __init__(self, words: Sequence[str], folding: Folding = EXACT) -> None:
+        self.words, self.folding = tuple(words), folding
+        table = bytearray(_FOLDED if folding.case else _EXACT)
+        if folding.underscores:
+            table[ord("_")] = BORDER[0]
+        self._table = bytes(table)
         self._folds: dict[int, bytes] = {}
         self._automaton: Any = BytesAhoCorasick(
             [BORDER + word.encode() + BORDER for word in self.words],
@@ -47,17 +79,26 @@ class Matcher:
         Returns:
             (N,) numbers of words, (N,) first bytes, (N,) bytes behind the last.
         """
-        found = self._automaton.find_matches_as_indexes(BORDER + self.folded(text) + BORDER, overlapping=True)
+        folded = text.translate(self._table)
+        kept_N = None
+        if not text.isascii():
+            letters = self._fold_beyond_ascii(folded)
+            if GONE[0] in letters:
+                bytes_N = np.frombuffer(letters, dtype=np.uint8)
+                kept_N = np.flatnonzero(bytes_N != GONE[0])
+                letters = bytes_N[kept_N].tobytes()
+            folded = letters
+        found = self._automaton.find_matches_as_indexes(BORDER + folded + BORDER, overlapping=True)
         word_N, start_N, stop_N = np.array(found, dtype=np.int64).reshape(-1, 3).T
         # A match has both borders, and the text searched one more in front: they cancel at the start.
-        return word_N, start_N, stop_N - 2
+        stop_N = stop_N - 2
+        if kept_N is not None:
+            # A word reaches to the next byte that is left: what fell away before it is the word's.
+            place_N = np.append(kept_N, len(text))
+            start_N, stop_N = place_N[start_N], place_N[stop_N]
+        return word_N, start_N, stop_N
 
-    def folded(self, text: bytes) -> bytes:
-        """The text with a border for each byte of what is no word character."""
-        folded = text.translate(_FOLDED if self.fold_case else _EXACT)
-        return folded if text.isascii() else self._without_other_borders(folded)
-
-    def _without_other_borders(self, folded: bytes) -> bytes:
+    def _fold_beyond_ascii(self, folded: bytes) -> bytes:
         """Characters beyond ASCII, each kind looked up once."""
         text = np.frombuffer(folded, dtype=np.uint8).copy()
         lead_N = np.flatnonzero(text >= 0xC0)
@@ -81,10 +122,15 @@ class Matcher:
         return self._folds[code]
 
     def _fold(self, character: str) -> bytes:
-        """What stands for it, of the same length; nothing where it stays as it is."""
+        """What stands for it, `GONE` where that is shorter; nothing where it stays as it is."""
         kept = character.encode()
         category = unicodedata.category(character)
         if category[0] not in "LM" and category not in ("Nd", "Nl", "Pc") and character not in "\u200c\u200d":
             return BORDER * len(kept)
-        lower = character.lower().encode()
-        return lower if self.fold_case and lower != kept and len(lower) == len(kept) else b""
+        read = character
+        if self.folding.accents:
+            decomposed = unicodedata.normalize("NFD", character)
+            read = "".join(each for each in decomposed if unicodedata.category(each) != "Mn")
+        read = read.lower() if self.folding.case else read
+        stands = read.encode()
+        return stands.ljust(len(kept), GONE) if stands != kept and len(stands) <= len(kept) else b""

@@ -12,8 +12,8 @@ from typing import Any
 from longbio.artifacts.files import write_text_atomically
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
-from longbio.vocabulary.injection import CONTINUES, inject
-from longbio.vocabulary.words import Words, count_words
+from longbio.vocabulary.injection import CONTINUES, as_text, inject, is_byte_level, refuse_other_kinds
+from longbio.vocabulary.words import Words, count_words, encoded
 
 OnTexts = Callable[[int], None]
 
@@ -88,18 +88,21 @@ def mine(
         on_texts: told of the progress.
 
     Raises:
-        LongbioError: the other vocabulary is written in another case.
+        LongbioError: the tokenizer is of another kind, or the other vocabulary is written in another
+            case.
     """
+    refuse_other_kinds(tokenizer)
     words = count_words(texts, tokenizer, min_documents=min_documents, processes=processes, on_texts=on_texts)
     cut = _cut(words, tokenizer)
     left_out: Counter[str] = Counter()
-    byte_level = any(word.startswith(" ") for word in words.counts)
     if from_vocabulary is None:
+        spaced = is_byte_level(tokenizer.backend_tokenizer)
+        proposed = [word for word in words.counts if word.startswith(" ") or not spaced]
+        # Behind a line's start, a bracket or a tab the same letters are another piece.
+        left_out["without a space before"] += len(words.counts) - len(proposed)
         found = [
             (Candidate(word.strip(), words.counts[word], tuple(cut[word])), len(words.groups[word]))
-            for word in words.counts
-            # What begins a text has no space before it and is another piece: too rare to propose.
-            if word.startswith(" ") or not byte_level
+            for word in proposed
         ]
     else:
         found = _proposed(from_vocabulary, words, tokenizer, left_out)
@@ -112,14 +115,13 @@ def mine(
             left_out[reason] += 1
     kept.sort(key=lambda candidate: (-candidate.saved_tokens, candidate.term))
     tokens = sum(count * len(cut[word]) for word, count in words.counts.items())
-    return Mined(tuple(kept[:size]), words.counts.total(), tokens, dict(left_out))
+    return Mined(tuple(kept[:size]), words.counts.total(), tokens, dict(+left_out))
 
 
 def _cut(words: Words, tokenizer: Any) -> dict[str, list[str]]:
     """Each word in pieces."""
     every = list(words.counts)
-    encoded = tokenizer.backend_tokenizer.encode_batch(every, add_special_tokens=False)
-    return {word: encoding.tokens for word, encoding in zip(every, encoded, strict=True)}
+    return {word: each.tokens for word, each in zip(every, encoded(every, tokenizer), strict=True)}
 
 
 def _fault(candidate: Candidate, documents: int, min_documents: int, min_pieces: int) -> str | None:
@@ -134,7 +136,9 @@ def _proposed(
     vocabulary: Sequence[str], words: Words, tokenizer: Any, left_out: Counter[str]
 ) -> list[tuple[Candidate, int]]:
     """The other vocabulary's pieces, counted in the words that they would be part of."""
-    new = [piece for piece in vocabulary if piece.removeprefix(CONTINUES).isalpha()]
+    backend = tokenizer.backend_tokenizer
+    texts = (as_text(piece, backend) for piece in vocabulary)
+    new = [text for text in texts if text.removeprefix(CONTINUES).isalpha()]
     left_out["more than letters"] += len(vocabulary) - len(new)
     injected = inject(tokenizer, new)
     for reason, refused in injected.refused.items():
@@ -149,19 +153,23 @@ def _proposed(
     counts: Counter[int] = Counter()
     documents: dict[int, set[str | int]] = {}
     every = list(words.counts)
-    encoded = injected.tokenizer.backend_tokenizer.encode_batch(every, add_special_tokens=False)
-    first = injected.pieces[0].id if injected.pieces else len(tokenizer)
-    for word, encoding in zip(every, encoded, strict=True):
+    asked = {piece.id for piece in injected.pieces if piece.is_asked}
+    for word, encoding in zip(every, encoded(every, injected.tokenizer), strict=True):
         for number in encoding.ids:
-            if number >= first:
+            if number in asked:
                 counts[number] += words.counts[word]
                 documents.setdefault(number, set()).update(words.groups[word])
     return [
         (
-            Candidate(piece.piece, counts[piece.id], tuple(tokenizer.convert_ids_to_tokens(piece.old_ids))),
+            Candidate(
+                as_text(piece.piece, backend),
+                counts[piece.id],
+                tuple(tokenizer.convert_ids_to_tokens(piece.old_ids)),
+            ),
             len(documents.get(piece.id, ())),
         )
         for piece in injected.pieces
+        if piece.is_asked
     ]
 
 
@@ -172,7 +180,8 @@ def read_vocabulary(file: Path) -> list[str]:
         LongbioError: the file can't be read or isn't UTF-8.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): a term with a form feed in it is one that is refused, not two.
+        lines = file.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise LongbioError(
             f"the vocabulary can't be read ({type(error).__name__})",
@@ -203,7 +212,10 @@ def read_terms(file: Path) -> list[str]:
             terms.append(line)
             continue
         try:
-            terms.append(str(json.loads(line)["term"]))
-        except (ValueError, KeyError, TypeError):
-            raise LongbioError(f"line {number} holds no term", where=file) from None
+            term = json.loads(line)["term"]
+        except (ValueError, KeyError):
+            term = None
+        if not isinstance(term, str):
+            raise LongbioError(f"line {number} holds no term", where=file)
+        terms.append(term)
     return terms

@@ -10,8 +10,10 @@ characters, so that a vocabulary with longer pieces has no advantage of its own.
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,8 @@ from longbio.masked_lm.masking import IGNORED
 
 RATE = 0.15
 TOKENS_AT_ONCE = 8192
+
+Fits = Callable[[str], int]
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,46 @@ class Masked:
     characters: int
 
 
-def passages_of(texts: Iterable[Text], count: int, characters: int) -> list[Passage]:
-    """The first passages of the texts, cut where words end.
+def passages_of(texts: Iterable[Text], count: int, characters: int, fits: Fits = len) -> list[Passage]:
+    """Passages drawn evenly from the whole of the texts, cut where words end.
 
     Args:
         texts: streamed.
         count: passages wanted.
-        characters: of each, about.
+        characters: of each, about; a text's last may have a quarter of them.
+        fits: characters of a passage that a model has room for; the rest is cut off.
     """
-    made: list[Passage] = []
-    for text in texts:
-        start = 0
-        while len(text.text) - start >= characters and len(made) < count:
-            stop = text.text.rfind(" ", start, start + characters)
-            stop = stop if stop > start else start + characters
-            made.append(Passage(len(made), text.text[start:stop]))
-            start = stop + 1
-        if len(made) >= count:
-            break
-    return made
+    drawn: list[tuple[bytes, str]] = []
+    for number, text in enumerate(texts):
+        for start, stop in _stretches(text.text, characters):
+            draw = hashlib.sha256(f"{number} {start}".encode()).digest()
+            drawn.append((draw, text.text[start:stop]))
+        if len(drawn) > 10 * count:
+            drawn = heapq.nsmallest(count, drawn)
+    return [
+        Passage(number, text[: fits(text)]) for number, (_, text) in enumerate(heapq.nsmallest(count, drawn))
+    ]
+
+
+def _stretches(text: str, characters: int) -> Iterator[tuple[int, int]]:
+    start, end = 0, len(text.rstrip())
+    while end - start >= characters // 4:
+        stop = end
+        if stop - start > characters:
+            border = text.rfind(" ", start, start + characters)
+            stop = border if border > start else start + characters
+        yield start, stop
+        start = stop + 1
+
+
+def room_of(tokenizer: Any, max_tokens: int) -> Fits:
+    """How many characters of a text `max_tokens` hold, special tokens included."""
+
+    def fits(text: str) -> int:
+        offsets = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).offsets
+        return len(text) if len(offsets) <= max_tokens - 2 else int(offsets[max_tokens - 3][1])
+
+    return fits
 
 
 def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> Masked:
@@ -101,17 +126,16 @@ def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> 
     keep = slice(0, max_tokens - 2)
     ids = np.array(encoding.ids, dtype=np.int64)[keep]
     hidden = hidden[keep]
-    characters = sum(
-        last - first
-        for (first, last), is_hidden in zip(encoding.offsets[keep], hidden.tolist(), strict=True)
-        if is_hidden
-    )
+    # Characters, not tokens' lengths: pieces of bytes can share one, or hold the space before.
+    is_guessed = np.zeros(len(passage.text), dtype=bool)
+    for (first, last), is_hidden in zip(encoding.offsets[keep], hidden.tolist(), strict=True):
+        is_guessed[first:last] |= is_hidden
     labels = np.where(hidden, ids, IGNORED)
     corrupted = np.where(hidden, tokenizer.mask_token_id, ids)
     return Masked(
         [tokenizer.cls_token_id, *corrupted.tolist(), tokenizer.sep_token_id],
         [IGNORED, *labels.tolist(), IGNORED],
-        characters,
+        sum(not passage.text[place].isspace() for place in np.flatnonzero(is_guessed)),
     )
 
 

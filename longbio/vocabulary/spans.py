@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.injection import NewPiece
+from longbio.vocabulary.words import encoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +35,12 @@ class Encoded:
 
 
 def encode(
-    contexts: Mapping[int, Sequence[Context]], old: Any, new: Any, *, max_tokens: int
+    contexts: Mapping[int, Iterable[Context]],
+    old: Any,
+    new: Any,
+    *,
+    max_tokens: int,
+    most: int | None = None,
 ) -> dict[int, tuple[Encoded, ...]]:
     """Contexts in tokens, by the id of the piece; those where the piece isn't found are left out.
 
@@ -42,12 +49,18 @@ def encode(
         old: the tokenizer without the pieces.
         new: the tokenizer with them.
         max_tokens: special tokens included; more on the left and right are cut off.
+        most: of each piece; the first are taken. None for all.
     """
     return {
         piece: tuple(
-            encoded
-            for context in of_piece
-            if (encoded := _encode(context, piece, old, new, max_tokens)) is not None
+            islice(
+                (
+                    each
+                    for context in of_piece
+                    if (each := _encode(context, piece, old, new, max_tokens)) is not None
+                ),
+                most,
+            )
         )
         for piece, of_piece in contexts.items()
     }
@@ -104,9 +117,7 @@ def words_with(
     wanted = {piece.id for piece in pieces}
     found: dict[int, list[str]] = {}
     words = sorted(counts, key=lambda word: (-counts[word], word))
-    for word, encoding in zip(
-        words, new.backend_tokenizer.encode_batch(words, add_special_tokens=False), strict=True
-    ):
+    for word, encoding in zip(words, encoded(words, new), strict=True):
         for number in wanted.intersection(encoding.ids):
             of_piece = found.setdefault(number, [])
             if len(of_piece) < most:
@@ -114,9 +125,9 @@ def words_with(
     return found
 
 
-def packed(encoded: Mapping[int, Sequence[Encoded]]) -> dict[str, Tensor]:
+def packed(contexts: Mapping[int, Sequence[Encoded]]) -> dict[str, Tensor]:
     """Contexts as tensors, to be kept; `unpacked` takes them back."""
-    flat = [(piece, each) for piece, of_piece in encoded.items() for each in of_piece]
+    flat = [(piece, each) for piece, of_piece in contexts.items() for each in of_piece]
     none = np.zeros(0, dtype=np.int32)
     arrays = {
         "ids": np.concatenate([none, *(each.ids for _, each in flat)]),

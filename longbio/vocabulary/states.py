@@ -91,7 +91,8 @@ def _cut_above(model: Any, deepest: int) -> Iterator[Any]:
     whole = stack.layer
     if deepest > len(whole):
         raise ValueError(f"layer {deepest} is asked for and the model has {len(whole)}")
-    stack.layer = nn.ModuleList(whole[:deepest])
+    # transformers collects no states, the embeddings' included, where there is no layer.
+    stack.layer = nn.ModuleList(whole[: max(1, deepest)])
     try:
         yield base
     finally:

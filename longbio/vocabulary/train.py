@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from tokenizers.decoders import WordPiece as WordPieceDecoder
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer
 
 from longbio.artifacts.folders import staged_folder
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES
-from longbio.vocabulary.words import MARKS
+from longbio.vocabulary.words import count_words
+
+CHARACTERS = 1000
+"""That become pieces; words with others are unknown, as in BERT's own vocabularies."""
+
+WORDS_AT_ONCE = 10_000
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -26,17 +30,19 @@ def train_vocabulary(
     size: int = 30_522,
     lower: bool = True,
     min_count: int = 2,
+    processes: int = 1,
     force: bool = False,
     on_texts: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Learn a WordPiece vocabulary and save its tokenizer, cut and written as BERT's.
 
     Args:
-        texts: streamed.
+        texts: streamed; what stands between `[**` and `**]` is left out.
         out: the folder to make.
         size: pieces, special tokens included.
         lower: lower case and no accents.
         min_count: occurrences a piece needs.
+        processes: that count words; they don't change the result.
         force: replace what stands in `out`.
         on_texts: told of the progress.
 
@@ -44,33 +50,52 @@ def train_vocabulary(
         Pieces of the vocabulary; fewer than `size` where the corpus has no more.
 
     Raises:
-        LongbioError: the corpus holds no words.
+        LongbioError: the corpus holds no words, or more characters than pieces are wanted.
     """
+    empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
+    counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
+    if not counts:
+        raise LongbioError("the corpus holds no words", where="corpus", remedy="check the paths and columns")
+    alphabet = _alphabet(counts)
+    if size < len(SPECIAL) + 2 * len(alphabet):
+        raise LongbioError(
+            f"{size} pieces are wanted, and {len(alphabet)} characters take two each",
+            where="size",
+            remedy=f"take {len(SPECIAL) + 2 * len(alphabet)} at least",
+        )
     made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=lower)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.decoder = WordPieceDecoder(prefix=CONTINUES)
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=min_count,
-        special_tokens=list(SPECIAL),
+        # In this order: left to itself the trainer numbers the characters within words by chance, and
+        # breaks ties by number.
+        special_tokens=[*SPECIAL, *alphabet, *(CONTINUES + character for character in alphabet)],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         continuing_subword_prefix=CONTINUES,
         show_progress=False,
     )
 
-    def told() -> Iterator[str]:
-        for number, text in enumerate(texts, start=1):
-            yield MARKS.sub(" ", text.text)
-            if number % 100 == 0:
-                on_texts(number)
-
-    made.train_from_iterator(told(), trainer)
-    vocabulary: dict[str, Any] = made.get_vocab()
-    if len(vocabulary) <= len(SPECIAL):
-        raise LongbioError("the corpus holds no words", where="corpus", remedy="check the paths and columns")
-    made.post_processor = processors.BertProcessing(
-        ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
-    )
+    made.train_from_iterator(_repeated(counts), trainer)
+    vocabulary: dict[str, int] = made.get_vocab()
     with staged_folder(out, force=force) as partial:
         BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(partial)
     return len(vocabulary)
+
+
+def _alphabet(counts: Mapping[str, int]) -> list[str]:
+    """The most frequent characters, at most `CHARACTERS`."""
+    found = Counter[str]()
+    for word, count in counts.items():
+        for character in word:
+            found[character] += count
+    ranked = sorted(found, key=lambda character: (-found[character], character))
+    return sorted(ranked[:CHARACTERS])
+
+
+def _repeated(counts: Mapping[str, int]) -> Iterator[str]:
+    """Every word as often as it occurs."""
+    for word in sorted(counts):
+        for first in range(0, counts[word], WORDS_AT_ONCE):
+            yield " ".join([word] * min(WORDS_AT_ONCE, counts[word] - first))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokenizers import Tokenizer, decoders
+from tokenizers import Encoding, Tokenizer
 
 from longbio.corpus.texts import Text
+from longbio.vocabulary.injection import is_byte_level
 from longbio.vocabulary.lots import Lot, in_processes
 
-MARKS = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
+MARKS = re.compile(r"\[\*\*(?:(?!\[\*\*).)*?\*\*\]", re.DOTALL)
 """What MIMIC puts in the place of what could name a patient."""
+
+WORDS_AT_ONCE = 10_000
 
 
 @dataclass
@@ -83,7 +86,7 @@ def count_words(
 
 def _as_read(words: Words, backend: Tokenizer) -> Words:
     """Byte-level BPE writes bytes as letters and a space as one of them: here they are text again."""
-    if not isinstance(backend.decoder, decoders.ByteLevel):
+    if not is_byte_level(backend):
         return words
     read = {word: backend.decoder.decode([word]) for word in words.counts}
     found = Words(words.most_groups)
@@ -115,3 +118,10 @@ def cut(text: str, backend: Tokenizer) -> list[str]:
     if backend.pre_tokenizer is None:
         return [normal]
     return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal)]
+
+
+def encoded(words: Sequence[str], tokenizer: Any) -> Iterator[Encoding]:
+    """What a tokenizer makes of each word, `WORDS_AT_ONCE` in memory."""
+    for first in range(0, len(words), WORDS_AT_ONCE):
+        some = list(words[first : first + WORDS_AT_ONCE])
+        yield from tokenizer.backend_tokenizer.encode_batch(some, add_special_tokens=False)

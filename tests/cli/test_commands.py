@@ -136,6 +136,16 @@ def test_words_are_mined_extended_and_compared(
     assert code == 0
     assert "Names of people" in out
     assert len(Path(terms).read_text().splitlines()) == 20
+    code, _, err = run(asked, capsys, monkeypatch)
+    assert code == 1
+    assert "it is there already" in err
+    code, _, err = run([*asked[:-1], str(tmp_path / "nowhere" / "terms.jsonl")], capsys, monkeypatch)
+    assert "its folder is not there" in err
+    (tmp_path / "odd.txt").write_text("[/x]\n[bold]\nwarfarinx\n")
+    asked = ["vocab", "extend", model, str(tmp_path / "odd"), "--terms", str(tmp_path / "odd.txt")]
+    code, out, _ = run(asked, capsys, monkeypatch)
+    assert code == 0
+    assert "[/x], [bold]" in out
 
     given = ["--terms", terms, "--corpus", notes, "--contexts", "2"]
     asked = ["vocab", "extend", model, str(tmp_path / "more"), *given, "--layers", "0,1", "--json"]
@@ -147,6 +157,10 @@ def test_words_are_mined_extended_and_compared(
     assert len(AutoTokenizer.from_pretrained(tmp_path / "more")) == report["old_tokens"] + 20 - 1
 
     few = ["--methods", "mean", "--seeds", "1", "--steps", "1", "--held-out", "4"]
+    same = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", notes, *few]
+    code, _, err = run(same, capsys, monkeypatch)
+    assert code == 1
+    assert "to be learned from and to be measured on" in err
     asked = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", unseen, *few]
     code, out, err = run(asked, capsys, monkeypatch)
     assert code == 0, err

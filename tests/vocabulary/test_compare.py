@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from longbio.vocabulary import compare as comparing
 from longbio.vocabulary.compare import CompareSettings, compare
 from longbio.vocabulary.extend import ExtendSettings
 from longbio.vocabulary.injection import inject
-from longbio.vocabulary.passages import Passage, bits_per_character, mask_words, passages_of
+from longbio.vocabulary.passages import Passage, bits_per_character, mask_words, passages_of, room_of
 
 TEXTS = [Text(f"the patient takes warfarin daily and sleeps {'well ' * (n % 4)}; " * 6) for n in range(20)]
 
@@ -77,9 +78,16 @@ def test_a_term_is_hidden_alone_or_shown_and_rates_are_met(tokenizers) -> None:
 
 def test_passages_end_with_words_and_bits_are_by_the_character(tiny_mlm: Path) -> None:
     passages = passages_of(TEXTS, 7, 100)
-    assert len(passages) == 7
+    assert passages == passages_of(iter(TEXTS), 7, 100)
     assert [passage.number for passage in passages] == list(range(7))
-    assert all(90 < len(passage.text) <= 100 and not passage.text.endswith(" ") for passage in passages)
+    assert all(25 <= len(passage.text) <= 100 and not passage.text.endswith(" ") for passage in passages)
+    numbered = [Text(f"{n:03} " * 300) for n in range(40)]
+    drawn = Counter(passage.text[:3] for passage in passages_of(numbered, 200, 100))
+    assert drawn.total() == 200
+    assert len(drawn) > 35
+    assert [p.text for p in passages_of([Text("a short one of a few words")], 5, 100)] == [
+        "a short one of a few words"
+    ]
     model, tokenizer = load(tiny_mlm, "mlm"), load_tokenizer(tiny_mlm)
     for weight in model.parameters():
         weight.requires_grad_(False).zero_()
@@ -101,6 +109,52 @@ def tiny_mlm(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         AutoModelForMaskedLM.from_pretrained(tiny_bert_folder).save_pretrained(folder)
     load_tokenizer(tiny_bert_folder).save_pretrained(folder)
     return folder
+
+
+def test_passages_end_where_the_old_tokenizer_has_room(tokenizers) -> None:
+    old, new = tokenizers
+    texts = [Text("WBC-12.3* RBC-3.45* metoprolol " * 60)]
+    (cut,) = passages_of(texts, 1, 5000, room_of(old, 128))
+    one, other = (mask_words(cut, tokenizer, 128, 0) for tokenizer in (old, new))
+    assert 120 < len(one.ids) <= 128
+    assert one.characters == other.characters > 0
+
+
+def test_a_character_of_two_bytes_is_one(byte_pairs) -> None:
+    passage = Passage(0, "the ménière", (4, 11), hides_term=True)
+    byte_pairs.cls_token, byte_pairs.sep_token = "<s>", "</s>"
+    for tokenizer in (byte_pairs, inject(byte_pairs, ["ménière"]).tokenizer):
+        assert mask_words(passage, tokenizer, 64, 0).characters == len("ménière")
+
+
+def test_only_new_words_count_as_new_terms(tiny_mlm: Path, tmp_path: Path) -> None:
+    plan = CompareSettings(
+        methods=("mean",), seeds=(0,), steps=1, batch=1, characters=40, held_out=2, sentence_characters=40
+    )
+    unseen = [Text("the drug and the patient, again and again and once more")]
+    with pytest.raises(LongbioError, match="0 sentences with terms"):
+        compare(tiny_mlm, tmp_path / "run", ["warfarin", "drug", "the"], TEXTS, unseen, settings=plan)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_kill_in_the_probe_keeps_the_extension(tiny_mlm: Path, tmp_path: Path, monkeypatch) -> None:
+    plan = CompareSettings(
+        methods=("mean",), seeds=(0,), steps=1, batch=1, characters=40, held_out=2, sentence_characters=40
+    )
+    unseen = [Text("and the patient takes warfarin again and again and once more")]
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        probe = comparing._probe
+        patched.setattr(comparing, "_probe", lambda *a: killed() if "mean" in a[-1] else probe(*a))
+        with pytest.raises(KeyboardInterrupt):
+            compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
+    monkeypatch.setattr(comparing, "extend", killed)
+    compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
+    assert not list(tmp_path.glob("**/*.probe"))
+    assert sorted(path.name for path in tiny_mlm.parent.iterdir()) == [tiny_mlm.name]
 
 
 def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Path, monkeypatch) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longbio.corpus.texts import Text
+from longbio.encoders.loading import load_tokenizer
+from longbio.errors import LongbioError
 from longbio.vocabulary import lots
 from longbio.vocabulary.contexts import Sought, find_contexts
-from longbio.vocabulary.matching import Matcher
+from longbio.vocabulary.matching import Folding, Matcher
 
 WORDS = ("art", "heart", "hearts", "µg", "naïve", "a_b", "é")
 
@@ -54,7 +59,7 @@ def brute(text: str, words: tuple[str, ...]):
 
 
 def test_case_is_folded_where_asked() -> None:
-    matcher = Matcher(("é", "heart"), fold_case=True)
+    matcher = Matcher(("é", "heart"), Folding(case=True))
     assert matcher.find("HEART É".encode())[0].tolist() == [1, 0]
     assert Matcher(("é", "heart")).find("HEART É".encode())[0].tolist() == []
 
@@ -116,3 +121,51 @@ def test_a_long_text_is_read_in_parts_that_end_with_words(monkeypatch) -> None:
     assert all(len(piece.text) <= 50 for piece in pieces)
     words = tuple(f"w{n}" for n in range(100))
     assert set(find_contexts([Text(text)], Sought(words))) == set(words)
+
+
+def test_words_are_found_as_the_tokenizer_reads_them(minilm_folder: Path) -> None:
+    folding = Folding.of(load_tokenizer(minilm_folder))
+    assert folding == Folding(case=True, accents=True, underscores=True)
+    text = "Ménière, Me\u0301nie\u0300re: drug_WARFARIN_x. Ménières naïve\0ẞ"
+    words = ("meniere", "warfarin", "naive")
+    found = zip(*Matcher(words, folding).find(text.encode()), strict=True)
+    assert [(words[word], text.encode()[start:stop].decode()) for word, start, stop in found] == [
+        ("meniere", "Ménière"),
+        ("meniere", "Me\u0301nie\u0300re"),
+        ("warfarin", "WARFARIN"),
+        ("naive", "naïve"),
+    ]
+    contexts = find_contexts([Text(text)], Sought(words, folding))
+    assert [c.text[c.start : c.stop] for c in contexts["naive"]] == ["naïve"]
+    assert not Matcher(words).find(text.encode())[0].size
+
+
+@given(st.text("aAé\u0301Éïß_ .\0", max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_folded_places_are_those_of_the_words(text: str) -> None:
+    def read(word: str) -> str:
+        plain = (c for c in unicodedata.normalize("NFD", word) if unicodedata.category(c) != "Mn")
+        return "".join(plain).lower()
+
+    words = ("a", "e", "ae", "aa", "ß", "i")
+    found = zip(*Matcher(words, Folding(True, True, True)).find(text.encode()), strict=True)
+    # A mark after a sign belongs to no letter: it is part of the next word, or of none.
+    wanted = [m.group() for m in re.finditer(r"[^_ .\0]+", text)]
+    assert [words[w] for w, _, _ in found] == [read(word) for word in wanted if read(word) in words]
+
+
+def test_marks_of_deidentification_are_no_contexts() -> None:
+    texts = [Text("at [**Hospital Warfarin Clinic**] she takes warfarin [**Name (NI) warfarin**]")]
+    (context,) = find_contexts(texts, Sought(("warfarin", "Warfarin")))["warfarin"]
+    assert context.text[context.start :].startswith("warfarin [**Name")
+    (found,) = find_contexts([Text("[**open warfarin [**2101**] end")], Sought(("warfarin",)))["warfarin"]
+    assert found.start == len("[**open ")
+
+
+def test_a_process_that_dies_is_named() -> None:
+    with pytest.raises(LongbioError, match="a process that read the corpus died"):
+        list(lots.in_processes(dies, [Text("a")], 2))
+
+
+def dies(lot: lots.Lot) -> None:
+    os._exit(1)

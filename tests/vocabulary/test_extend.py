@@ -10,7 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertTokenizer,
+    ElectraConfig,
+    ElectraForMaskedLM,
+)
 
 from longbio.artifacts.checkpoints import read_weights
 from longbio.conversion.convert import convert
@@ -134,7 +140,10 @@ def test_a_run_that_is_refused_leaves_nothing(
     refused("no term can become a piece", terms=["drug", ""])
     refused("holds none of the terms", texts=[Text("else")])
     refused("masked-LM head", tiny_bert_folder, method="token-distillation")
-    refused("layer 3 is asked for and the model has 2", layers=(0, 3))
+    refused("0 contexts of 64 tokens", contexts=0)
+    refused("of 65 tokens can't be read", context_tokens=65)
+    refused(r"of layers \(0, 3\) not all are there: the model has 2", layers=(0, 3))
+    refused("its rows have 16 numbers and its states 32", narrow_electra(tmp_path / "electra"))
     with monkeypatch.context() as patched:
         little = psutil.virtual_memory()._replace(available=2**16)
         patched.setattr(psutil, "virtual_memory", lambda: little)
@@ -198,7 +207,13 @@ def test_rows_have_the_moments_they_are_drawn_with() -> None:
     assert torch.allclose(scaled.norm(dim=1), old.norm(dim=1).median().expand(20_000), rtol=1e-4)
     assert torch.equal(initialise.calibrated(rows, old, "none"), rows)
     assert torch.equal(
-        initialise.mean_of_contexts(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1]), 2),
+        initialise.mean_of_contexts(
+            [
+                (torch.tensor([[1.0], [5.0]]), torch.tensor([0, 1])),
+                (torch.tensor([[3.0]]), torch.tensor([0])),
+            ],
+            2,
+        ),
         torch.tensor([[2.0], [5.0]]),
     )
 
@@ -276,4 +291,83 @@ def test_other_words_that_split_differently_are_counted(tiny_mlm_folder: Path, t
         "tokens_after": 1 + 2 + 1 + 2,
         "other_words_changed": 1,
         "other_words_changed_occurrences": 2,
+        "words_that_became_unknown": 0,
     }
+
+
+def test_what_bpe_cuts_differently_is_not_what_was_asked_for(byte_pairs) -> None:
+    injected = inject(byte_pairs, ["metolox"])
+    counts = {" metolox": 5, " metoloxs": 2, " the": 1, "metolox": 3}
+    found = extending.segmentation(counts, byte_pairs, injected)
+    assert found["other_words_changed"] == 1
+    assert found["other_words_changed_occurrences"] == 2
+
+
+def test_words_that_become_unknown_are_counted() -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ab", "##cd", "##c"]
+    old = BertTokenizer(vocab={piece: n for n, piece in enumerate(vocabulary)})
+    found = extending.segmentation({"abcd": 4, "abc": 2}, old, inject(old, ["abc"]))
+    assert found["words_that_became_unknown"] == 1
+
+
+def test_contexts_are_made_up_for_where_a_word_is_cut_otherwise(byte_pairs) -> None:
+    new = inject(byte_pairs, ["metolox"]).tokenizer
+    piece = new.convert_tokens_to_ids("Ġmetolox")
+    texts = ["\nmetolox", "the metolox", "(metolox", "a metolox"]
+    contexts = [Context(n, text, text.index("met"), len(text)) for n, text in enumerate(texts)]
+    byte_pairs.cls_token, byte_pairs.sep_token = "<s>", "</s>"
+    found = encode({piece: contexts}, byte_pairs, new, max_tokens=32, most=2)
+    assert len(found[piece]) == 2
+
+
+def test_another_tokenizer_takes_nothing_up(tiny_mlm_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_mlm_folder, model)
+    keys = []
+    made = extending.Work.__init__
+    monkeypatch.setattr(Work, "__init__", lambda self, out, key: keys.append(key) or made(self, out, key))
+    vocabulary = load_tokenizer(model).get_vocab()
+    for lower in (True, False):
+        BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(model)
+        extend(model, tmp_path / str(lower), ["warfarin"], settings=ExtendSettings("mean"))
+    assert keys[0] != keys[1]
+
+
+def test_refused_terms_are_named_to_the_user_and_not_published(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    terms = ["warfarin", "john smith"]
+    report = extend(tiny_mlm_folder, tmp_path / "out", terms, settings=ExtendSettings("mean"))
+    assert list(report["refused"].values()) == [["john smith"]]
+    assert list(json.loads((tmp_path / "out" / REPORT).read_text())["refused"].values()) == [1]
+    assert not any("john" in file.read_text(errors="ignore") for file in (tmp_path / "out").iterdir())
+
+
+def test_spare_rows_are_used_and_are_not_called_old(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    model = load(tiny_mlm_folder, "mlm")
+    count = max(load_tokenizer(tiny_mlm_folder).get_vocab().values()) + 1
+    model.resize_token_embeddings(count + 8)
+    model.save_pretrained(tmp_path / "spare")
+    load_tokenizer(tiny_mlm_folder).save_pretrained(tmp_path / "spare")
+    report = extend(tmp_path / "spare", tmp_path / "out", ["warfarin"], settings=ExtendSettings("mean"))
+    assert report["old_tokens"] == count == report["pieces"][0]["id"]
+    before, after = (
+        read_weights(tmp_path / name)["bert.embeddings.word_embeddings.weight"] for name in ("spare", "out")
+    )
+    assert before.shape == after.shape
+    assert torch.equal(before[:count], after[:count])
+
+
+def test_layer_zero_is_the_embeddings(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    extend(tiny_mlm_folder, tmp_path / "out", ["warfarin"], TEXTS, settings=ExtendSettings(layers=(0,)))
+    assert (tmp_path / "out" / REPORT).is_file()
+
+
+def narrow_electra(folder: Path) -> Path:
+    """Its rows are half as wide as its states."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"warfin", *(f"##{c}" for c in "warfin")]
+    BertTokenizer(vocab={piece: n for n, piece in enumerate(vocabulary)}).save_pretrained(folder)
+    config = ElectraConfig(
+        vocab_size=len(vocabulary), embedding_size=16, hidden_size=32, num_hidden_layers=2,
+        num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
+    )  # fmt: skip
+    ElectraForMaskedLM(config).save_pretrained(folder)
+    return folder

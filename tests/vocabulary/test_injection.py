@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from longbio.encoders.loading import load_tokenizer
@@ -20,20 +21,6 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @pytest.fixture(scope="module")
 def word_piece(minilm_folder: Path):
     return load_tokenizer(minilm_folder)
-
-
-@pytest.fixture(scope="module")
-def byte_pairs(tmp_path_factory: pytest.TempPathFactory):
-    """A byte-level BPE with a few merges."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [("m", "e"), ("me", "t"), ("Ġ", "met"), ("o", "l"), ("Ġ", "t"), ("Ġt", "h"), ("Ġth", "e")]
-    pieces = [*alphabet, *("".join(pair) for pair in merges), "<s>", "</s>", "<pad>", "<mask>"]
-    made = Tokenizer(models.BPE(vocab={piece: n for n, piece in enumerate(pieces)}, merges=merges))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, bos_token="<s>", eos_token="</s>", pad_token="<pad>", mask_token="<mask>"
-    )
 
 
 def test_a_word_becomes_one_piece_and_keeps_its_plural(word_piece, tmp_path: Path) -> None:
@@ -128,3 +115,23 @@ def test_other_kinds_of_tokenizers_are_refused_by_name() -> None:
     made = Tokenizer(models.Unigram([("a", -1.0)], unk_id=0))
     with pytest.raises(LongbioError, match="Unigram can't be extended"):
         inject(PreTrainedTokenizerFast(tokenizer_object=made), ["metoprolol"])
+
+
+def test_added_tokens_keep_their_ids(minilm_folder: Path, byte_pairs, tmp_path: Path) -> None:
+    for tokenizer in (load_tokenizer(minilm_folder), copy.deepcopy(byte_pairs)):
+        tokenizer.add_tokens(["[DEID]", "[AGE]"])
+        before = tokenizer.get_vocab()
+        made = inject(tokenizer, ["metoprolol", "metol"])
+        made.tokenizer.save_pretrained(tmp_path / tokenizer.__class__.__name__)
+        read = AutoTokenizer.from_pretrained(tmp_path / tokenizer.__class__.__name__)
+        for after in (made.tokenizer, read):
+            assert before.items() <= after.get_vocab().items()
+            assert len(set(after.get_vocab().values())) == len(after)
+            assert before["[DEID]"] in after("a [DEID] metol", add_special_tokens=False)["input_ids"]
+        assert all(piece.id >= len(before) for piece in made.pieces)
+
+
+def test_bpe_without_bytes_is_refused() -> None:
+    made = Tokenizer(models.BPE(vocab={"a": 0, "b": 1, "ab": 2}, merges=[("a", "b")]))
+    with pytest.raises(LongbioError, match="BPE without bytes"):
+        inject(PreTrainedTokenizerFast(tokenizer_object=made), ["abb"])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.vocabulary import lots
+from longbio.vocabulary.injection import inject
 from longbio.vocabulary.mine import Candidate, mine, read_terms, read_vocabulary, write_terms
 from longbio.vocabulary.train import train_vocabulary
 
@@ -92,6 +95,12 @@ def test_terms_are_written_to_be_reviewed_and_read_again(tmp_path: Path) -> None
     file.write_text('{"term": "a"}\n{"word": "b"}\n')
     with pytest.raises(LongbioError, match="line 2 holds no term"):
         read_terms(file)
+    for term in ("null", '["a"]', "3"):
+        file.write_text(f'{{"term": {term}}}\n')
+        with pytest.raises(LongbioError, match="line 1 holds no term"):
+            read_terms(file)
+    file.write_bytes(b'\xef\xbb\xbf{"term": "a"}\nwar\x0cfarin\nas\xe2\x80\xa8pirin\n')
+    assert read_terms(file) == ["a", "war\x0cfarin", "as\u2028pirin"]
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(LongbioError, match="can't be read"):
         read_vocabulary(file)
@@ -109,3 +118,32 @@ def test_a_vocabulary_from_scratch(tmp_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(cased).tokenize("Warfarin") != tokenizer.tokenize("warfarin")
     with pytest.raises(LongbioError, match="no words"):
         train_vocabulary([Text(" ")], tmp_path / "none")
+    with pytest.raises(LongbioError, match="10 pieces are wanted, and 10 characters take two each"):
+        train_vocabulary(texts, tmp_path / "few", size=10)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_vocabulary_from_scratch_is_always_the_same(processes: int, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefgh", k=draw.randint(2, 7))) for _ in range(300)]
+    texts = [Text(" ".join(draw.choices(words, k=200))) for _ in range(20)]
+    learned = []
+    for name in ("one", "other"):
+        train_vocabulary(texts, tmp_path / name, size=150, processes=processes)
+        learned.append(AutoTokenizer.from_pretrained(tmp_path / name).get_vocab())
+    assert learned[0] == learned[1]
+    assert len(learned[0]) == 150
+    assert max(map(len, learned[0])) > 3
+
+
+def test_byte_level_words_are_proposed_as_people_write_them(byte_pairs) -> None:
+    texts = [Text("Medications:\nmetolox 5 mg, the metolox\n(metoxol) held, ménière")]
+    mined = mine(texts, byte_pairs, min_documents=1)
+    assert [c.term for c in mined.candidates if c.term.startswith("m")] == ["ménière", "metolox", "mg"]
+    assert mined.left_out["without a space before"] > 2
+    asked = mine(texts, byte_pairs, min_documents=1, from_vocabulary=["Ġmetolox", "ĠmÃ©niÃ¨re", "Ġthe"])
+    assert {c.term: c.count for c in asked.candidates} == {"metolox": 1, "ménière": 1}
+    assert not inject(byte_pairs, [c.term for c in asked.candidates]).refused
+    unigram = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.Unigram([("a", -1.0)], unk_id=0)))
+    with pytest.raises(LongbioError, match="Unigram"):
+        mine(texts, unigram)
