@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from longbio.corpus.readers import READERS, read_documents, read_splits
+from longbio.corpus.readers import read_documents, read_splits
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import WRITERS
 from longbio.errors import LongbioError
 
-read, write = READERS["brat"], WRITERS["brat"]
+write = WRITERS["brat"]
+
+
+def read(folder: Path) -> list[Document]:
+    return read_documents(folder, "brat")
 
 
 def written(folder: Path, text: str | bytes, annotations: str | bytes) -> Path:

@@ -17,7 +17,7 @@ from statistics import mean
 import pytest
 from tokenizers import Tokenizer
 
-from longbio.corpus.readers import READERS
+from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import ENTITY_TYPES, SPLITS, names, nomenclature, synthesize
 from longbio.corpus.synthetic.builder import NoteBuilder, parse
@@ -235,7 +235,7 @@ def test_every_year_of_the_text_is_in_a_date() -> None:
 
 def test_notes_survive_the_disk(tmp_path: Path) -> None:
     WRITERS["brat"](notes("dev"), tmp_path)
-    assert READERS["brat"](tmp_path) == notes("dev")
+    assert read_documents(tmp_path) == notes("dev")
 
 
 # The heading decides

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from longbio.corpus.alignment import Alignment
 from longbio.corpus.readers.text import read_text, text_files
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
@@ -23,20 +24,22 @@ PASSED_OVER = tuple("REAMN*#")
 ONE_LINE = str.maketrans("\r\n", "  ")
 
 
-def read(path: Path) -> list[Document]:
+def read(path: Path, alignment: Alignment) -> list[Document]:
     """Reads a folder of BRAT files.
 
     Args:
         path: a folder, read without its subfolders. A `.txt` file without an `.ann` is a document
             without spans.
+        alignment: counts mentions; those whose offsets and text column disagree with the text are
+            left out.
 
     Returns:
         The documents, sorted by id (the file's stem); the spans of each sorted by position, equal
         ones kept once. Fragments that overlap are joined, and those out of order are sorted.
 
     Raises:
-        LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, a line is malformed, or its
-            offsets and its text column disagree. The error names file and line, never the text.
+        LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, or a line is malformed. The error
+            names file and line, never the text.
     """
     text_of = {file.stem: file for file in text_files(path)}
     annotations_of = {file.stem: file for file in path.glob("*.ann")}
@@ -50,10 +53,10 @@ def read(path: Path) -> list[Document]:
             remedy=f"put {orphan}.txt beside it, or take the .ann away",
         )
 
-    return [_read_one(file, annotations_of.get(stem)) for stem, file in text_of.items()]
+    return [_read_one(file, annotations_of.get(stem), alignment) for stem, file in text_of.items()]
 
 
-def _read_one(text_file: Path, annotation_file: Path | None) -> Document:
+def _read_one(text_file: Path, annotation_file: Path | None, alignment: Alignment) -> Document:
     text = read_text(text_file)
     if annotation_file is None:
         return Document(id=text_file.stem, text=text)
@@ -64,12 +67,20 @@ def _read_one(text_file: Path, annotation_file: Path | None) -> Document:
     for number, line in enumerate(lines, start=1):
         line = line.removesuffix("\r")
         if line and not line.startswith(PASSED_OVER):
-            spans.add(_parse(line, text, where=f"{annotation_file}, line {number}"))
+            where = f"{annotation_file}, line {number}"
+            label, fragments, column = _parse(line, where=where)
+            if alignment.holds(_fault(column, text, fragments), where):
+                whole = _in_text_order(fragments)
+                if not whole:
+                    raise LongbioError(
+                        "the annotation covers no character", where=where, remedy="remove the line"
+                    )
+                spans.add(Span(whole, label))
     return Document(id=text_file.stem, text=text, spans=tuple(sorted(spans)))
 
 
-def _parse(line: str, text: str, *, where: str) -> Span:
-    """The span of one T line, checked against the text it points into."""
+def _parse(line: str, *, where: str) -> tuple[str, list[Fragment], str]:
+    """Label, fragments and text column of a T line."""
     match = TEXT_BOUND.fullmatch(line)
     if match is None:
         raise LongbioError(
@@ -77,46 +88,28 @@ def _parse(line: str, text: str, *, where: str) -> Span:
             where=where,
             remedy="write T lines as ID, tab, label and offsets, tab, text",
         )
-
     pairs = (pair.split(" ") for pair in match["offsets"].split(";"))
-    fragments = [(int(start), int(end)) for start, end in pairs]
+    return match["label"], [(int(start), int(end)) for start, end in pairs], match["column"]
+
+
+def _fault(column: str, text: str, fragments: list[Fragment]) -> str | None:
+    """How the text column disagrees with the text, fragment by fragment; None where it doesn't."""
     for start_char, end_char in fragments:
         if not start_char <= end_char <= len(text):
-            raise LongbioError(
-                f"offsets {start_char} {end_char} are outside a text of {len(text)} characters",
-                where=where,
-                remedy="use the .txt that the annotations were made on",
-            )
-
-    _verify(match["column"], text, fragments, where=where)
-    whole = _in_text_order(fragments)
-    if not whole:
-        raise LongbioError("the annotation covers no character", where=where, remedy="remove the line")
-    return Span(whole, match["label"])
-
-
-def _verify(column: str, text: str, fragments: list[Fragment], *, where: str) -> None:
-    """Compares the text column with the text, fragment by fragment."""
+            return f"offsets {start_char} {end_char} are outside a text of {len(text)} characters"
     column = column.translate(ONE_LINE)
     position = 0
     for number, (start_char, end_char) in enumerate(fragments, start=1):
         joint = "" if number == 1 else " "
         expected = joint + text[start_char:end_char].translate(ONE_LINE)
         if not column.startswith(expected, position):
-            raise LongbioError(
+            return (
                 f"the text column disagrees with the text at offsets {start_char} {end_char} "
-                f"(fragment {number} of {len(fragments)})",
-                where=where,
-                remedy="use the .txt that the annotations were made on, line ends included",
+                f"(fragment {number} of {len(fragments)})"
             )
         position += len(expected)
-
-    if position != len(column):
-        raise LongbioError(
-            f"the text column is {len(column) - position} characters longer than its offsets",
-            where=where,
-            remedy="use the .txt that the annotations were made on, line ends included",
-        )
+    longer = len(column) - position
+    return f"the text column is {longer} characters longer than its offsets" if longer else None
 
 
 def _in_text_order(fragments: list[Fragment]) -> tuple[Fragment, ...]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from longbio.corpus.alignment import Alignment
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
 
-def read(path: Path) -> list[Document]:
+def read(path: Path, alignment: Alignment) -> list[Document]:
     """Reads every `.txt` file of a folder, or one such file, as documents without spans.
 
     Args:
         path: a folder, read without its subfolders, or a single `.txt` file.
+        alignment: stays as it is: there are no mentions.
 
     Returns:
         The documents, sorted by id (the file's stem).

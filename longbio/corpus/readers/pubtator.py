@@ -1,0 +1,120 @@
+"""PubTator: titles and abstracts in one file, each followed by its mentions.
+
+    227508|t|Naloxone reverses the effect of clonidine.
+    227508|a|In unanesthetized rats ...
+    227508<TAB>0<TAB>8<TAB>Naloxone<TAB>Chemical<TAB>D009270
+
+Offsets count the title, one character between it and the abstract, and the abstract. Here that
+character is a line feed. Concept ids, the seventh field of composite mentions, and relations (four
+or five fields, the second no number) are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from longbio.corpus.alignment import Alignment
+from longbio.corpus.readers.text import read_text, text_files
+from longbio.corpus.records import Document, Span
+from longbio.errors import LongbioError
+
+PASSAGE = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
+MENTION_FIELDS = (5, 6, 7)
+RELATION_FIELDS = (4, 5)
+
+
+def is_pubtator(file: Path) -> bool:
+    """Whether a file begins as PubTator does."""
+    with file.open("rb") as opened:
+        first = opened.read(1 << 16).lstrip(b"\xef\xbb\xbf\r\n \t").split(b"\n")[0]
+    return re.match(rb"[^|\t]+\|t\|", first) is not None
+
+
+def read(path: Path, alignment: Alignment) -> list[Document]:
+    """Reads a file, or every `.txt` file of a folder.
+
+    Args:
+        path: the file or folder.
+        alignment: counts mentions; those that aren't in their text as they say are left out.
+
+    Returns:
+        The documents, sorted by id; of two with the same id the later one's gets `.2`, as in
+        NCBI-disease. Spans are sorted by position, equal ones kept once.
+
+    Raises:
+        LongbioError: a file is not UTF-8, or a line is malformed. The error names file and line,
+            never the text.
+    """
+    files = [path] if path.is_file() else text_files(path)
+    documents = [document for file in files for document in _read_file(file, alignment)]
+    seen: Counter[str] = Counter()
+    named = []
+    for document in documents:
+        seen[document.id] += 1
+        turn = seen[document.id]
+        name = document.id if turn == 1 else f"{document.id}.{turn}"
+        named.append(Document(name, document.text, document.spans))
+    return sorted(named, key=lambda document: document.id)
+
+
+def _read_file(file: Path, alignment: Alignment) -> list[Document]:
+    documents: list[Document] = []
+    passages: dict[str, str] = {}
+    name, spans = "", set[Span]()
+
+    def finish() -> None:
+        if passages:
+            documents.append(Document(name, _text_of(passages), tuple(sorted(spans))))
+        passages.clear()
+        spans.clear()
+
+    for number, line in enumerate(read_text(file).removeprefix("\ufeff").split("\n"), start=1):
+        line, where = line.removesuffix("\r"), f"{file}, line {number}"
+        if passage := PASSAGE.fullmatch(line):
+            if passage[2] == "t":
+                finish()
+                name = passage[1]
+            if passage[1] != name or passage[2] in passages or (passage[2] == "a" and spans):
+                raise _malformed(where)
+            passages[passage[2]] = passage[3]
+        elif line.strip():
+            fields = line.split("\t")
+            if not passages or fields[0] != name:
+                raise _malformed(where)
+            span = _mention(fields, _text_of(passages), where, alignment)
+            if span is not None:
+                spans.add(span)
+    finish()
+    return documents
+
+
+def _text_of(passages: dict[str, str]) -> str:
+    return f"{passages['t']}\n{passages.get('a', '')}"
+
+
+def _mention(fields: list[str], text: str, where: str, alignment: Alignment) -> Span | None:
+    """The span of a line; None for a relation, and for a mention that isn't where it says."""
+    is_mention = len(fields) in MENTION_FIELDS and fields[1].isdecimal() and fields[2].isdecimal()
+    if not is_mention:
+        if len(fields) in RELATION_FIELDS:
+            return None
+        raise _malformed(where)
+    start, end, label = int(fields[1]), int(fields[2]), fields[4]
+    if not label:
+        raise _malformed(where)
+    fault = None
+    if not 0 <= start < end <= len(text):
+        fault = f"offsets {start} {end} are outside a text of {len(text)} characters, or cover none"
+    elif text[start:end].replace("\n", " ") != fields[3].replace("\n", " "):
+        fault = f"the mention disagrees with the text at offsets {start} {end}"
+    return Span.of(start, end, label) if alignment.holds(fault, where) else None
+
+
+def _malformed(where: str) -> LongbioError:
+    return LongbioError(
+        "this is no PubTator line",
+        where=where,
+        remedy="write id|t|title, id|a|abstract, and mentions as id, start, end, text, type, with tabs",
+    )

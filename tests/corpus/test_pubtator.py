@@ -1,0 +1,130 @@
+"""PubTator: offsets over title, one separator and abstract; what isn't in the text is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from longbio.corpus.alignment import Alignment
+from longbio.corpus.readers import format_of, read_documents, read_splits
+from longbio.corpus.records import Document, Span
+from longbio.errors import LongbioError
+
+TWO = """1|t|Tarva and hips.
+1|a|Of Tarva, and | pain.
+1\t0\t5\tTarva\tChemical\tD01
+1\t19\t24\tTarva\tChemical\t
+1\t32\t36\tpain\tDisease
+1\t10\t14\thips\tDisease\tD2|D3\thip one|hip two
+1\tCID\tD01\tD2
+
+2|t|Alone
+2|a|
+"""
+
+
+def written(folder: Path, text: str | bytes, name: str = "notes.txt") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def test_offsets_count_title_one_separator_and_abstract(tmp_path: Path) -> None:
+    file = written(tmp_path, TWO)
+    assert format_of(file) == format_of(tmp_path) == "pubtator"
+    alignment = Alignment()
+    one, two = read_documents(file, alignment=alignment)
+    assert one == Document(
+        "1",
+        "Tarva and hips.\nOf Tarva, and | pain.",
+        (
+            Span.of(0, 5, "Chemical"),
+            Span.of(10, 14, "Disease"),
+            Span.of(19, 24, "Chemical"),
+            Span.of(32, 36, "Disease"),
+        ),
+    )
+    assert (alignment.mentions, alignment.faults) == (4, [])
+    assert two == Document("2", "Alone\n")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_and_byte_order_marks(end: str, tmp_path: Path) -> None:
+    text = "\ufeff1|t|Tarva\n1|a|Hip\n1\t6\t9\tHip\tSite\tX".replace("\n", end)
+    assert read_documents(written(tmp_path, text)) == [Document("1", "Tarva\nHip", (Span.of(6, 9, "Site"),))]
+
+
+def test_an_id_that_comes_again_is_another_document(tmp_path: Path) -> None:
+    documents = read_documents(written(tmp_path, "7|t|One\n7|a|a\n\n7|t|Two\n7|a|b\n"))
+    assert [(d.id, d.text) for d in documents] == [("7", "One\na"), ("7.2", "Two\nb")]
+
+
+def test_mentions_that_are_not_where_they_say_are_counted_and_refused_beyond_a_share(tmp_path: Path) -> None:
+    good = "".join(f"1\t0\t5\tTarva\tKind{n}\n" for n in range(99))
+    file = written(tmp_path, f"1|t|Tarva SECRET\n1|a|\n{good}1\t6\t12\tHidden\tDrug\n")
+    alignment = Alignment()
+    (document,) = read_documents(file, alignment=alignment)
+    assert len(document.spans) == 99
+    assert alignment.mentions == 100
+    assert alignment.faults == [("the mention disagrees with the text at offsets 6 12", f"{file}, line 102")]
+    with pytest.raises(LongbioError, match=r"line 102: .* at offsets 6 12; 1 of 100 mentions") as caught:
+        read_documents(file, max_misaligned=0.005)
+    assert "SECRET" not in str(caught.value)
+    assert "Hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["1\t0\t5", "2\t0\t5\tTarva\tDrug", "nothing", "1|a|again", "2|a|without title", "1\t0\t5\tTarva\t\tD1"],
+)
+def test_malformed_lines_are_named(line: str, tmp_path: Path) -> None:
+    file = written(tmp_path, f"1|t|Tarva\n1|a|Hip\n{line}\n")
+    with pytest.raises(LongbioError, match="line 3: this is no PubTator line"):
+        read_documents(file)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"1|t|Tarva",
+                b"1|a|hip",
+                b"1\t0\t5\tTarva\tDrug\tX",
+                b"1\tCID\ta\tb",
+                b"",
+                b"\xff",
+                b"2|t|\xc3\xa9",
+            ]
+        )
+        | st.binary(max_size=12),
+        max_size=8,
+    )
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_bytes_documents_or_one_error(tmp_path: Path, lines: list[bytes]) -> None:
+    file = written(tmp_path, b"\n".join(lines))
+    refused, documents = None, []
+    try:
+        documents = read_documents(file, "pubtator", max_misaligned=1.0)
+    except LongbioError as error:
+        refused = error
+    assert refused is None or str(file) in str(refused)
+    assert all(span.end_char <= len(d.text) for d in documents for span in d.spans)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "documents", "mentions", "faults"),
+    [("bc5cdr_pubtator", [500, 500, 500], 28_785, 0), ("ncbi_disease_pubtator", [593, 100, 100], 6_892, 1)],
+)
+def test_public_corpora(
+    corpus: str, documents: list[int], mentions: int, faults: int, data_folder: Path
+) -> None:
+    splits = read_splits(data_folder / corpus)
+    assert [len(splits[name]) for name in ("train", "dev", "test")] == documents
+    alignment = Alignment()
+    for name in ("train", "dev", "test"):
+        read_documents(data_folder / corpus / f"{name}.txt", alignment=alignment)
+    assert (alignment.mentions, len(alignment.faults)) == (mentions, faults)
