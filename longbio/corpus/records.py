@@ -63,8 +63,11 @@ class Document:
         id: unique within its corpus; a file's stem where it came from a file.
         text: the whole text, untouched: line ends, tabs and accents as they were read.
         spans: mentions, sorted by position.
+        units: (start_char, end_char) of the words that were tagged, where a corpus comes in words:
+            a mention begins and ends where they do.
     """
 
     id: str
     text: str
     spans: tuple[Span, ...] = ()
+    units: tuple[tuple[int, int], ...] = ()

@@ -7,7 +7,7 @@ in which it has most context on both sides, so that results are merged without a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +34,17 @@ class Tokens:
     offsets: Int
     words: Int
     is_global: NDArray[np.bool_]
+
+    def in_units(self, units: Sequence[tuple[int, int]]) -> Tokens:
+        """The same tokens, their words those of a corpus that comes in words.
+
+        Args:
+            units: (start_char, end_char) of each, in order.
+        """
+        starts = np.array([start for start, _ in units], dtype=np.int64)
+        # By its last character: some tokens hold the space before.
+        words = np.searchsorted(starts, self.offsets[:, 1] - 1, side="right") - 1
+        return replace(self, words=words)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ def default_overlap(max_tokens: int) -> int:
 def tokenize_document(document: Document, tokenizer: Any, model_type: str) -> Tokens:
     """A document's tokens, its section headings global for a Longformer."""
     headings = section_headings(document.text) if model_type == "longformer" else []
-    return tokenize(document.text, tokenizer, headings)
+    tokens = tokenize(document.text, tokenizer, headings)
+    return tokens.in_units(document.units) if document.units else tokens
 
 
 @torch.no_grad()

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from longbio.corpus.alignment import MAX_MISALIGNED, Alignment
-from longbio.corpus.readers import brat, pubtator, text
+from longbio.corpus.readers import brat, iob, pubtator, text
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
 # Each takes a path, counts the mentions that it checks, and returns documents sorted by id.
 READERS: dict[str, Callable[[Path, Alignment], list[Document]]] = {
     "brat": brat.read,
+    "iob": iob.read,
     "pubtator": pubtator.read,
     "text": text.read,
 }
@@ -30,7 +31,7 @@ def read_documents(
     Args:
         path: a folder of `.txt` files, or one file.
         format_name: one of `READERS`; found when None: BRAT where an `.ann` stands beside the
-            texts, PubTator where a file begins as it does, plain text otherwise.
+            texts, PubTator and words with tags where a file begins so, plain text otherwise.
         alignment: counts the mentions that were checked, and those that were left out.
         max_misaligned: share of the mentions that may be left out.
 
@@ -54,8 +55,11 @@ def format_of(path: Path) -> str:
     """The format that what lies at a path seems to have."""
     if path.is_dir() and any(path.glob("*.ann")):
         return "brat"
-    files = [path] if path.is_file() else sorted(path.glob("*.txt"))
-    return "pubtator" if files and pubtator.is_pubtator(files[0]) else "text"
+    files = [path] if path.is_file() else sorted(path.glob("*"))
+    texts = [file for file in files if file.suffix in (".txt", *iob.SUFFIXES) and file.is_file()]
+    if texts and pubtator.is_pubtator(texts[0]):
+        return "pubtator"
+    return "iob" if texts and iob.is_iob(texts[0]) else "text"
 
 
 def read_splits(folder: Path) -> dict[str, list[Document]]:
@@ -82,5 +86,5 @@ def read_splits(folder: Path) -> dict[str, list[Document]]:
 
 
 def _split(folder: Path, split: str) -> Path | None:
-    paths = (folder / split, folder / f"{split}.txt")
+    paths = (folder / split, *(folder / f"{split}{suffix}" for suffix in (".txt", *iob.SUFFIXES)))
     return next((path for path in paths if path.is_dir() or path.is_file()), None)

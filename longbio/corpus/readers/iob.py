@@ -1,0 +1,143 @@
+"""CoNLL and BLURB: a word and its tag on each line, a blank line behind each sentence.
+
+    Naloxone<TAB>B-Chemical
+    reverses<TAB>O
+
+Tags of any scheme are read by one rule, conlleval's: a mention begins at B, S or U, and where the
+type changes or nothing of it came before; it ends at E, S, L and U, and before whatever isn't its
+own. That reads IO, IOB1, IOB2, BIOES and BILOU. The text is not in such a file: it is made of the
+words with a space between, and a line feed between sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from longbio.corpus.alignment import Alignment
+from longbio.corpus.readers.text import read_text
+from longbio.corpus.records import Document, Span
+from longbio.errors import LongbioError
+
+SUFFIXES = (".tsv", ".conll", ".iob", ".iob2", ".bio")
+TAG = re.compile(r"O|[BIESLU](?:-(?P<type>\S+))?")
+BORDER = re.compile(r"-DOCSTART-|###MEDLINE:")
+BEGINS, ENDS = "BSU", "ESLU"
+
+UNNAMED = "Entity"
+"""The type of tags that are a letter alone."""
+
+LOOKED_AT = 1 << 14
+
+
+@dataclass
+class _Words:
+    """Sentences of words and tags that become a document."""
+
+    words: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    sentences: list[int] = field(default_factory=list)
+    """How many words there are before each sentence but the first."""
+
+    def end_sentence(self) -> None:
+        if self.words and (not self.sentences or self.sentences[-1] != len(self.words)):
+            self.sentences.append(len(self.words))
+
+
+def is_iob(file: Path) -> bool:
+    """Whether a file's first lines are words with tags."""
+    with file.open("rb") as opened:
+        text = opened.read(LOOKED_AT).decode("utf-8", errors="ignore").removeprefix("\ufeff")
+    lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)][:50]
+    return bool(lines) and all(_columns(line) is not None for line in lines)
+
+
+def read(path: Path, alignment: Alignment) -> list[Document]:
+    """Reads a file, or every such file of a folder.
+
+    Args:
+        path: the file or folder.
+        alignment: stays as it is: tags stand beside their words.
+
+    Returns:
+        What stands between `-DOCSTART-` or `###MEDLINE:` lines, or, in a file with one of them at
+        most, each sentence; named by file and number, in the file's order. `units` are the words.
+
+    Raises:
+        LongbioError: a file is not UTF-8, or a line has no tag.
+    """
+    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in SUFFIXES)
+    if not files:
+        raise LongbioError(
+            "the folder holds no file of words and tags",
+            where=path,
+            remedy=f"name them {', '.join(SUFFIXES)}",
+        )
+    return [document for file in files for document in _read_file(file)]
+
+
+def _read_file(file: Path) -> list[Document]:
+    lines = read_text(file).removeprefix("\ufeff").split("\n")
+    by_section = sum(BORDER.match(line) is not None for line in lines) > 1
+    documents = (words for words in _parts(lines, by_section, file) if words.words)
+    return [_document(f"{file.stem}-{number:06}", words) for number, words in enumerate(documents, start=1)]
+
+
+def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
+    part = _Words()
+    for number, line in enumerate(lines, start=1):
+        is_border = BORDER.match(line) is not None
+        if is_border or not line.strip():
+            part.end_sentence()
+            if is_border or not by_section:
+                yield part
+                part = _Words()
+            continue
+        columns = _columns(line)
+        if columns is None:
+            raise LongbioError(
+                "this line is no word with a tag",
+                where=f"{file}, line {number}",
+                remedy="write word, tab, tag: O, or B- and I- with a type",
+            )
+        part.words.append(columns[0])
+        part.tags.append(columns[1])
+    yield part
+
+
+def _columns(line: str) -> tuple[str, str] | None:
+    """The first and the last column of a line; None where that is no tag."""
+    line = line.removesuffix("\r")
+    columns = line.split("\t") if "\t" in line else line.split()
+    if len(columns) < 2 or not columns[0].strip() or not TAG.fullmatch(columns[-1].strip()):
+        return None
+    return columns[0].strip(), columns[-1].strip()
+
+
+def _document(name: str, part: _Words) -> Document:
+    pieces: list[str] = []
+    units: list[tuple[int, int]] = []
+    borders, length = set(part.sentences), 0
+    for number, word in enumerate(part.words):
+        if number:
+            pieces.append("\n" if number in borders else " ")
+            length += 1
+        units.append((length, length + len(word)))
+        pieces.append(word)
+        length += len(word)
+    return Document(name, "".join(pieces), tuple(_mentions(part.tags, units, borders)), tuple(units))
+
+
+def _mentions(tags: list[str], units: list[tuple[int, int]], borders: set[int]) -> Iterator[Span]:
+    """Of tags; none goes on behind the words that borders count."""
+    first, kind = 0, None
+    for number, tag in enumerate([*tags, "O"]):
+        here = None if tag == "O" else tag[2:] or UNNAMED
+        ended = number in borders or (number > 0 and tags[number - 1][0] in ENDS)
+        if kind is not None and (here != kind or ended or tag[0] in BEGINS):
+            yield Span.of(units[first][0], units[number - 1][1], kind)
+            kind = None
+        if here is not None and kind is None:
+            first, kind = number, here

@@ -1,0 +1,146 @@
+"""Words with tags: every scheme by one rule, and the same mentions as seqeval finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
+
+from longbio.corpus.readers import format_of, read_documents, read_splits
+from longbio.corpus.records import Document, Span
+from longbio.encoders.loading import load_tokenizer
+from longbio.errors import LongbioError
+from longbio.prediction.entities import tokenize_document
+from longbio.tasks import ner
+
+
+def written(folder: Path, text: str, name: str = "notes.tsv") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode())
+    return file
+
+
+def tags_to_file(folder: Path, tags: list[str], joint: str = "\t") -> Path:
+    return written(folder, "".join(f"w{n}{joint}{tag}\n" for n, tag in enumerate(tags)))
+
+
+def mentions(file: Path) -> list[tuple[str, str]]:
+    return [(span.covered(d.text), span.label) for d in read_documents(file, "iob") for span in d.spans]
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        ("B-X I-X O", [("w0 w1", "X")]),
+        ("I-X I-X O I-Y", [("w0 w1", "X"), ("w3", "Y")]),
+        ("I-X B-X I-X", [("w0", "X"), ("w1 w2", "X")]),
+        ("S-X B-X E-X S-Y", [("w0", "X"), ("w1 w2", "X"), ("w3", "Y")]),
+        ("U-X B-X L-X I-X", [("w0", "X"), ("w1 w2", "X"), ("w3", "X")]),
+        ("B I O B", [("w0 w1", "Entity"), ("w3", "Entity")]),
+        ("O O", []),
+    ],
+    ids=["IOB2", "IO, I without B", "IOB1", "BIOES", "BILOU", "letters alone", "none"],
+)
+def test_every_scheme_is_read(tags: str, wanted: list[tuple[str, str]], tmp_path: Path) -> None:
+    assert mentions(tags_to_file(tmp_path, tags.split())) == wanted
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["O", *(f"{p}-{t}" for p in "BIES" for t in "XY")]), min_size=1, max_size=12))
+def test_mentions_are_those_of_seqeval(tmp_path: Path, tags: list[str]) -> None:
+    found = [
+        (text.split()[0], text.split()[-1], kind) for text, kind in mentions(tags_to_file(tmp_path, tags))
+    ]
+    assert found == [(f"w{first}", f"w{last}", kind) for kind, first, last in get_entities(tags)]
+
+
+@pytest.mark.parametrize("joint", ["\t", " ", " NN B-NP "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_sentences_are_documents_and_mentions_end_with_them(joint: str, end: str, tmp_path: Path) -> None:
+    lines = ["-DOCSTART-\tO", "", f"heart{joint}I-X", "", "", f"failure{joint}I-X", f".{joint}O"]
+    file = written(tmp_path, "\ufeff" + end.join(lines))
+    assert format_of(file) == "iob"
+    assert read_documents(file) == [
+        Document("notes-000001", "heart", (Span.of(0, 5, "X"),), ((0, 5),)),
+        Document("notes-000002", "failure .", (Span.of(0, 7, "X"),), ((0, 7), (8, 9))),
+    ]
+
+
+@pytest.mark.parametrize("border", ["-DOCSTART- -X- O O", "###MEDLINE:123"])
+def test_several_borders_make_documents_of_sentences(border: str, tmp_path: Path) -> None:
+    one = f"{border}\n\nheart I-X\n\nfailure I-X\n. O\n\n"
+    first, second = read_documents(written(tmp_path, one * 2))
+    assert first.text == "heart\nfailure ."
+    assert [span.covered(first.text) for span in first.spans] == ["heart", "failure"]
+    assert (second.text, second.spans) == (first.text, first.spans)
+
+
+@pytest.mark.parametrize("line", ["heart", "heart\tX-Y", "heart\tB_X", "\tO"])
+def test_lines_without_a_tag_are_named(line: str, tmp_path: Path) -> None:
+    file = written(tmp_path, f"a\tO\n{line}\n")
+    with pytest.raises(LongbioError, match="line 2: this line is no word with a tag") as caught:
+        read_documents(file, "iob")
+    assert "heart" not in str(caught.value)
+
+
+@given(
+    st.lists(st.sampled_from([b"a\tO", b"b\tB-X", b"-DOCSTART-", b"", b"\xff\tO"]) | st.binary(max_size=9))
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_bytes_documents_or_one_error(tmp_path: Path, lines: list[bytes]) -> None:
+    file = tmp_path / "notes.tsv"
+    file.write_bytes(b"\n".join(lines))
+    refused, documents = None, []
+    try:
+        documents = read_documents(file, "iob")
+    except LongbioError as error:
+        refused = error
+    assert refused is None or str(file) in str(refused)
+    for document in documents:
+        assert [document.text[a:b] for a, b in document.units] == document.text.split(
+            " "
+        ) or "\n" in document.text
+
+
+def test_mentions_begin_and_end_where_the_words_do(minilm_folder: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(minilm_folder)
+    (document,) = read_documents(written(tmp_path, "BRCA1-like\tB-Gene\n(p53)/x\tI-Gene\n.\tO\n"))
+    labels = ner.Labels(("Gene",))
+    for units, words in ((document.units, 3), ((), 10)):
+        tokens = tokenize_document(Document("a", document.text, document.spans, units), tokenizer, "bert")
+        tagged = ner.encode(document, tokens, labels)
+        assert len(ner.word_heads(tokens)) == words
+        assert ner.decode(tagged.tags, tokens, labels) == document.spans
+        # One word's tag is all of the word.
+        alone = tagged.tags.copy()
+        alone[ner.word_heads(tokens)[1:]] = ner.OUTSIDE
+        (first,) = ner.decode(alone, tokens, labels)
+        assert first.covered(document.text) == ("BRCA1-like" if units else "BRCA1")
+
+
+@pytest.mark.parametrize(
+    ("name", "mentions"),
+    [
+        ("BC5CDR-chem", (5203, 5347, 5385)),
+        ("BC5CDR-disease", (4182, 4246, 4424)),
+        ("NCBI-disease", (5134, 787, 960)),
+        ("BC2GM", (15197, 3061, 6325)),
+        ("JNLPBA", (46750, 4551, 8662)),
+    ],
+)
+def test_blurb_has_its_mentions_and_all_can_be_tagged(
+    name: str, mentions: tuple[int, ...], data_folder: Path, minilm_folder: Path
+) -> None:
+    splits = read_splits(data_folder / "blurb" / name)
+    found = tuple(sum(len(d.spans) for d in splits[split]) for split in ("train", "dev", "test"))
+    assert found == mentions
+    if name == "NCBI-disease":
+        tokenizer, labels = load_tokenizer(minilm_folder), ner.Labels.of(splits["test"])
+        for document in splits["test"]:
+            tokens = tokenize_document(document, tokenizer, "bert")
+            tagged = ner.encode(document, tokens, labels)
+            assert tagged.lost == 0
+            assert ner.decode(tagged.tags, tokens, labels) == document.spans
