@@ -12,7 +12,7 @@ from longbio.cli.output import Json, Verbose, narrated, print_json
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model.")],
-    data: Annotated[Path, typer.Argument(help="Documents in BRAT or PubTator: a folder or a file.")],
+    data: Annotated[Path, typer.Argument(help="Documents in BRAT, PubTator or IOB: a folder or a file.")],
     out: Annotated[Path, typer.Option(help="The folder to make: predictions and scores.json.")],
     format_name: Annotated[str | None, typer.Option("--format", help="Found by itself.")] = None,
     max_misaligned: Annotated[
