@@ -159,9 +159,10 @@ def extend(
     from longbio.corpus.texts import Columns, Corpus
     from longbio.vocabulary import extend as extending
     from longbio.vocabulary.mine import read_terms
+    from longbio.vocabulary.rows import ExtendSettings
 
     method = init.value if init is not None else ("contextual" if corpus else "mean")
-    settings = extending.ExtendSettings(
+    settings = ExtendSettings(
         method=method,  # type: ignore[arg-type]  # an Init has no other values
         layers=_numbers(layers),
         contexts=contexts,
@@ -225,9 +226,9 @@ def compare(
     from longbio.corpus.texts import Columns, Corpus
     from longbio.errors import LongbioError
     from longbio.vocabulary import compare as comparing
-    from longbio.vocabulary.extend import ExtendSettings
     from longbio.vocabulary.initialise import Method
     from longbio.vocabulary.mine import read_terms
+    from longbio.vocabulary.rows import ExtendSettings
 
     chosen = tuple(methods.split(","))
     unknown = [name for name in chosen if name not in get_args(Method)]

@@ -26,7 +26,7 @@ from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.training.trainer import TrainingSettings, train
 from longbio.vocabulary.contexts import Sought, find_contexts
-from longbio.vocabulary.extend import ExtendSettings, check_settings, extend
+from longbio.vocabulary.extend import check_settings, extend
 from longbio.vocabulary.initialise import Method
 from longbio.vocabulary.injection import CONTINUES, as_text, inject
 from longbio.vocabulary.matching import Folding
@@ -38,6 +38,7 @@ from longbio.vocabulary.passages import (
     passages_of,
     room_of,
 )
+from longbio.vocabulary.rows import ExtendSettings
 from longbio.vocabulary.work import key_of
 
 UNEXTENDED = "unextended"

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,28 +19,26 @@ from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.texts import Text
-from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
-from longbio.vocabulary import card, initialise
-from longbio.vocabulary.contexts import Context, Sought, find_contexts
-from longbio.vocabulary.distil import DistilSettings, distilled_rows
-from longbio.vocabulary.injection import Injected, as_text, inject, is_byte_level
-from longbio.vocabulary.matching import Folding
+from longbio.vocabulary import card
+from longbio.vocabulary.injection import Injected, as_text, inject
 from longbio.vocabulary.memory import needed_bytes, refuse_beyond_memory
-from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
-from longbio.vocabulary.states import span_states
+from longbio.vocabulary.rows import (
+    BIASES,
+    DECODERS,
+    EMBEDDINGS,
+    ExtendSettings,
+    Sources,
+    new_rows,
+    width_of,
+)
 from longbio.vocabulary.words import count_words, encoded
 from longbio.vocabulary.work import Work, key_of
 
 REPORT = "extension.json"
-
-OVERDRAWN = 2
-"""Places drawn for each context wanted: at some the word is cut in another way, as behind a bracket."""
-
-CONTEXTS_AT_ONCE = 20_000
-"""Read by the encoder between two times that its states are kept."""
 
 SEGMENTATION = (
     "words",
@@ -50,51 +48,6 @@ SEGMENTATION = (
     "other_words_changed_occurrences",
     "words_that_became_unknown",
 )
-
-EMBEDDINGS = ("word_embeddings.weight",)
-DECODERS = (
-    "lm_head.decoder.weight",
-    "cls.predictions.decoder.weight",
-    "generator_lm_head.weight",
-    "vocab_projector.weight",
-)
-BIASES = (
-    "lm_head.bias",
-    "lm_head.decoder.bias",
-    "cls.predictions.bias",
-    "cls.predictions.decoder.bias",
-    "generator_lm_head.bias",
-    "vocab_projector.bias",
-)
-"""What checkpoints call the tables with a row for each token."""
-
-
-@dataclass(frozen=True)
-class ExtendSettings:
-    """How new rows begin.
-
-    Args:
-        method: see `initialise`.
-        layers: of `contextual`: 0 for the embeddings, 1 for the first layer.
-        contexts: of each piece, at most.
-        context_tokens: of each, special tokens included.
-        calibration: `norm`: rows as long as the old ones; or `none`.
-        distil: of `token-distillation`.
-        seed: of every draw.
-    """
-
-    method: initialise.Method = "contextual"
-    layers: tuple[int, ...] = (0, 1, 2, 3)
-    contexts: int = 25
-    context_tokens: int = 64
-    calibration: initialise.Calibration = "norm"
-    distil: DistilSettings = DistilSettings()  # noqa: RUF009 - frozen
-    seed: int = 0
-
-    @property
-    def needs_contexts(self) -> bool:
-        """Whether the method reads a corpus."""
-        return self.method in initialise.NEEDS_CONTEXTS
 
 
 def extend(
@@ -140,7 +93,7 @@ def extend(
     check_settings(settings, config, weights, model)
     contexts = settings.contexts if settings.needs_contexts else 0
     refuse_beyond_memory(
-        needed_bytes(len(injected.pieces), _width(weights), contexts, settings.context_tokens)
+        needed_bytes(len(injected.pieces), width_of(weights), contexts, settings.context_tokens)
     )
     counts = Counter[str]()
     if texts:
@@ -151,9 +104,9 @@ def extend(
     read = tokenizer.backend_tokenizer.to_str()
     asked = [weights_digest(model), read, list(terms), asdict(settings), key_of(texts)]
     work = Work(out, hashlib.sha256(json.dumps(asked).encode()).hexdigest())
-    sources = _Sources(model, weights, tokenizer, injected, texts, counts)
+    sources = Sources(model, weights, tokenizer, injected, texts, counts)
     try:
-        rows, biases, without = _new_rows(sources, settings, processes, work, tell)
+        rows, biases, without = new_rows(sources, settings, processes, work, tell)
     except LongbioError:
         work.clear()
         raise
@@ -223,16 +176,12 @@ def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, 
             f"of layers {settings.layers} not all are there: the model has {layers}",
             "choose from 0, the embeddings, to the last",
         )
-    if _width(weights) != config.hidden_size:
+    if width_of(weights) != config.hidden_size:
         refuse(
-            f"its rows have {_width(weights)} numbers and its states {config.hidden_size}: contextual"
+            f"its rows have {width_of(weights)} numbers and its states {config.hidden_size}: contextual"
             " can't make the one of the other",
             "choose mean or token-distillation",
         )
-
-
-def _width(weights: Mapping[str, Tensor]) -> int:
-    return next(weight.shape[1] for name, weight in weights.items() if name.endswith(EMBEDDINGS))
 
 
 def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dict[str, Any]:
@@ -259,126 +208,6 @@ def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dic
             is_lost = old.unk_token_id in other.ids and old.unk_token_id not in one.ids
             total["words_that_became_unknown"] += is_lost
     return {key: total[key] for key in SEGMENTATION}
-
-
-@dataclass(frozen=True, eq=False)
-class _Sources:
-    """What new rows are made from."""
-
-    model: Path
-    weights: Mapping[str, Tensor]
-    tokenizer: Any
-    injected: Injected
-    texts: Iterable[Text]
-    counts: Mapping[str, int]
-
-
-def _new_rows(
-    sources: _Sources, settings: ExtendSettings, processes: int, work: Work, tell: Narrator
-) -> tuple[Tensor, Tensor | None, list[str]]:
-    """(N, H) rows, (N,) biases of the decoder where there is one, and pieces without a context."""
-    model, weights, tokenizer, injected = sources.model, sources.weights, sources.tokenizer, sources.injected
-    old_VH = next(weight for name, weight in weights.items() if name.endswith(EMBEDDINGS)).float()
-    pieces = [piece.old_ids for piece in injected.pieces]
-    bias = next((weight.float() for name, weight in weights.items() if name.endswith(BIASES)), None)
-    biases = None if bias is None else initialise.mean_of_pieces(bias, pieces)
-    if settings.method == "random":
-        std = float(AutoConfig.from_pretrained(str(model)).initializer_range)
-        return initialise.random_rows(old_VH, len(pieces), std=std, seed=settings.seed), biases, []
-    if settings.method == "gaussian":
-        return initialise.gaussian_rows(old_VH, len(pieces), seed=settings.seed), biases, []
-    rows = initialise.calibrated(initialise.mean_of_pieces(old_VH, pieces), old_VH, settings.calibration)
-    if settings.method == "mean":
-        return rows, biases, []
-
-    contexts = unpacked(
-        work.once("contexts", lambda: packed(_encoded_contexts(sources, settings, processes, tell)))
-    )
-    numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
-    flat = [(numbers[piece], each) for piece, of_piece in contexts.items() for each in of_piece]
-    with_contexts = {number: place for place, number in enumerate(sorted({number for number, _ in flat}))}
-    without = [p.piece for n, p in enumerate(injected.pieces) if n not in with_contexts]
-    if not flat:
-        raise LongbioError(
-            f"{settings.method} needs contexts and the corpus holds none of the terms",
-            where="corpus",
-            remedy="give texts that use them, or choose the method mean",
-        )
-    if settings.method == "contextual":
-        owner_C = torch.tensor([with_contexts[number] for number, _ in flat])
-        advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
-        encoder = load(model, "features", dtype=torch.float32)
-        every = [each for _, each in flat]
-
-        def part(first: int) -> tuple[Tensor, Tensor]:
-            some = every[first : first + CONTEXTS_AT_ONCE]
-
-            def read() -> dict[str, Tensor]:
-                told = lambda count: advance(first + count, "")  # noqa: E731
-                states_CH = span_states(
-                    encoder, some, settings.layers, tokenizer.pad_token_id, on_context=told
-                )
-                return {"states": states_CH}
-
-            return work.once(f"states-{first:09}", read)["states"], owner_C[first : first + len(some)]
-
-        parts = (part(first) for first in range(0, len(every), CONTEXTS_AT_ONCE))
-        found = initialise.mean_of_contexts(parts, len(with_contexts))
-        rows[list(with_contexts)] = initialise.calibrated(found, old_VH, settings.calibration)
-    else:
-        assert biases is not None
-        advance = tell.begin(f"{len(flat):,} contexts distilled", 0)
-        rows = distilled_rows(
-            load(model, "mlm", dropout=0.0, dtype=torch.float32),
-            rows,
-            biases,
-            [each for _, each in flat],
-            injected.pieces[0].id,
-            tokenizer,
-            settings.distil,
-            settings.seed,
-            work,
-            on_step=lambda step: advance(step, ""),
-        )
-    return rows, biases, without
-
-
-def _encoded_contexts(
-    sources: _Sources, settings: ExtendSettings, processes: int, tell: Narrator
-) -> dict[int, tuple[Encoded, ...]]:
-    tokenizer, injected = sources.tokenizer, sources.injected
-    words = words_with(injected.pieces, sources.counts, injected.tokenizer, settings.contexts)
-    # A piece that begins words is learned from the word that it is: its longer ones hold more.
-    space = " " if is_byte_level(injected.tokenizer.backend_tokenizer) else ""
-    for piece in injected.pieces:
-        whole = space + as_text(piece.piece, injected.tokenizer.backend_tokenizer)
-        if whole in sources.counts:
-            words[piece.id] = [whole]
-    wanted = sorted(
-        {word.strip() for of_piece in words.values() for word in of_piece if word.strip().isalnum()}
-    )
-    advance = tell.begin(f"contexts of {len(wanted):,} words", 0)
-    sought = Sought(
-        tuple(wanted),
-        Folding.of(tokenizer),
-        OVERDRAWN * settings.contexts,
-        4 * settings.context_tokens,
-        settings.seed,
-    )
-    found = find_contexts(
-        sources.texts, sought, processes=processes, on_texts=lambda n: advance(n, f"{n:,} texts")
-    )
-    by_piece: dict[int, list[Context]] = {}
-    for number, of_piece in words.items():
-        drawn = sorted(context for word in of_piece for context in found.get(word.strip(), ()))
-        by_piece[number] = drawn
-    return encode(
-        by_piece,
-        tokenizer,
-        injected.tokenizer,
-        max_tokens=settings.context_tokens,
-        most=settings.contexts,
-    )
 
 
 def _write(

@@ -24,12 +24,13 @@ from longbio.conversion.settings import Settings
 from longbio.corpus.texts import Corpus, Text
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
-from longbio.vocabulary import distil, initialise
+from longbio.vocabulary import distil, initialise, rows
 from longbio.vocabulary import extend as extending
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.distil import DistilSettings
-from longbio.vocabulary.extend import REPORT, ExtendSettings, extend
+from longbio.vocabulary.extend import REPORT, extend
 from longbio.vocabulary.injection import inject
+from longbio.vocabulary.rows import ExtendSettings
 from longbio.vocabulary.spans import encode
 from longbio.vocabulary.states import span_states
 from longbio.vocabulary.work import Work
@@ -240,7 +241,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=3, batch_tokens=100))
-    monkeypatch.setattr(extending, "CONTEXTS_AT_ONCE", 5)
+    monkeypatch.setattr(rows, "CONTEXTS_AT_ONCE", 5)
     monkeypatch.setattr(distil, "KEPT_EVERY", 4)
     extend(tiny_mlm_folder, tmp_path / "whole", TERMS, TEXTS, settings=settings)
 
@@ -259,8 +260,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         return counted
 
     searched = []
-    find = extending.find_contexts
-    monkeypatch.setattr(extending, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
+    find = rows.find_contexts
+    monkeypatch.setattr(rows, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
     for _ in range(3):
         with monkeypatch.context() as patched:
             patched.setattr(Work, "keep", stop_after(1))
