@@ -97,6 +97,7 @@ def test_byte_level_bpe_gets_the_merges_and_the_rows_between(byte_pairs, tmp_pat
         "t", "h", "e", "Ġmetol", ",", "Ġmetox", "Ġmetol", "s",
     ]  # fmt: skip
     assert byte_pairs.convert_ids_to_tokens(made.pieces[0].old_ids) == ["Ġmet", "ol"]
+    assert byte_pairs.convert_ids_to_tokens(made.pieces[1].old_ids) == ["Ġmet", "o"]
     made.tokenizer.save_pretrained(tmp_path)
     assert AutoTokenizer.from_pretrained(tmp_path).tokenize(" metox") == ["Ġmetox"]
 
