@@ -22,14 +22,14 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score entities: exact characters, exact types, with the spread over documents."""
-    from longbio.corpus.alignment import Alignment
     from longbio.corpus.readers import read_documents
+    from longbio.corpus.reading import Reading
     from longbio.finetuning.evaluate import evaluate_entities
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
-        alignment = Alignment()
-        documents = read_documents(data, format_name, alignment=alignment, max_misaligned=max_misaligned)
-        for fault, where in alignment.faults:
+        reading = Reading()
+        documents = read_documents(data, format_name, reading=reading, max_misaligned=max_misaligned)
+        for fault, where in reading.alignment.faults:
             tell.console.print(f"left out: {where}: {fault}", markup=False)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))
         report = evaluate_entities(model, documents, out, on_document=lambda done: advance(done, ""))

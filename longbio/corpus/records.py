@@ -55,6 +55,57 @@ class Span:
         return " ".join(text[start:end] for start, end in self.fragments)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """Two mentions and how they belong together.
+
+    Args:
+        label: the type of the relation.
+        head: what its first argument is (BRAT's Arg1, the left concept of i2b2).
+        tail: what its second argument is.
+    """
+
+    label: str
+    head: Span
+    tail: Span
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Attribute:
+    """Something said of a mention: negated, an assertion, a polarity.
+
+    Args:
+        span: the mention.
+        name: of the attribute.
+        value: of the attribute; empty where its name says all.
+    """
+
+    span: Span
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question to a document, answered by pieces of its text.
+
+    Args:
+        id: unique within its corpus.
+        text: the question.
+        answers: (start_char, end_char) of each accepted answer, end exclusive, in the order of the
+            file; none when the text holds no answer.
+    """
+
+    id: str
+    text: str
+    answers: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_impossible(self) -> bool:
+        """True when the text holds no answer."""
+        return not self.answers
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One text and what is known about it.
@@ -65,9 +116,25 @@ class Document:
         spans: mentions, sorted by position.
         units: (start_char, end_char) of the words that were tagged, where a corpus comes in words:
             a mention begins and ends where they do.
+        relations: between `spans`.
+        attributes: of `spans`.
+        questions: to be answered from the text.
+        query: what is read with the text, before it: a question, a premise, the other sentence of a
+            pair. None where the text stands alone.
+        labels: classes of the document, or of the pair; one, or any number where a corpus has
+            several. None where they aren't known.
+        score: of the pair, such as its similarity.
+        group: whose it is, a patient: documents of a group stay on one side of a split.
     """
 
     id: str
     text: str
     spans: tuple[Span, ...] = ()
     units: tuple[tuple[int, int], ...] = ()
+    relations: tuple[Relation, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    questions: tuple[Question, ...] = ()
+    query: str | None = None
+    labels: tuple[str, ...] | None = None
+    score: float | None = None
+    group: str | None = None

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from longbio.corpus.alignment import Alignment
 from longbio.corpus.readers import format_of, read_documents, read_splits
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
@@ -35,8 +35,8 @@ def written(folder: Path, text: str | bytes, name: str = "notes.txt") -> Path:
 def test_offsets_count_title_one_separator_and_abstract(tmp_path: Path) -> None:
     file = written(tmp_path, TWO)
     assert format_of(file) == format_of(tmp_path) == "pubtator"
-    alignment = Alignment()
-    one, two = read_documents(file, alignment=alignment)
+    reading = Reading()
+    one, two = read_documents(file, reading=reading)
     assert one == Document(
         "1",
         "Tarva and hips.\nOf Tarva, and | pain.",
@@ -47,7 +47,7 @@ def test_offsets_count_title_one_separator_and_abstract(tmp_path: Path) -> None:
             Span.of(32, 36, "Disease"),
         ),
     )
-    assert (alignment.mentions, alignment.faults) == (4, [])
+    assert (reading.alignment.mentions, reading.alignment.faults) == (4, [])
     assert two == Document("2", "Alone\n")
 
 
@@ -65,11 +65,13 @@ def test_an_id_that_comes_again_is_another_document(tmp_path: Path) -> None:
 def test_mentions_that_are_not_where_they_say_are_counted_and_refused_beyond_a_share(tmp_path: Path) -> None:
     good = "".join(f"1\t0\t5\tTarva\tKind{n}\n" for n in range(99))
     file = written(tmp_path, f"1|t|Tarva SECRET\n1|a|\n{good}1\t6\t12\tHidden\tDrug\n")
-    alignment = Alignment()
-    (document,) = read_documents(file, alignment=alignment)
+    reading = Reading()
+    (document,) = read_documents(file, reading=reading)
     assert len(document.spans) == 99
-    assert alignment.mentions == 100
-    assert alignment.faults == [("the mention disagrees with the text at offsets 6 12", f"{file}, line 102")]
+    assert reading.alignment.mentions == 100
+    assert reading.alignment.faults == [
+        ("the mention disagrees with the text at offsets 6 12", f"{file}, line 102")
+    ]
     with pytest.raises(LongbioError, match=r"line 102: .* at offsets 6 12; 1 of 100 mentions") as caught:
         read_documents(file, max_misaligned=0.005)
     assert "SECRET" not in str(caught.value)
@@ -124,7 +126,7 @@ def test_public_corpora(
 ) -> None:
     splits = read_splits(data_folder / corpus)
     assert [len(splits[name]) for name in ("train", "dev", "test")] == documents
-    alignment = Alignment()
+    reading = Reading()
     for name in ("train", "dev", "test"):
-        read_documents(data_folder / corpus / f"{name}.txt", alignment=alignment)
-    assert (alignment.mentions, len(alignment.faults)) == (mentions, faults)
+        read_documents(data_folder / corpus / f"{name}.txt", reading=reading)
+    assert (reading.alignment.mentions, len(reading.alignment.faults)) == (mentions, faults)

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from longbio.corpus.alignment import MAX_MISALIGNED, Alignment
+from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.corpus.readers import brat, iob, pubtator, text
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
-# Each takes a path, counts the mentions that it checks, and returns documents sorted by id.
-READERS: dict[str, Callable[[Path, Alignment], list[Document]]] = {
-    "brat": brat.read,
-    "iob": iob.read,
-    "pubtator": pubtator.read,
-    "text": text.read,
+
+@dataclass(frozen=True)
+class Format:
+    """A format on disk.
+
+    Args:
+        recognises: whether what lies at a path, a file or a folder, looks like it; looks at its
+            names and its beginning.
+        read: streams the documents of a path.
+    """
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, Reading], Iterator[Document]]
+
+
+# In the order in which they are tried: plain text, which is anything, comes last.
+READERS: dict[str, Format] = {
+    "brat": Format(brat.recognises, brat.read),
+    "pubtator": Format(pubtator.recognises, pubtator.read),
+    "iob": Format(iob.recognises, iob.read),
+    "text": Format(text.recognises, text.read),
 }
 
 
@@ -23,58 +40,70 @@ def read_documents(
     path: Path,
     format_name: str | None = None,
     *,
-    alignment: Alignment | None = None,
+    reading: Reading | None = None,
     max_misaligned: float = MAX_MISALIGNED,
 ) -> list[Document]:
-    """Reads notes, with their mentions where there are any.
+    """Reads all that `stream_documents` gives."""
+    return list(stream_documents(path, format_name, reading=reading, max_misaligned=max_misaligned))
+
+
+def stream_documents(
+    path: Path,
+    format_name: str | None = None,
+    *,
+    reading: Reading | None = None,
+    max_misaligned: float = MAX_MISALIGNED,
+) -> Iterator[Document]:
+    """Reads documents with whatever is known about them.
 
     Args:
-        path: a folder of `.txt` files, or one file.
-        format_name: one of `READERS`; found when None: BRAT where an `.ann` stands beside the
-            texts, PubTator and words with tags where a file begins so, plain text otherwise.
-        alignment: counts the mentions that were checked, and those that were left out.
+        path: a file or a folder.
+        format_name: one of `READERS`; found when None.
+        reading: encoding and columns; counts what was checked and left out.
         max_misaligned: share of the mentions that may be left out.
 
-    Returns:
-        The documents, sorted by id.
+    Yields:
+        The documents, in the order of the file, or of the folder's names.
 
     Raises:
-        LongbioError: there is nothing to read at `path`, a file is broken, or more mentions than
-            that aren't in their text as they say.
+        LongbioError: there is nothing to read at `path`, a file is broken, or, at the end, more
+            mentions than that aren't in their text as they say.
     """
-    alignment = alignment or Alignment()
+    reading = reading or Reading()
     name = format_name or format_of(path)
     if name not in READERS:
         raise LongbioError(f"there is no format {name!r}", where=path, remedy=f"choose from {list(READERS)}")
-    documents = READERS[name](path, alignment)
-    alignment.refuse_beyond(max_misaligned)
-    return documents
+    yield from READERS[name].read(path, reading)
+    reading.alignment.refuse_beyond(max_misaligned)
 
 
 def format_of(path: Path) -> str:
-    """The format that what lies at a path seems to have."""
-    if path.is_dir() and any(path.glob("*.ann")):
-        return "brat"
-    files = [path] if path.is_file() else sorted(path.glob("*"))
-    texts = [file for file in files if file.suffix in (".txt", *iob.SUFFIXES) and file.is_file()]
-    if texts and pubtator.is_pubtator(texts[0]):
-        return "pubtator"
-    return "iob" if texts and iob.is_iob(texts[0]) else "text"
+    """The format that what lies at a path seems to have: the first of `READERS` that recognises it."""
+    return next((name for name, each in READERS.items() if each.recognises(path)), "text")
 
 
-def read_splits(folder: Path) -> dict[str, list[Document]]:
+def read_splits(
+    folder: Path,
+    format_name: str | None = None,
+    *,
+    reading: Reading | None = None,
+    max_misaligned: float = MAX_MISALIGNED,
+) -> dict[str, list[Document]]:
     """Reads a corpus that lies in subfolders, or files, `train`, `test` and, where there is one, `dev`.
 
     Args:
         folder: the folder that holds them.
+        format_name: see `stream_documents`, as for the others.
+        reading: for all of them.
+        max_misaligned: in each.
 
     Returns:
-        The documents of each split, sorted by id, under "train", "dev" and "test".
+        The documents of each split under "train", "dev" and "test".
 
     Raises:
         LongbioError: `train` or `test` is missing, or a file is broken.
     """
-    found = {split: _split(folder, split) for split in ("train", "dev", "test")}
+    found = {split: split_of(folder, split) for split in ("train", "dev", "test")}
     for split in ("train", "test"):
         if found[split] is None:
             raise LongbioError(
@@ -82,9 +111,15 @@ def read_splits(folder: Path) -> dict[str, list[Document]]:
                 where=folder,
                 remedy="lay it out as train/, test/ and, if you have one, dev/; or as train.txt, ...",
             )
-    return {split: read_documents(path) for split, path in found.items() if path is not None}
+    return {
+        split: read_documents(path, format_name, reading=reading, max_misaligned=max_misaligned)
+        for split, path in found.items()
+        if path is not None
+    }
 
 
-def _split(folder: Path, split: str) -> Path | None:
-    paths = (folder / split, *(folder / f"{split}{suffix}" for suffix in (".txt", *iob.SUFFIXES)))
-    return next((path for path in paths if path.is_dir() or path.is_file()), None)
+def split_of(folder: Path, split: str) -> Path | None:
+    """Where a split lies in a corpus: a folder or a file of its name, whatever its ending."""
+    if (folder / split).is_dir():
+        return folder / split
+    return next((path for path in sorted(folder.glob(f"{split}.*")) if path.is_file()), None)

@@ -8,10 +8,11 @@ kinds are passed over.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.alignment import Alignment
-from longbio.corpus.readers.text import read_text, text_files
+from longbio.corpus.readers.text import text_files
+from longbio.corpus.reading import Reading, read_markup, read_text
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
@@ -24,16 +25,21 @@ PASSED_OVER = tuple("REAMN*#")
 ONE_LINE = str.maketrans("\r\n", "  ")
 
 
-def read(path: Path, alignment: Alignment) -> list[Document]:
+def recognises(path: Path) -> bool:
+    """Whether a folder holds `.ann` files."""
+    return path.is_dir() and any(path.glob("*.ann"))
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
     """Reads a folder of BRAT files.
 
     Args:
         path: a folder, read without its subfolders. A `.txt` file without an `.ann` is a document
             without spans.
-        alignment: counts mentions; those whose offsets and text column disagree with the text are
+        reading: counts mentions; those whose offsets and text column disagree with the text are
             left out.
 
-    Returns:
+    Yields:
         The documents, sorted by id (the file's stem); the spans of each sorted by position, equal
         ones kept once. Fragments that overlap are joined, and those out of order are sorted.
 
@@ -53,23 +59,24 @@ def read(path: Path, alignment: Alignment) -> list[Document]:
             remedy=f"put {orphan}.txt beside it, or take the .ann away",
         )
 
-    return [_read_one(file, annotations_of.get(stem), alignment) for stem, file in text_of.items()]
+    for stem, file in text_of.items():
+        yield _read_one(file, annotations_of.get(stem), reading)
 
 
-def _read_one(text_file: Path, annotation_file: Path | None, alignment: Alignment) -> Document:
-    text = read_text(text_file)
+def _read_one(text_file: Path, annotation_file: Path | None, reading: Reading) -> Document:
+    text = read_text(text_file, reading.encoding)
     if annotation_file is None:
         return Document(id=text_file.stem, text=text)
 
     spans = set()
     # Not splitlines(): a mention may hold a character, such as U+2028, that it would split at.
-    lines = read_text(annotation_file).removeprefix("\ufeff").split("\n")
+    lines = read_markup(annotation_file, reading.encoding).split("\n")
     for number, line in enumerate(lines, start=1):
         line = line.removesuffix("\r")
         if line and not line.startswith(PASSED_OVER):
             where = f"{annotation_file}, line {number}"
             label, fragments, column = _parse(line, where=where)
-            if alignment.holds(_fault(column, text, fragments), where):
+            if reading.alignment.holds(_fault(column, text, fragments), where):
                 whole = _in_text_order(fragments)
                 if not whole:
                     raise LongbioError(

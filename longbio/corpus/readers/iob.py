@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from longbio.corpus.alignment import Alignment
-from longbio.corpus.readers.text import read_text
+from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
@@ -28,8 +27,6 @@ BEGINS, ENDS = "BSU", "ESLU"
 
 UNNAMED = "Entity"
 """The type of tags that are a letter alone."""
-
-LOOKED_AT = 1 << 14
 
 
 @dataclass
@@ -46,43 +43,37 @@ class _Words:
             self.sentences.append(len(self.words))
 
 
-def is_iob(file: Path) -> bool:
-    """Whether a file's first lines are words with tags."""
-    with file.open("rb") as opened:
-        text = opened.read(LOOKED_AT).decode("utf-8", errors="ignore").removeprefix("\ufeff")
+def recognises(path: Path) -> bool:
+    """Whether the first lines of a file, or of a folder's first file, are words with tags."""
+    text = beginning_of(path, (".txt", *SUFFIXES))
     lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)][:50]
     return bool(lines) and all(_columns(line) is not None for line in lines)
 
 
-def read(path: Path, alignment: Alignment) -> list[Document]:
+def read(path: Path, reading: Reading) -> Iterator[Document]:
     """Reads a file, or every such file of a folder.
 
     Args:
         path: the file or folder.
-        alignment: stays as it is: tags stand beside their words.
+        reading: its encoding.
 
-    Returns:
+    Yields:
         What stands between `-DOCSTART-` or `###MEDLINE:` lines, or, in a file with one of them at
         most, each sentence; named by file and number, in the file's order. `units` are the words.
 
     Raises:
         LongbioError: a file is not UTF-8, or a line has no tag.
     """
-    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in SUFFIXES)
-    if not files:
-        raise LongbioError(
-            "the folder holds no file of words and tags",
-            where=path,
-            remedy=f"name them {', '.join(SUFFIXES)}",
-        )
-    return [document for file in files for document in _read_file(file)]
+    for file in files_of(path, SUFFIXES):
+        yield from _read_file(file, reading)
 
 
-def _read_file(file: Path) -> list[Document]:
-    lines = read_text(file).removeprefix("\ufeff").split("\n")
+def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
+    lines = read_markup(file, reading.encoding).split("\n")
     by_section = sum(BORDER.match(line) is not None for line in lines) > 1
     documents = (words for words in _parts(lines, by_section, file) if words.words)
-    return [_document(f"{file.stem}-{number:06}", words) for number, words in enumerate(documents, start=1)]
+    for number, words in enumerate(documents, start=1):
+        yield _document(f"{file.stem}-{number:06}", words)
 
 
 def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:

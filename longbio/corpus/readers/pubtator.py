@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from longbio.corpus.alignment import Alignment
-from longbio.corpus.readers.text import read_text, text_files
+from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
@@ -25,21 +26,22 @@ MENTION_FIELDS = (5, 6, 7)
 RELATION_FIELDS = (4, 5)
 
 
-def is_pubtator(file: Path) -> bool:
-    """Whether a file begins as PubTator does."""
-    with file.open("rb") as opened:
-        first = opened.read(1 << 16).lstrip(b"\xef\xbb\xbf\r\n \t").split(b"\n")[0]
-    return re.match(rb"[^|\t]+\|t\|", first) is not None
+SUFFIXES = (".txt", ".pubtator")
 
 
-def read(path: Path, alignment: Alignment) -> list[Document]:
+def recognises(path: Path) -> bool:
+    """Whether a file, or a folder's first, begins as PubTator does."""
+    return re.match(r"[^|\t\n]+\|t\|", beginning_of(path, SUFFIXES).lstrip()) is not None
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
     """Reads a file, or every `.txt` file of a folder.
 
     Args:
         path: the file or folder.
-        alignment: counts mentions; those that aren't in their text as they say are left out.
+        reading: counts mentions; those that aren't in their text as they say are left out.
 
-    Returns:
+    Yields:
         The documents, sorted by id; of two with the same id the later one's gets `.2`, as in
         NCBI-disease. Spans are sorted by position, equal ones kept once.
 
@@ -47,8 +49,7 @@ def read(path: Path, alignment: Alignment) -> list[Document]:
         LongbioError: a file is not UTF-8, or a line is malformed. The error names file and line,
             never the text.
     """
-    files = [path] if path.is_file() else text_files(path)
-    documents = [document for file in files for document in _read_file(file, alignment)]
+    documents = [document for file in files_of(path, SUFFIXES) for document in _read_file(file, reading)]
     seen: Counter[str] = Counter()
     named = []
     for document in documents:
@@ -56,10 +57,10 @@ def read(path: Path, alignment: Alignment) -> list[Document]:
         turn = seen[document.id]
         name = document.id if turn == 1 else f"{document.id}.{turn}"
         named.append(Document(name, document.text, document.spans))
-    return sorted(named, key=lambda document: document.id)
+    yield from sorted(named, key=lambda document: document.id)
 
 
-def _read_file(file: Path, alignment: Alignment) -> list[Document]:
+def _read_file(file: Path, reading: Reading) -> list[Document]:
     documents: list[Document] = []
     passages: dict[str, str] = {}
     name, spans = "", set[Span]()
@@ -70,7 +71,7 @@ def _read_file(file: Path, alignment: Alignment) -> list[Document]:
         passages.clear()
         spans.clear()
 
-    for number, line in enumerate(read_text(file).removeprefix("\ufeff").split("\n"), start=1):
+    for number, line in enumerate(read_markup(file, reading.encoding).split("\n"), start=1):
         line, where = line.removesuffix("\r"), f"{file}, line {number}"
         if passage := PASSAGE.fullmatch(line):
             if passage[2] == "t":
@@ -83,7 +84,7 @@ def _read_file(file: Path, alignment: Alignment) -> list[Document]:
             fields = line.split("\t")
             if not passages or fields[0] != name:
                 raise _malformed(where)
-            span = _mention(fields, _text_of(passages), where, alignment)
+            span = _mention(fields, _text_of(passages), where, reading.alignment)
             if span is not None:
                 spans.add(span)
     finish()

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.alignment import Alignment
+from longbio.corpus.reading import Reading, read_text
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
 
-def read(path: Path, alignment: Alignment) -> list[Document]:
+def recognises(path: Path) -> bool:
+    """Whether a path is a `.txt` file, or a folder that holds one."""
+    return path.suffix == ".txt" or any(path.glob("*.txt"))
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
     """Reads every `.txt` file of a folder, or one such file, as documents without spans.
 
     Args:
         path: a folder, read without its subfolders, or a single `.txt` file.
-        alignment: stays as it is: there are no mentions.
+        reading: its encoding.
 
-    Returns:
+    Yields:
         The documents, sorted by id (the file's stem).
 
     Raises:
-        LongbioError: there is nothing to read at `path`, or a file is not UTF-8.
+        LongbioError: there is nothing to read at `path`, or a file can't be decoded.
     """
-    return [Document(id=file.stem, text=read_text(file)) for file in text_files(path)]
+    for file in text_files(path):
+        yield Document(id=file.stem, text=read_text(file, reading.encoding))
 
 
 def text_files(path: Path) -> list[Path]:
@@ -45,19 +52,3 @@ def text_files(path: Path) -> list[Path]:
     if not files:
         raise LongbioError("the folder holds no .txt file", where=path, remedy="give a folder of .txt files")
     return files
-
-
-def read_text(file: Path) -> str:
-    """The characters of a UTF-8 file, with its line ends as they are on disk.
-
-    Raises:
-        LongbioError: the file is not UTF-8. The error names the byte, never the text around it.
-    """
-    # Decoding bytes, unlike text mode, leaves CRLF alone: offsets count both its characters.
-    try:
-        return file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = error.start
-
-    # Raised outside the handler: the decoding error holds the whole text, and must not be chained.
-    raise LongbioError(f"byte {byte} is not UTF-8", where=file, remedy="save the file again as UTF-8")
