@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from longbio.corpus.readers import read_documents, read_splits
-from longbio.corpus.records import Document, Span
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.corpus.writers import WRITERS
 from longbio.errors import LongbioError
 
@@ -31,6 +32,8 @@ def spans_of(folder: Path) -> tuple[Span, ...]:
     return document.spans
 
 
+DRUG, DOSE = Span.of(0, 5, "Drug"), Span.of(6, 10, "Dose")
+
 ROUND_TRIPS = {
     "plain": Document("a", "took tarva daily", (Span.of(5, 10, "Drug"),)),
     "no spans": Document("a", "nothing here"),
@@ -49,6 +52,29 @@ ROUND_TRIPS = {
     "unicode": Document("a", "µg \U0001f9ec naïve β-тест", (Span.of(5, 10, "A"), Span.of(11, 17, "B"))),
     "line separators": Document("a", "a\u2028b\x85c\x0bd", (Span.of(0, 7, "A"),)),
     "byte order mark": Document("a", "\ufeffhip", (Span.of(1, 4, "Site"),)),
+    "relations": Document(
+        "a",
+        "tarva 5 mg",
+        (DRUG, DOSE),
+        relations=(Relation("Has", DRUG, DOSE), Relation("Has", DOSE, DRUG), Relation("Is", DRUG, DRUG)),
+    ),
+    "relation of discontinuous mentions": Document(
+        "a",
+        "left or right hip",
+        (Span(((0, 4), (14, 17)), "Site"), Span.of(8, 17, "Site")),
+        relations=(Relation("With", Span.of(8, 17, "Site"), Span(((0, 4), (14, 17)), "Site")),),
+    ),
+    "attributes": Document(
+        "a",
+        "tarva 5 mg",
+        (DRUG, DOSE),
+        attributes=(
+            Attribute(DRUG, "Negated"),
+            Attribute(DRUG, "Status", "held"),
+            Attribute(DRUG, "Status", "on  hold\tnow "),
+            Attribute(DOSE, "Negated"),
+        ),
+    ),
     "dots in the id": Document("a.b.c", "hip", (Span.of(0, 3, "Site"),)),
     "not ascii id": Document("naïve 1", "hip", (Span.of(0, 3, "Site"),)),
 }
@@ -72,12 +98,52 @@ def test_lines_as_they_stand_on_disk(tmp_path: Path) -> None:
     assert (tmp_path / "a.ann").read_bytes() == b"T1\tSite 0 8;12 16\tleft hip knee\n"
 
 
-def test_other_lines_are_passed_over(tmp_path: Path) -> None:
+def test_other_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     lines = (
-        "T1\tDrug 0 5\ttarva\nR1\tHas Arg1:T1 Arg2:T1\nE1\tDrug:T1\nA1\tNegated T1\nM2\tHedged T1\n"
-        "N1\tReference T1 DB:1\ttarva\n*\tEquiv T1 T1\n#1\tAnnotatorNotes T1\tsure\n\n"
+        "T1\tDrug 0 5\ttarva\nE1\tDrug:T1\nN1\tReference T1 DB:1\ttarva\n*\tEquiv T1 T1\n"
+        "#1\tAnnotatorNotes T1\tsure\n#2\tAnnotatorNotes E1\tsure\n\n"
     )
-    assert spans_of(written(tmp_path, "tarva", lines)) == (Span.of(0, 5, "Drug"),)
+    reading = Reading()
+    (document,) = read_documents(written(tmp_path, "tarva", lines), reading=reading)
+    assert document == Document("note", "tarva", (Span.of(0, 5, "Drug"),))
+    assert reading.passed_over == {"events": 1, "normalisations": 1, "equivalences": 1, "notes": 2}
+
+
+def test_relations_and_attributes_are_read_wherever_they_stand(tmp_path: Path) -> None:
+    lines = (
+        "R1\tHas Arg1:T1 Arg2:T2\t\nR2\tHas Arg2:T1 Arg1:T2\nR3\tActs Theme:T2 Cause:T1\n"
+        "A1\tNegated T1\nM1\tHedged T2\nA2\tStatus T1 on hold\r\n"
+        "T1\tDrug 0 5\ttarva\nT2\tDose 6 10\t5 mg\nA3\tNegated T1\n"
+    )
+    reading = Reading()
+    (document,) = read_documents(written(tmp_path, "tarva 5 mg", lines), reading=reading)
+    assert document.relations == (
+        Relation("Acts", DOSE, DRUG),
+        Relation("Has", DRUG, DOSE),
+        Relation("Has", DOSE, DRUG),
+    )
+    assert document.attributes == (
+        Attribute(DRUG, "Negated"),
+        Attribute(DRUG, "Status", "on hold"),
+        Attribute(DOSE, "Hedged"),
+    )
+    assert not reading.passed_over
+
+
+def test_what_is_about_a_mention_left_out_is_left_out_too(tmp_path: Path) -> None:
+    lines = (
+        "T1\tDrug 0 5\ttarva\nT2\tDose 6 10\t9 mg\nR1\tHas Arg1:T1 Arg2:T2\nR2\tHas Arg1:T2 Arg2:T1\n"
+        "R3\tHas Arg1:T1 Arg2:E1\nE1\tDrug:T1\nA1\tNegated T2\nA2\tNegated E1\nA3\tNegated R1\n"
+    )
+    reading = Reading()
+    (document,) = read_documents(written(tmp_path, "tarva 5 mg", lines), reading=reading, max_misaligned=0.5)
+    assert document == Document("note", "tarva 5 mg", (DRUG,))
+    assert len(reading.alignment.faults) == 1
+    assert reading.passed_over == {
+        "events": 1,
+        "relations of what was not read": 3,
+        "attributes of what was not read": 3,
+    }
 
 
 def test_equal_spans_are_kept_once_and_sorted(tmp_path: Path) -> None:
@@ -125,6 +191,12 @@ BROKEN_LINES = {
     "no offsets": ("T2\tDrug\ttarva", "no BRAT annotation"),
     "negative": ("T2\tDrug -5 5\ttarva", "no BRAT annotation"),
     "spaces for tabs": ("T2 Drug 0 5 tarva", "no BRAT annotation"),
+    "offset of 5,000 digits": (f"T2\tDrug 0 {'5' * 5000}\ttarva", "no BRAT annotation"),
+    "relation on nothing": ("R1\tHas Arg1:T1 Arg2:T9", "an id that isn't there"),
+    "attribute on nothing": ("A1\tNegated T9", "an id that isn't there"),
+    "relation of one": ("R1\tHas Arg1:T1", "no BRAT annotation"),
+    "relation of three": ("R1\tHas Arg1:T1 Arg2:T1 Arg3:T1", "no BRAT annotation"),
+    "attribute on no id": ("A1\tNegated", "no BRAT annotation"),
     "unknown kind": ("X2\tDrug 0 5\ttarva", "no BRAT annotation"),
 }
 
@@ -140,6 +212,13 @@ def test_broken_line(line: str, message: str, tmp_path: Path) -> None:
     # Neither the note nor the annotation may reach a log.
     for words in ("tarva", "SECRET", "hap"):
         assert words not in str(caught.value)
+
+
+def test_an_id_of_two_mentions_is_refused_where_it_is_named(tmp_path: Path) -> None:
+    twice = "T1\tDrug 0 5\ttarva\nT1\tDrug 6 9\thip\n"
+    assert len(spans_of(written(tmp_path, "tarva hip", twice))) == 2
+    with pytest.raises(LongbioError, match=r"line 3: .*stands for two mentions"):
+        read(written(tmp_path, "tarva hip", twice + "A1\tNegated T1\n"))
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".ann"])
@@ -183,6 +262,24 @@ def test_labels_that_are_not_one_word(label: str, tmp_path: Path) -> None:
 def test_a_span_that_ends_after_its_text(tmp_path: Path) -> None:
     with pytest.raises(LongbioError, match="ends at 6 in a text of 5") as caught:
         write([Document("a", "tarva", (Span.of(0, 6, "Drug"),))], tmp_path)
+    assert "tarva" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (Document("a", "tarva", relations=(Relation("Has", DRUG, DRUG),)), "about 0 to 5, which is no span"),
+        (Document("a", "tarva", attributes=(Attribute(DRUG, "Negated"),)), "about 0 to 5, which is no span"),
+        (Document("a", "tarva", (DRUG,), relations=(Relation("a b", DRUG, DRUG),)), "not one word"),
+        (Document("a", "tarva", (DRUG,), attributes=(Attribute(DRUG, "a b"),)), "not one word"),
+        (Document("a", "tarva", (DRUG,), attributes=(Attribute(DRUG, "a", "b\nc"),)), "holds a line end"),
+    ],
+)
+def test_relations_and_attributes_that_cannot_be_written(
+    document: Document, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LongbioError, match=message) as caught:
+        write([document], tmp_path)
     assert "tarva" not in str(caught.value)
 
 
@@ -235,3 +332,9 @@ def test_craft_is_read_whole(data_folder: Path) -> None:
     spans = [span for documents in splits.values() for d in documents for span in d.spans]
     assert len(spans) > 90_000
     assert sum(not span.is_contiguous for span in spans) > 2_000
+
+
+def test_craft_is_written_and_read_equal(data_folder: Path, tmp_path: Path) -> None:
+    documents = read(data_folder / "craft" / "dev")
+    write(documents, tmp_path)
+    assert read(tmp_path) == documents

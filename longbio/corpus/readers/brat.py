@@ -1,25 +1,32 @@
 """BRAT standoff: a `.txt` file and, beside it, an `.ann` file of character offsets.
 
-The format: https://brat.nlplab.org/standoff.html. Offsets are 0-based and end-exclusive. Only
-text-bound annotations (T lines) are read; relations, events, attributes, notes and the other
-kinds are passed over.
+The format: https://brat.nlplab.org/standoff.html. Offsets are 0-based and end-exclusive. Read are
+mentions (T lines), relations (R) and attributes (A, and M as older files have it). Events,
+normalisations, equivalences and notes are passed over, and counted. n2c2 2018 comes so.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from longbio.corpus.readers.text import text_files
 from longbio.corpus.reading import Reading, read_markup, read_text
-from longbio.corpus.records import Document, Span
+from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
 Fragment = tuple[int, int]
 
-TEXT_BOUND = re.compile(r"T\S+\t(?P<label>\S+) (?P<offsets>[0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(?P<column>.*)")
-PASSED_OVER = tuple("REAMN*#")
+OFFSETS = r"[0-9]{1,9} [0-9]{1,9}"
+TEXT_BOUND = re.compile(
+    rf"(?P<id>T\S+)\t(?P<label>\S+) (?P<offsets>{OFFSETS}(?:;{OFFSETS})*)\t(?P<column>.*)"
+)
+RELATION = re.compile(r"R\S+\t(?P<label>\S+) (?P<role>[^\s:]+):(?P<first>\S+) [^\s:]+:(?P<second>\S+)\s*")
+ATTRIBUTE = re.compile(r"[AM]\S+\t(?P<name>\S+) (?P<id>\S+)(?: (?P<value>.*))?")
+PASSED_OVER = {"E": "events", "N": "normalisations", "*": "equivalences", "#": "notes"}
 
 # The text column is one line: line ends inside a mention stand there as spaces.
 ONE_LINE = str.maketrans("\r\n", "  ")
@@ -30,6 +37,34 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and any(path.glob("*.ann"))
 
 
+@dataclass
+class _Annotations:
+    """What the lines of an `.ann` file say.
+
+    Args:
+        mentions: by their ids; one that was left out is not there.
+        ids: of all lines, those passed over as well.
+        relations: (where, line) of each; read when all mentions are.
+        attributes: the same.
+    """
+
+    mentions: defaultdict[str, set[Span]] = field(default_factory=lambda: defaultdict(set))
+    ids: set[str] = field(default_factory=set)
+    relations: list[tuple[str, re.Match[str]]] = field(default_factory=list)
+    attributes: list[tuple[str, re.Match[str]]] = field(default_factory=list)
+
+    def mention(self, name: str, where: str) -> Span | None:
+        """Whose id it is; None where that was left out or is no mention."""
+        spans = self.mentions.get(name, set())
+        if name not in self.ids or len(spans) > 1:
+            raise LongbioError(
+                "this is about an id that " + ("stands for two mentions" if spans else "isn't there"),
+                where=where,
+                remedy="give every annotation an id of its own, and name it here",
+            )
+        return next(iter(spans), None)
+
+
 def read(path: Path, reading: Reading) -> Iterator[Document]:
     """Reads a folder of BRAT files.
 
@@ -37,15 +72,16 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         path: a folder, read without its subfolders. A `.txt` file without an `.ann` is a document
             without spans.
         reading: counts mentions; those whose offsets and text column disagree with the text are
-            left out.
+            left out, with the relations and attributes that are about them.
 
     Yields:
-        The documents, sorted by id (the file's stem); the spans of each sorted by position, equal
-        ones kept once. Fragments that overlap are joined, and those out of order are sorted.
+        The documents, sorted by id (the file's stem); spans, relations and attributes of each
+        sorted, equal ones kept once. Fragments that overlap are joined, and those out of order are
+        sorted. The head of a relation is its Arg1, or what comes first where it has other roles.
 
     Raises:
-        LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, or a line is malformed. The error
-            names file and line, never the text.
+        LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, a line is malformed, or is about
+            an id that isn't there. The error names file and line, never the text.
     """
     text_of = {file.stem: file for file in text_files(path)}
     annotations_of = {file.stem: file for file in path.glob("*.ann")}
@@ -60,43 +96,83 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         )
 
     for stem, file in text_of.items():
-        yield _read_one(file, annotations_of.get(stem), reading)
+        text = read_text(file, reading.encoding)
+        if stem in annotations_of:
+            yield _document(stem, text, annotations_of[stem], reading)
+        else:
+            yield Document(stem, text)
 
 
-def _read_one(text_file: Path, annotation_file: Path | None, reading: Reading) -> Document:
-    text = read_text(text_file, reading.encoding)
-    if annotation_file is None:
-        return Document(id=text_file.stem, text=text)
+def _document(name: str, text: str, file: Path, reading: Reading) -> Document:
+    found = _read_lines(file, text, reading)
+    spans = {span for spans in found.mentions.values() for span in spans}
+    return Document(
+        name,
+        text,
+        tuple(sorted(spans)),
+        relations=tuple(sorted(set(_relations(found, reading)))),
+        attributes=tuple(sorted(set(_attributes(found, reading)))),
+    )
 
-    spans = set()
+
+def _read_lines(file: Path, text: str, reading: Reading) -> _Annotations:
+    found = _Annotations()
     # Not splitlines(): a mention may hold a character, such as U+2028, that it would split at.
-    lines = read_markup(annotation_file, reading.encoding).split("\n")
-    for number, line in enumerate(lines, start=1):
-        line = line.removesuffix("\r")
-        if line and not line.startswith(PASSED_OVER):
-            where = f"{annotation_file}, line {number}"
-            label, fragments, column = _parse(line, where=where)
-            if reading.alignment.holds(_fault(column, text, fragments), where):
-                whole = _in_text_order(fragments)
-                if not whole:
-                    raise LongbioError(
-                        "the annotation covers no character", where=where, remedy="remove the line"
-                    )
-                spans.add(Span(whole, label))
-    return Document(id=text_file.stem, text=text, spans=tuple(sorted(spans)))
+    for number, line in enumerate(read_markup(file, reading.encoding).split("\n"), start=1):
+        line, where = line.removesuffix("\r"), f"{file}, line {number}"
+        if not line:
+            continue
+        found.ids.add(line.split("\t", 1)[0])
+        if line[0] in PASSED_OVER:
+            reading.passed_over[PASSED_OVER[line[0]]] += 1
+        elif line[0] == "R":
+            found.relations.append((where, _parse(RELATION, line, where)))
+        elif line[0] in "AM":
+            found.attributes.append((where, _parse(ATTRIBUTE, line, where)))
+        else:
+            _read_mention(_parse(TEXT_BOUND, line, where), text, where, found, reading)
+    return found
 
 
-def _parse(line: str, *, where: str) -> tuple[str, list[Fragment], str]:
-    """Label, fragments and text column of a T line."""
-    match = TEXT_BOUND.fullmatch(line)
+def _read_mention(line: re.Match[str], text: str, where: str, found: _Annotations, reading: Reading) -> None:
+    pairs = (pair.split(" ") for pair in line["offsets"].split(";"))
+    fragments = [(int(start), int(end)) for start, end in pairs]
+    if reading.alignment.holds(_fault(line["column"], text, fragments), where):
+        whole = _in_text_order(fragments)
+        if not whole:
+            raise LongbioError("the annotation covers no character", where=where, remedy="remove the line")
+        found.mentions[line["id"]].add(Span(whole, line["label"]))
+
+
+def _relations(found: _Annotations, reading: Reading) -> Iterator[Relation]:
+    for where, line in found.relations:
+        first, second = found.mention(line["first"], where), found.mention(line["second"], where)
+        if first is None or second is None:
+            reading.passed_over["relations of what was not read"] += 1
+        elif line["role"] == "Arg2":
+            yield Relation(line["label"], second, first)
+        else:
+            yield Relation(line["label"], first, second)
+
+
+def _attributes(found: _Annotations, reading: Reading) -> Iterator[Attribute]:
+    for where, line in found.attributes:
+        span = found.mention(line["id"], where)
+        if span is None:
+            reading.passed_over["attributes of what was not read"] += 1
+        else:
+            yield Attribute(span, line["name"], line["value"] or "")
+
+
+def _parse(pattern: re.Pattern[str], line: str, where: str) -> re.Match[str]:
+    match = pattern.fullmatch(line)
     if match is None:
         raise LongbioError(
             "this is no BRAT annotation",
             where=where,
-            remedy="write T lines as ID, tab, label and offsets, tab, text",
+            remedy="write T lines as ID, tab, label and offsets, tab, text; see docs/formats.md",
         )
-    pairs = (pair.split(" ") for pair in match["offsets"].split(";"))
-    return match["label"], [(int(start), int(end)) for start, end in pairs], match["column"]
+    return match
 
 
 def _fault(column: str, text: str, fragments: list[Fragment]) -> str | None:

@@ -5,8 +5,9 @@
     227508<TAB>0<TAB>8<TAB>Naloxone<TAB>Chemical<TAB>D009270
 
 Offsets count the title, one character between it and the abstract, and the abstract. Here that
-character is a line feed. Concept ids, the seventh field of composite mentions, and relations (four
-or five fields, the second no number) are passed over.
+character is a line feed. Concept ids are passed over; so are the seventh field of composite mentions,
+and relations, which stand between concept ids (four or five fields, the second no number), and these
+two are counted.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.alignment import Alignment
 from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
 PASSAGE = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
+OFFSET = re.compile(r"[0-9]{1,9}")
 MENTION_FIELDS = (5, 6, 7)
 RELATION_FIELDS = (4, 5)
-
 
 SUFFIXES = (".txt", ".pubtator")
 
@@ -40,6 +40,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     Args:
         path: the file or folder.
         reading: counts mentions; those that aren't in their text as they say are left out.
+            What is passed over: "relations between concepts", "composite mentions".
 
     Yields:
         The documents, sorted by id; of two with the same id the later one's gets `.2`, as in
@@ -84,7 +85,7 @@ def _read_file(file: Path, reading: Reading) -> list[Document]:
             fields = line.split("\t")
             if not passages or fields[0] != name:
                 raise _malformed(where)
-            span = _mention(fields, _text_of(passages), where, reading.alignment)
+            span = _mention(fields, _text_of(passages), where, reading)
             if span is not None:
                 spans.add(span)
     finish()
@@ -95,22 +96,24 @@ def _text_of(passages: dict[str, str]) -> str:
     return f"{passages['t']}\n{passages.get('a', '')}"
 
 
-def _mention(fields: list[str], text: str, where: str, alignment: Alignment) -> Span | None:
+def _mention(fields: list[str], text: str, where: str, reading: Reading) -> Span | None:
     """The span of a line; None for a relation, and for a mention that isn't where it says."""
-    is_mention = len(fields) in MENTION_FIELDS and fields[1].isdecimal() and fields[2].isdecimal()
-    if not is_mention:
-        if len(fields) in RELATION_FIELDS:
-            return None
+    if len(fields) in RELATION_FIELDS and not OFFSET.fullmatch(fields[1]):
+        reading.passed_over["relations between concepts"] += 1
+        return None
+    if len(fields) not in MENTION_FIELDS or not all(OFFSET.fullmatch(field) for field in fields[1:3]):
         raise _malformed(where)
     start, end, label = int(fields[1]), int(fields[2]), fields[4]
     if not label:
         raise _malformed(where)
+    if len(fields) == max(MENTION_FIELDS):
+        reading.passed_over["composite mentions"] += 1
     fault = None
     if not 0 <= start < end <= len(text):
         fault = f"offsets {start} {end} are outside a text of {len(text)} characters, or cover none"
     elif text[start:end].replace("\n", " ") != fields[3].replace("\n", " "):
         fault = f"the mention disagrees with the text at offsets {start} {end}"
-    return Span.of(start, end, label) if alignment.holds(fault, where) else None
+    return Span.of(start, end, label) if reading.alignment.holds(fault, where) else None
 
 
 def _malformed(where: str) -> LongbioError:

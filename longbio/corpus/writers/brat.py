@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from longbio.corpus.readers.brat import ONE_LINE
-from longbio.corpus.records import Document, Span
+from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
-# What a label must be to stand before the offsets: one word.
-LABEL = re.compile(r"\S+")
+# What labels and names must be to stand in their columns: one word.
+WORD = re.compile(r"\S+")
 
 
 def write(documents: Iterable[Document], folder: Path) -> None:
     """Writes each document as `<id>.txt` and `<id>.ann`, so that reading them gives it back.
 
     The `.ann` is written even without spans: a document that was read and has no mention is not
-    one that nobody annotated. Files of the same name are replaced.
+    one that nobody annotated. Files of the same name are replaced. Of a document, its text, spans,
+    relations and attributes are written; BRAT has no place for the rest.
 
     Args:
-        documents: what to write. Spans must be sorted and unique to be read back equal.
+        documents: what to write. Spans, relations and attributes must be sorted and unique to be
+            read back equal.
         folder: where to; made if it isn't there.
 
     Raises:
-        LongbioError: an id can't be a file name or is there twice, a label isn't one word, or a
-            span ends after its text.
+        LongbioError: an id can't be a file name or is there twice, a label or an attribute's name
+            isn't one word, a value holds a line end, a span ends after its text, or a relation or
+            an attribute is about a span that isn't the document's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
@@ -40,30 +43,66 @@ def write(documents: Iterable[Document], folder: Path) -> None:
             )
         written.add(document.id)
 
-        lines = [_annotation(number, span, document) for number, span in enumerate(document.spans, 1)]
+        annotations = "".join(f"{line}\n" for line in _lines(document))
         # Bytes, not text mode: a line end of the note must reach the disk as it is.
         (folder / f"{document.id}.txt").write_bytes(document.text.encode("utf-8"))
-        (folder / f"{document.id}.ann").write_bytes("".join(lines).encode("utf-8"))
+        (folder / f"{document.id}.ann").write_bytes(annotations.encode("utf-8"))
 
 
 def _is_file_name(document_id: str) -> bool:
     return document_id not in ("", ".", "..") and not set(document_id) & set("/\\\0")
 
 
-def _annotation(number: int, span: Span, document: Document) -> str:
-    if not LABEL.fullmatch(span.label):
-        raise LongbioError(
-            f"the label {span.label!r} is not one word",
-            where=document.id,
-            remedy="BRAT needs labels without spaces",
-        )
+def _lines(document: Document) -> Iterator[str]:
+    name_of = {span: f"T{number}" for number, span in enumerate(document.spans, start=1)}
+    for span, name in name_of.items():
+        yield f"{name}\t{_mention(span, document)}"
+    for number, relation in enumerate(document.relations, start=1):
+        yield f"R{number}\t{_relation(relation, name_of, document)}"
+    for number, attribute in enumerate(document.attributes, start=1):
+        yield f"A{number}\t{_attribute(attribute, name_of, document)}"
+
+
+def _mention(span: Span, document: Document) -> str:
     if span.end_char > len(document.text):
         raise LongbioError(
             f"a span ends at {span.end_char} in a text of {len(document.text)} characters",
             where=document.id,
             remedy="give the span the offsets of this text",
         )
-
     offsets = ";".join(f"{start_char} {end_char}" for start_char, end_char in span.fragments)
     column = span.covered(document.text).translate(ONE_LINE)
-    return f"T{number}\t{span.label} {offsets}\t{column}\n"
+    return f"{_word(span.label, document)} {offsets}\t{column}"
+
+
+def _relation(relation: Relation, name_of: dict[Span, str], document: Document) -> str:
+    head, tail = _known(relation.head, name_of, document), _known(relation.tail, name_of, document)
+    return f"{_word(relation.label, document)} Arg1:{head} Arg2:{tail}"
+
+
+def _attribute(attribute: Attribute, name_of: dict[Span, str], document: Document) -> str:
+    if set(attribute.value) & set("\r\n"):
+        raise LongbioError(f"a value of the attribute {attribute.name!r} holds a line end", where=document.id)
+    line = f"{_word(attribute.name, document)} {_known(attribute.span, name_of, document)}"
+    return f"{line} {attribute.value}" if attribute.value else line
+
+
+def _word(label: str, document: Document) -> str:
+    if not WORD.fullmatch(label):
+        raise LongbioError(
+            f"the label {label!r} is not one word",
+            where=document.id,
+            remedy="BRAT needs labels without spaces",
+        )
+    return label
+
+
+def _known(span: Span, name_of: dict[Span, str], document: Document) -> str:
+    if span not in name_of:
+        raise LongbioError(
+            f"a relation or an attribute is about {span.start_char} to {span.end_char}, which is no span "
+            "of the document",
+            where=document.id,
+            remedy="add the span to the document's spans",
+        )
+    return name_of[span]
