@@ -6,27 +6,15 @@ MIMIC's NOTEEVENTS.csv is read as it is: its columns are known, rows marked as e
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
-
+from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
+from longbio.corpus.rows import ERROR_NAME, ROWS, TEXT_NAMES, is_withdrawn, name_of, read_lines, read_rows
+from longbio.corpus.rows import kind_of as kind_of
 from longbio.errors import LongbioError
-
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-
-TEXT_NAMES = ("text", "note_text", "note", "content", "abstract")
-"""Columns that hold the text when none is named, the first that is there; case doesn't matter."""
-
-ERROR_NAME = "iserror"
-"""MIMIC's mark of a note that physicians withdrew: such rows are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,94 +98,13 @@ def text_files(path: Path) -> list[Path]:
     return found
 
 
-def kind_of(file: Path) -> str:
-    """The ending of a file under its compression, which says how it is read."""
-    endings = [ending.lower() for ending in file.suffixes]
-    if endings and endings[-1] in COMPRESSIONS:
-        endings.pop()
-    return endings[-1] if endings else ""
-
-
-def _lines(file: Path) -> Iterator[str]:
-    """Lines with their ends as they are; a byte-order mark is left out."""
-    stream = io.TextIOWrapper(_bytes(file), encoding="utf-8-sig", newline="")
-    number = 0
-    try:
-        for number, line in enumerate(stream, start=1):
-            if "\0" in line:
-                raise LongbioError(f"line {number} holds a zero byte: the file is binary", where=file)
-            yield line
-        return
-    except UnicodeDecodeError:
-        what = f"after line {number} there is a byte that is not UTF-8"
-    except (OSError, EOFError) as error:
-        what = f"the file can't be read to its end ({str(error).splitlines()[0]})"
-    # Raised outside the handler: the decoding error holds text, and must not be chained.
-    raise LongbioError(what, where=file, remedy="save it again as UTF-8, or fetch it again")
-
-
-def _bytes(file: Path) -> Any:
-    compression = COMPRESSIONS.get(file.suffix.lower())
-    try:
-        return pyarrow.input_stream(str(file), compression=compression, buffer_size=1 << 20)
-    except OSError as error:
-        raise LongbioError(f"the file can't be opened ({error.strerror or error})", where=file) from error
-
-
 def _plain(file: Path, columns: Columns) -> Iterator[Text]:
-    yield Text("".join(_lines(file)))
+    yield Text("".join(read_lines(file)))
 
 
-def _json_lines(file: Path, columns: Columns) -> Iterator[Text]:
-    for number, line in enumerate(_lines(file), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise LongbioError(f"line {number} is no JSON object", where=file)
-        yield from text_of_row(row, columns, file, f"line {number}")
-
-
-def _table(delimiter: str) -> Callable[[Path, Columns], Iterator[Text]]:
-    def read(file: Path, columns: Columns) -> Iterator[Text]:
-        csv.field_size_limit(sys.maxsize)  # a note is longer than the 131,072 characters of old
-        rows = csv.DictReader(_lines(file), delimiter=delimiter, strict=True)
-        try:
-            for row in rows:
-                if None in row or None in row.values():
-                    raise LongbioError(
-                        f"the row that ends in line {rows.line_num} has not as many cells as the header",
-                        where=file,
-                        remedy="quote cells that hold delimiters or line ends",
-                    )
-                yield from text_of_row(row, columns, file, f"the row that ends in line {rows.line_num}")
-        except csv.Error as error:
-            raise LongbioError(f"line {rows.line_num} can't be read ({error})", where=file) from None
-
-    return read
-
-
-def _parquet(file: Path, columns: Columns) -> Iterator[Text]:
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-        names = table.schema_arrow.names
-        wanted = [name for name in names if name.lower() in _wanted(columns)]
-        if not wanted:
-            raise LongbioError(
-                f"there is no column of text; there are {', '.join(names) or 'none'}",
-                where=file,
-                remedy="name the column to read",
-            )
-        number = 0
-        for batch in table.iter_batches(batch_size=256, columns=wanted):
-            for row in batch.to_pylist():
-                number += 1
-                yield from text_of_row(row, columns, file, f"row {number}")
-    except (OSError, pyarrow.ArrowException) as error:
-        raise LongbioError(f"can't be read as Parquet ({str(error).splitlines()[0]})", where=file) from None
+def _table(file: Path, columns: Columns) -> Iterator[Text]:
+    for row in read_rows(file, wanted=_wanted(columns)):
+        yield from text_of_row(row.cells, columns, file, row.where)
 
 
 def _wanted(columns: Columns) -> set[str]:
@@ -218,7 +125,7 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
         LongbioError: a column is missing, or holds no text.
     """
     cells = {name.lower(): value for name, value in row.items()}
-    if str(cells.get(ERROR_NAME) or "").strip().lower() in ("1", "1.0", "true", "t", "yes", "y"):
+    if is_withdrawn(cells):
         return
     named = columns.text or next((name for name in TEXT_NAMES if name in cells), "text")
     for name in (named, columns.group or named):
@@ -233,7 +140,7 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
         raise LongbioError(f"{where} holds no text in column {named!r}", where=source)
     if text is not None and _has_half_a_character(text):
         raise LongbioError(f"{where} holds half a character (a lone surrogate)", where=source)
-    yield Text(text or "", None if columns.group is None else _group(cells[columns.group.lower()]))
+    yield Text(text or "", None if columns.group is None else name_of(cells[columns.group.lower()]))
 
 
 def _has_half_a_character(text: str) -> bool:
@@ -245,20 +152,8 @@ def _has_half_a_character(text: str) -> bool:
     return False
 
 
-def _group(cell: Any) -> str | None:
-    """The same name whatever the table's type: an id may be 7, 7.0 or "7"."""
-    if cell is None or cell != cell:
-        return None
-    named = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
-    return named or None
-
-
 READERS: dict[str, Callable[[Path, Columns], Iterator[Text]]] = {
     ".txt": _plain,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
-    ".parquet": _parquet,
+    **dict.fromkeys(ROWS, _table),
 }
 """By the ending of the file."""

@@ -1,0 +1,74 @@
+"""JSON objects that others wrote: parsed and asked for their members without trust."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from longbio.errors import LongbioError
+
+Kind = TypeVar("Kind")
+
+KINDS: dict[type, str] = {str: "text", int: "whole number", list: "list", dict: "object", bool: "truth value"}
+
+
+def parse(text: str, place: str, file: Path) -> dict[str, Any]:
+    """The object that is written in a text.
+
+    Args:
+        text: JSON.
+        place: what it is in its file, for errors: "line 3".
+        file: where it stands.
+
+    Raises:
+        LongbioError: it is no JSON object, or holds half a character.
+    """
+    value, what = None, f"{place} is no JSON object"
+    try:
+        value = json.loads(text)
+        if "\\u" in text:  # JSON can escape what UTF-8 can't write
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        value, what = None, f"{place} holds half a character (a lone surrogate)"
+    except (ValueError, RecursionError):
+        value = None
+    # Raised outside the handler: the decoding error holds the text, and must not be chained.
+    if not isinstance(value, dict):
+        raise LongbioError(what, where=file)
+    return value
+
+
+def member(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) -> Kind:
+    """The member of an object that has to be there and of a kind.
+
+    Raises:
+        LongbioError: it is missing, or of another kind. Names both, never the value.
+    """
+    value = owner.get(name)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise LongbioError(
+        f"{name!r} is no {KINDS[kind]}" if name in owner else f"there is no {name!r}", where=where
+    )
+
+
+def members(owner: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a list that has to be there, each with its place: `where` and `.name[number]`.
+
+    Raises:
+        LongbioError: there is no such list, or it holds something else.
+    """
+    for number, each in enumerate(member(owner, name, list, where)):
+        place = f"{where}.{name}[{number}]"
+        if not isinstance(each, dict):
+            raise LongbioError("this is no object", where=place)
+        yield place, each
+
+
+def identifier(value: Any) -> str | None:
+    """An id as text, untouched; None for what is none."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
