@@ -25,7 +25,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from longbio.corpus.records import Span
 
@@ -118,7 +118,7 @@ class Tally:
         """Mean F1 of the types that occur on either side; 0 when there is none."""
         return _share(sum(matches.f1 for matches in self.types.values()), len(self.types))
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """`micro`, `macro_f1` and `types` in alphabetical order, ready for JSON."""
         return {
             "micro": self.micro.as_dict(),
@@ -162,7 +162,7 @@ def match_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str,
 
 def entity_scores(
     gold: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]
-) -> dict[str, dict[str, object]]:
+) -> dict[str, dict[str, Any]]:
     """Score the mentions of a corpus by every scheme.
 
     Args:
