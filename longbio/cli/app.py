@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longbio.cli import convert, doctor, evaluate, predict, pretrain, quickstart, synthesize, vocab
+from longbio.cli import convert, doctor, evaluate, finetune, predict, pretrain, quickstart, synthesize, vocab
 
 app = typer.Typer(
     help="Short clinical encoders become 4,096-token Longformer and BigBird models.",
@@ -16,6 +16,7 @@ app.command("doctor")(doctor.doctor)
 app.command("convert")(convert.convert)
 app.command("synthesize")(synthesize.synthesize)
 app.command("pretrain")(pretrain.pretrain)
+app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("quickstart")(quickstart.quickstart)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+Role = Literal["cls", "query", "headings"]
+"""The first token; a question or first text; section headings."""
 
 MAX_HEADING_WORDS = 8
 MAX_HEADING_CHARS = 60

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap
-from transformers import AutoTokenizer
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.corpus.records import Document
-from longbio.corpus.writers import brat
-from longbio.encoders.loading import load
-from longbio.prediction.entities import find_entities
+from longbio.corpus.writers import WRITERS
+from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.rows import InputFormat
+from longbio.finetuning.learn import task_of
+from longbio.finetuning.settings import Machine
+from longbio.prediction.run import predict
+from longbio.tasks import AnyTask
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
+from longbio.tasks.task import Prediction
+from longbio.training.processes import processes
 
 REPORT = "scores.json"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+
+LENGTHS = (0, 512, 1024, 2048, 4096, 1 << 62)
+"""Borders of the lengths that are scored apart, in tokens."""
+
+PREDICTION_FORMATS = {("ner", "brat"): "brat"}
+"""The writer by task and format of the corpus."""
 
 
 @dataclass(frozen=True)
@@ -97,52 +110,101 @@ def _micro_f1(totals: Any) -> Any:
     return 2 * found / np.maximum(2 * found + wrong + missed, 1)
 
 
-def evaluate_entities(
+def evaluate(
     model_folder: Path,
     documents: Sequence[Document],
     out: Path,
     *,
-    overlap: int | None = None,
+    task: AnyTask | None = None,
+    format_name: str = "jsonl",
+    machine: Machine | None = None,
     on_document: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """Find entities in documents, write them as BRAT into `out`, and score them.
+    """Score a fine-tuned model on documents, and leave its predictions in `out`.
 
     Args:
-        model_folder: a token classifier, short or long.
-        documents: with their true mentions.
+        model_folder: what `learn` left, short or long.
+        documents: with what is true of them.
         out: the folder to make; when it is there already, nothing is done.
-        overlap: tokens that windows share; `find_entities` has the default.
+        task: what the model was trained for; what `learn` recorded when None.
+        format_name: the format the documents came in, in which predictions are written where it can
+            hold them.
+        machine: how the work is done.
         on_document: told how many documents are done.
 
     Returns:
-        What is saved as `scores.json` in `out`: per type and in all, precision, recall, F1 and
-        counts; the interval of micro F1 over documents; and `documents`, the counts of each.
+        What is saved as `scores.json` in `out`: `scores`, `by_length`, `seconds`; of entities also
+        precision, recall, F1 and counts by type and in all, the interval of micro F1 over
+        documents, and `documents`, the counts of each.
     """
     if (out / REPORT).is_file():
         done: dict[str, Any] = read_json(out / REPORT)
         return done
-    model, tokenizer = load(model_folder, "ner"), AutoTokenizer.from_pretrained(model_folder)
+    task = task or task_of(model_folder)
+    machine = machine or Machine()
+    model = load(model_folder, task.head, machine.kernel).to(processes().device)
+    inputs = InputFormat.of(model.config, load_tokenizer(model_folder))
     start = time.monotonic()
-    predicted = find_entities(model, tokenizer, documents, overlap=overlap, on_document=on_document)
+    found = predict(
+        model, inputs, task, documents, batch_tokens=machine.batch_tokens, on_document=on_document
+    )
+    predictions = list(found)
     seconds = time.monotonic() - start
-
-    counts = counts_by_document(documents, predicted)
-    types = by_type(counts)
-    interval = spread(counts)
     report = {
+        "task": task.kind,
+        "scores": task.score(documents, predictions),
+        "by_length": by_length(task, documents, predictions),
+        "has_collapsed": task.has_collapsed(predictions),
+        "seconds": round(seconds, 1),
+    }
+    if task.kind == "ner":
+        counts = counts_by_document(documents, [each.document for each in predictions])
+        report |= entity_report(documents, counts)
+    with staged_folder(out) as partial:
+        write_predictions(predictions, task, format_name, partial)
+        write_json(partial / REPORT, report)
+    return report
+
+
+def by_length(
+    task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
+) -> list[dict[str, Any]]:
+    """The main score of documents of each length, in tokens of the model; lengths that don't occur are
+    left out."""
+    lengths = np.array([each.details["tokens"] for each in predictions])
+    rows = []
+    for low, high in pairwise(LENGTHS):
+        chosen = np.flatnonzero((lengths >= low) & (lengths < high))
+        if len(chosen):
+            scores = task.score([documents[n] for n in chosen], [predictions[n] for n in chosen])
+            upper = None if high == LENGTHS[-1] else high
+            row = {"from_tokens": low, "to_tokens": upper, "documents": len(chosen), "main": scores["main"]}
+            rows.append(row)
+    return rows
+
+
+def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Counts]]) -> dict[str, Any]:
+    """Scores of exact mentions, their spread over documents, and the counts of each."""
+    types, interval = by_type(counts), spread(counts)
+    return {
         "micro": _as_dict(micro(types)),
         "micro_f1_interval": [interval.low, interval.high],
         "types": {label: _as_dict(each) for label, each in types.items()},
-        "seconds": round(seconds, 1),
         "documents": [
             {"id": document.id, "types": {label: _as_list(each) for label, each in count.items()}}
             for document, count in zip(documents, counts, strict=True)
         ],
     }
-    with staged_folder(out) as partial:
-        brat.write(predicted, partial)
-        write_json(partial / REPORT, report)
-    return report
+
+
+def write_predictions(
+    predictions: Sequence[Prediction], task: AnyTask, format_name: str, folder: Path
+) -> None:
+    """Predictions in the format of the corpus where it can hold them, and their details as JSON lines."""
+    name = PREDICTION_FORMATS.get((task.kind, format_name), "jsonl")
+    WRITERS[name]((each.document for each in predictions), folder)
+    lines = [json.dumps({"id": each.document.id, **each.details}) for each in predictions]
+    (folder / "details.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def counts_of(report: dict[str, Any]) -> list[dict[str, Counts]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from transformers.integrations.integration_utils import (
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.plans import refuse_another_plan
 from longbio.encoders.loading import load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import HEADS
@@ -134,23 +134,9 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
 def _refuse_another_run(curriculum: Curriculum) -> None:
     """A run folder with work in it belongs to one curriculum; how the machine does it may change."""
     asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers"})
-    file = curriculum.out / PLAN
+    out, file = curriculum.out, curriculum.out / PLAN
     with processes().main_process_first():
-        recorded = read_json(file) if file.is_file() and any(curriculum.out.glob("v0.*")) else asked
-        # As text: the order of the corpora counts too.
-        changed = [key for key in asked if json.dumps(asked[key]) != json.dumps(recorded.get(key))]
-        if changed:
-            raise LongbioError(
-                f"the run there was asked for another {', '.join(changed)}",
-                where=curriculum.out,
-                remedy="choose another out, or delete the folder",
-            )
-        try:
-            curriculum.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LongbioError(
-                f"the folder can't be made ({error.strerror})", where=curriculum.out
-            ) from error
+        refuse_another_plan(out, file, asked, has_begun=any(out.glob("v0.*")))
         if processes().is_main_process:
             write_json(file, asked)
 

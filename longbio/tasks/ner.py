@@ -7,19 +7,25 @@ tag at all. What can't be tagged is counted, and stays in the score as missed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from longbio.corpus.records import Document, Span
-from longbio.encoders.tokens import Tokens
+from longbio.encoders.roles import Role, section_headings
+from longbio.encoders.rows import InputFormat, Row, default_overlap
+from longbio.encoders.tokens import Tokens, Window, tokenize, windows_of
+from longbio.tasks.bio import best_tags
+from longbio.tasks.metrics import entity_scores
+from longbio.tasks.task import IGNORED, Array, Prediction, Sample
 
-IGNORED = -100
 OUTSIDE = 0
 
 Tags = NDArray[np.int64]
@@ -127,15 +133,145 @@ def _word_bounds(tokens: Tokens, heads: NDArray[np.int64]) -> tuple[NDArray[Any]
     return tokens.offsets[heads, 0], ends
 
 
-def summed_loss(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-    """Cross-entropy in nats, summed over the words of the batch.
+@dataclass(frozen=True, eq=False)
+class TaggedRows:
+    """A document in windows that tags are read off.
 
     Args:
-        model: a token classifier, wrapped for parallel training or not.
-        batch: its inputs and `labels` (B, T), -100 where there is no tag.
+        document: the document.
+        tokens: of its whole text.
+        windows: one a row.
+        rows: what the model reads.
     """
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    logits = model(**inputs).logits.float()
-    return cross_entropy(
-        logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+
+    document: Document
+    tokens: Tokens
+    windows: tuple[Window, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Entities:
+    """Mentions of entities, flat, in whole documents.
+
+    Args:
+        types: the entity types; those of the training documents when empty.
+        sample_tokens: tokens that are learned from at once: a stretch of a document, which a long
+            model reads in one window and a short one in several, each word counted once. So both
+            see the same text in the same step, and only the reach of attention differs.
+        overlap: tokens that neighbouring windows share at least; 128, or a quarter of what a very
+            short model reads, when None.
+        global_tokens: what every token sees, in a model that has global attention.
+        constrained: read off the likeliest tags of which no I follows another type's.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    head: ClassVar[str] = "ner"
+
+    kind: Literal["ner"] = "ner"
+    types: tuple[str, ...] = ()
+    sample_tokens: int = 4096
+    overlap: int | None = None
+    global_tokens: tuple[Role, ...] = ("cls", "headings")
+    constrained: bool = True
+
+    @property
+    def labels(self) -> Labels:
+        """The tags."""
+        return Labels(self.types)
+
+    def learned_from(self, documents: Sequence[Document]) -> Entities:
+        """See `Task.learned_from`."""
+        return replace(self, types=self.types or Labels.of(documents).types)
+
+    def config_changes(self) -> dict[str, Any]:
+        """See `Task.config_changes`."""
+        names = self.labels.names()
+        return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
+
+    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+        """Stretches of the document, each word tagged in the window with most context around it."""
+        tokens = self._tokens(document, inputs)
+        tagged = encode(document, tokens, self.labels)
+        left_out["mentions that no tag can express"] += tagged.lost
+        stretches = windows_of(0, len(tokens.ids), max_tokens=self.sample_tokens, overlap=0)
+        return [self._sample(tokens, tagged.tags, stretch, inputs) for stretch in stretches]
+
+    def _sample(self, tokens: Tokens, tags: Tags, stretch: Window, inputs: InputFormat) -> Sample:
+        first, size = stretch.owned.start, stretch.owned.stop - stretch.owned.start
+        rows, labels = [], []
+        for window in self._windows(size, inputs):
+            read, owned = _shifted(window.tokens, first), _shifted(window.owned, first)
+            row = inputs.row(tokens, read, roles=self.global_tokens)
+            tags_of_row = np.full(len(row.ids), IGNORED, dtype=np.int64)
+            tags_of_row[_shifted(owned, row.text.start - read.start)] = tags[owned]
+            rows.append(row)
+            labels.append(tags_of_row)
+        return Sample(tuple(rows), tuple(labels))
+
+    def _tokens(self, document: Document, inputs: InputFormat) -> Tokens:
+        headings = section_headings(document.text) if "headings" in self.global_tokens else []
+        tokens = tokenize(document.text, inputs.tokenizer, headings if inputs.takes_global else [])
+        return tokens.in_units(document.units) if document.units else tokens
+
+    def _windows(self, num_tokens: int, inputs: InputFormat) -> list[Window]:
+        max_tokens = min(inputs.max_tokens, self.sample_tokens)
+        overlap = default_overlap(max_tokens) if self.overlap is None else self.overlap
+        return windows_of(0, num_tokens, max_tokens=max_tokens, overlap=overlap)
+
+    def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
+        """`labels` (B, T): a tag at the first token of each word."""
+        every = [labels for sample in samples for labels in sample.labels]
+        padded = np.full((len(every), num_tokens), IGNORED, dtype=np.int64)
+        for number, labels in enumerate(every):
+            padded[number, : len(labels)] = labels
+        return {"labels": torch.from_numpy(padded)}
+
+    def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy in nats, summed over words."""
+        logits = outputs.logits.float().flatten(0, 1)
+        return cross_entropy(logits, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Those of the tags."""
+        return [(outputs.logits, batch["labels"] != IGNORED)]
+
+    def encode(self, document: Document, inputs: InputFormat) -> TaggedRows:
+        """The document in windows."""
+        tokens = self._tokens(document, inputs)
+        windows = self._windows(len(tokens.ids), inputs)
+        rows = tuple(inputs.row(tokens, window.tokens, roles=self.global_tokens) for window in windows)
+        return TaggedRows(document, tokens, tuple(windows), rows)
+
+    def decode(self, encoded: TaggedRows, outputs: Sequence[Array]) -> Prediction:
+        """Tags of each word from the window with most context around it, decoded over the whole
+        document, so that a mention on a border stays whole."""
+        tokens = encoded.tokens
+        scores = np.zeros((len(tokens.ids), len(self.labels.names())), dtype=np.float32)
+        for window, row, output in zip(encoded.windows, encoded.rows, outputs, strict=True):
+            scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
+        tags = np.full(len(tokens.ids), OUTSIDE, dtype=np.int64)
+        heads = word_heads(tokens)
+        tags[heads] = best_tags(scores[heads]) if self.constrained else scores[heads].argmax(-1)
+        spans = decode(tags, tokens, self.labels)
+        details = {"windows": len(encoded.windows), "tokens": len(tokens.ids)}
+        return Prediction(replace(encoded.document, spans=spans, relations=(), attributes=()), details)
+
+    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Entities:
+        """There is nothing to tune."""
+        return self
+
+    def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Micro F1 of exact mentions and types, and the other ways to match."""
+        scores = entity_scores(
+            [document.spans for document in gold], [each.document.spans for each in predictions]
+        )
+        return {"main": scores["strict"]["micro"]["f1"], **scores}
+
+    def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
+        """No mention anywhere."""
+        return not any(each.document.spans for each in predictions)
+
+
+def _shifted(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)

@@ -1,0 +1,34 @@
+"""`longbio finetune`: a task is learned, over a grid and several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longbio.cli.output import Json, Verbose, narrated, print_json
+
+
+def finetune(
+    config: Annotated[Path, typer.Argument(help="A plan, see configs/finetune.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The corpus, or the folder of several, as BLURB's.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="a.b=c, recipe.epochs=3; again for more.")
+    ] = None,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune for a task and score it, with a grid and several seeds; goes on where it stopped."""
+    from longbio.finetuning import run
+    from longbio.finetuning.settings import Finetuning
+    from longbio.settings import load_settings
+
+    given = [] if data is None else [f"data.path={data}"]
+    plan = load_settings(Finetuning, config, [*given, *(overrides or [])])
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        results = run.finetune(plan, tell)
+    if as_json:
+        print_json(results)

@@ -1,0 +1,124 @@
+"""The documents of a run: read, divided by groups, counted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longbio.corpus.readers import format_of, read_documents, split_of
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Document
+from longbio.errors import LongbioError
+from longbio.finetuning.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What is learned from, what is chosen by, what is scored.
+
+    Args:
+        train: documents.
+        dev: documents.
+        test: documents.
+        format: of the test documents.
+        described: sizes, hashes, what was left out; ready for JSON.
+    """
+
+    train: Sequence[Document]
+    dev: Sequence[Document]
+    test: Sequence[Document]
+    format: str
+    described: dict[str, Any] = field(default_factory=dict)
+
+
+def read_data(settings: DataSettings) -> Splits:
+    """Read the documents of a run.
+
+    Raises:
+        LongbioError: a split is missing or empty, or a file is broken.
+    """
+    paths = {split: _place(settings, split) for split in ("train", "dev", "test")}
+    for split in ("train", "test"):
+        if paths[split] is None:
+            raise LongbioError(
+                f"the corpus has no {split!r} folder or file",
+                where=settings.path,
+                remedy=f"add one, or set data.{split}",
+            )
+    reading = Reading(settings.encoding, settings.columns)
+    read: dict[str, list[Document]] = {}
+    formats = {}
+    for split, path in paths.items():
+        if path is not None:
+            formats[split] = settings.format or format_of(path)
+            read[split] = read_documents(
+                path, formats[split], reading=reading, max_misaligned=settings.max_misaligned
+            )
+            if not read[split]:
+                raise LongbioError("there is no document", where=path)
+    train, dev, test = read["train"], read.get("dev"), read["test"]
+    if dev is None:
+        train, dev = hold_out(train, settings.dev_share)
+    train = _some(train, settings.train_documents)
+    dev, test = _some(dev, settings.eval_documents), _some(test, settings.eval_documents)
+    described = {
+        "documents": {"train": len(train), "dev": len(dev), "test": len(test)},
+        "dev_is_held_out": "dev" not in read,
+        "sha256": {"train": digest(train), "dev": digest(dev), "test": digest(test)},
+        "mentions_checked": reading.alignment.mentions,
+        "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
+        "passed_over": dict(reading.passed_over),
+    }
+    return Splits(train, dev, test, formats["test"], described)
+
+
+def _place(settings: DataSettings, split: str) -> Path | None:
+    given: Path | None = getattr(settings, split)
+    if given is not None or settings.path is None:
+        return given
+    folder = settings.path
+    if settings.name is not None and (folder / settings.name).is_dir():
+        folder = folder / settings.name
+    if not folder.is_dir():
+        raise LongbioError("there is no such folder", where=folder, remedy="set data.path, or give --data")
+    return split_of(folder, split)
+
+
+def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
+    """Divide documents at random, always in the same way, whole groups together.
+
+    Args:
+        documents: what to divide.
+        share: of its groups, rounded up, that come out as the second list.
+    """
+    groups = sorted({_group(document) for document in documents})
+    order = np.random.default_rng(0).permutation(len(groups))
+    chosen = {groups[number] for number in order[: math.ceil(len(groups) * share)]}
+    kept = [document for document in documents if _group(document) not in chosen]
+    return kept, [document for document in documents if _group(document) in chosen]
+
+
+def _group(document: Document) -> str:
+    return document.id if document.group is None else document.group
+
+
+def _some(documents: list[Document], count: int | None) -> list[Document]:
+    """So many of them, drawn at random and in their order."""
+    if count is None or count >= len(documents):
+        return documents
+    chosen = np.sort(np.random.default_rng(0).permutation(len(documents))[:count])
+    return [documents[number] for number in chosen]
+
+
+def digest(documents: Sequence[Document]) -> str:
+    """A SHA-256 over all that is known of some documents."""
+    hashed = hashlib.sha256()
+    for document in documents:
+        hashed.update(repr(document).encode())
+    return hashed.hexdigest()

@@ -1,0 +1,211 @@
+"""`finetune`: a grid with one seed, the best of it with every seed, all of it resumable."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+import longbio
+from longbio.artifacts.checkpoints import locate, weights_digest
+from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.plans import refuse_another_plan
+from longbio.finetuning.data import Splits, read_data
+from longbio.finetuning.evaluate import evaluate
+from longbio.finetuning.learn import REPORT, learn
+from longbio.finetuning.settings import Finetuning, Grid, Recipe
+from longbio.progress import Narrator, Silence
+
+PLAN, RESULTS = "plan.json", "results.json"
+
+
+def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
+    """Run a plan, or what is left of it.
+
+    Args:
+        plan: what to do.
+        tell: told of the progress.
+
+    Returns:
+        What is saved as `results.json`: the chosen recipe, of each seed the scores on development
+        and test documents, and mean, standard deviation, minimum and collapsed runs over seeds.
+
+    Raises:
+        LongbioError: `out` holds another run, documents or the model can't be read, or a model
+            has diverged.
+    """
+    out, tell = plan.out, tell or Silence()
+    asked = plan.model_dump(mode="json", exclude={"machine", "seeds"})
+    has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
+    refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
+    write_json(out / PLAN, asked)
+
+    source = locate(plan.model)
+    data = read_data(plan.data)
+    recipe, tried = _choose(plan, source, data, tell)
+    runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
+    results = {
+        "task": runs[0]["task"],
+        "model": {"name": plan.model, "weights_sha256": weights_digest(source)},
+        "data": data.described,
+        "grid": tried,
+        "recipe": asdict(recipe),
+        "test": over_seeds([run["test"] for run in runs]),
+        "dev": over_seeds([run["dev"] for run in runs]),
+        "runs": runs,
+        "plan": plan.model_dump(mode="json"),
+        "versions": versions(),
+    }
+    write_json(out / RESULTS, results)
+    tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
+    return results
+
+
+def recipes_of(recipe: Recipe, grid: Grid) -> list[Recipe]:
+    """Every combination of a grid; what it leaves open is the recipe's."""
+    return [
+        replace(recipe, learning_rate=rate, batch=batch, epochs=epochs)
+        for rate, batch, epochs in itertools.product(
+            grid.learning_rates or (recipe.learning_rate,),
+            grid.batches or (recipe.batch,),
+            grid.epochs or (recipe.epochs,),
+        )
+    ]
+
+
+def _choose(
+    plan: Finetuning, source: Path, data: Splits, tell: Narrator
+) -> tuple[Recipe, list[dict[str, Any]]]:
+    """The recipe of a grid whose first seed is best on the development documents."""
+    recipes = recipes_of(plan.recipe, plan.grid)
+    if len(recipes) == 1:
+        return recipes[0], []
+    seed, tried = plan.seeds[0], []
+    for number, recipe in enumerate(recipes, start=1):
+        name = f"lr{recipe.learning_rate:g}-batch{recipe.batch}-epochs{recipe.epochs:g}"
+        kept = plan.out / "grid" / f"{name}.json"
+        if not kept.is_file():
+            title = f"try {number} of {len(recipes)}: {name}"
+            report = _learn(plan, source, data, recipe, seed, plan.out / "grid" / name, title, tell)
+            write_json(kept, {"name": name, "main": report["dev"]["main"], "losses": report["losses"]})
+        tried.append(read_json(kept))
+    best = max(range(len(recipes)), key=lambda number: tried[number]["main"])
+    winner, home = plan.out / "grid" / tried[best]["name"], _home(plan, seed) / "model"
+    if winner.is_dir() and not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        winner.rename(home)
+    for trial in tried:
+        shutil.rmtree(plan.out / "grid" / trial["name"], ignore_errors=True)
+    return recipes[best], [{"name": trial["name"], "dev": trial["main"]} for trial in tried]
+
+
+def _home(plan: Finetuning, seed: int) -> Path:
+    return plan.out / f"seed-{seed}"
+
+
+def _learn(
+    plan: Finetuning,
+    source: Path,
+    data: Splits,
+    recipe: Recipe,
+    seed: int,
+    out: Path,
+    title: str,
+    tell: Narrator,
+) -> dict[str, Any]:
+    advance: list[Callable[[int, str], None]] = []
+
+    def on_start(steps: int) -> None:
+        advance.append(tell.begin(title, steps))
+
+    report = learn(
+        source,
+        data.train,
+        data.dev,
+        plan.task,
+        recipe,
+        out,
+        stability=plan.stability,
+        seed=seed,
+        machine=plan.machine,
+        on_start=on_start,
+        on_step=lambda step, loss: advance[0](step, f"loss {loss:.3f}"),
+    )
+    if advance:
+        tell.end(f"{report['dev']['main']:.4f} on development documents")
+    return report
+
+
+def _run(
+    plan: Finetuning, source: Path, data: Splits, recipe: Recipe, seed: int, tell: Narrator
+) -> dict[str, Any]:
+    home = _home(plan, seed)
+    learned = _learn(plan, source, data, recipe, seed, home / "model", f"seed {seed}", tell)
+    advance = tell.begin(f"seed {seed}: test documents", len(data.test))
+    scored = evaluate(
+        home / "model",
+        data.test,
+        home / "test",
+        format_name=data.format,
+        machine=plan.machine,
+        on_document=lambda done: advance(done, ""),
+    )
+    tell.end(f"{scored['scores']['main']:.4f}")
+    result = {
+        "seed": seed,
+        "task": learned["task"],
+        "steps": learned["steps"],
+        "left_out": learned["left_out"],
+        "history": learned["history"],
+        "seconds": learned["seconds"],
+        "dev": {"main": learned["dev"]["main"], "has_collapsed": learned["dev_has_collapsed"]},
+        "test": {
+            "main": scored["scores"]["main"],
+            "has_collapsed": scored["has_collapsed"],
+            "scores": scored["scores"],
+            "by_length": scored["by_length"],
+            "seconds": scored["seconds"],
+        },
+    }
+    write_json(home / RESULTS, result)
+    return result
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The main score over seeds: mean, standard deviation (None of one), minimum, and how many runs say
+    the same of everything."""
+    mains = np.array([run["main"] for run in runs])
+    return {
+        "mean": float(mains.mean()),
+        "standard_deviation": float(mains.std(ddof=1)) if len(mains) > 1 else None,
+        "minimum": float(mains.min()),
+        "collapsed": sum(bool(run["has_collapsed"]) for run in runs),
+        "runs": len(mains),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what a result depends on."""
+    return {
+        "longbio": longbio.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _spoken(test: Mapping[str, Any], num_seeds: int) -> str:
+    if num_seeds == 1:
+        return f"{test['mean']:.4f} on test documents (one seed: no spread)"
+    return (
+        f"{test['mean']:.4f} ± {test['standard_deviation']:.4f} on test documents over {num_seeds} seeds,"
+        f" {test['minimum']:.4f} at least, {test['collapsed']} collapsed"
+    )

@@ -1,0 +1,182 @@
+"""Fine-tuning as data: the schema of `longbio finetune CONFIG`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from longbio.corpus.alignment import MAX_MISALIGNED
+from longbio.finetuning.stability import Stability
+from longbio.settings import Settings
+from longbio.tasks import AnyTask
+from longbio.training.settings import Optimizer, Schedule
+
+
+class DataSettings(Settings):
+    """Where documents are, and how they are divided.
+
+    Args:
+        path: a folder that holds `train`, `test` and perhaps `dev`, as folders or files; or, with
+            `name`, the folder of several such sets, as BLURB's `data_generation/data` is.
+        name: the set's folder within `path`.
+        train: instead of what `path` holds.
+        dev: as `train`.
+        test: as `train`; one of both ways has to give it.
+        format: of `corpus.readers.READERS`; found by itself when None.
+        encoding: of the files.
+        columns: of tables, by the field of `Document` that each holds.
+        max_misaligned: share of the mentions that may not be where they say.
+        dev_share: of the training documents, whole groups, held out when there are no others to
+            choose by.
+        train_documents: how many of them are learned from, drawn at random; None for all.
+        eval_documents: how many development and how many test documents are read at most.
+    """
+
+    path: Path | None = None
+    name: str | None = None
+    train: Path | None = None
+    dev: Path | None = None
+    test: Path | None = None
+    format: str | None = None
+    encoding: str = "utf-8"
+    columns: dict[str, str] = {}
+    max_misaligned: float = Field(default=MAX_MISALIGNED, ge=0, le=1)
+    dev_share: float = Field(default=0.1, gt=0, lt=1)
+    train_documents: int | None = Field(default=None, gt=0)
+    eval_documents: int | None = Field(default=None, gt=0)
+
+    @field_validator("path", "train", "dev", "test")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser()
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.path is None and (self.train is None or self.test is None):
+            raise ValueError("give path, or train and test")
+        return self
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model learns.
+
+    Args:
+        learning_rate: the peak.
+        batch: samples of a step.
+        epochs: how often every sample is seen.
+        max_steps: the most optimizer steps; None for as many as `epochs` make.
+        warmup_share: of the steps, during which the rate rises from 0.
+        schedule: what the rate does after it.
+        optimizer: `adamw` or `stable-adamw`.
+        weight_decay: the optimizer's.
+        clip: the largest norm of a gradient.
+        head_factor: how much faster the weights outside the encoder learn.
+        dropout: of hidden states and attention; None for what the model's config says.
+        group_by_length: let samples of like length share a step.
+        patience: evaluations on the development documents without a better score, after which
+            learning ends and the best weights are taken; None to learn to the end.
+        evaluations: on the development documents, in each epoch, with `patience`.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    learning_rate: float
+    batch: int = 16
+    epochs: float = 3.0
+    max_steps: int | None = None
+    warmup_share: float = 0.1
+    schedule: Schedule = "linear"
+    optimizer: Optimizer = "adamw"
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    head_factor: float = 1.0
+    dropout: float | None = None
+    group_by_length: bool = True
+    patience: int | None = None
+    evaluations: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.learning_rate, self.batch, self.epochs, self.evaluations) <= 0:
+            raise ValueError("learning_rate, batch, epochs and evaluations are above 0")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError("max_steps is above 0, or null for all that epochs make")
+
+    def steps(self, num_samples: int) -> int:
+        """Optimizer steps for so many samples."""
+        steps = max(1, round(self.epochs * num_samples / self.batch))
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is tried with the first seed; the development documents choose. Empty for the recipe's.
+
+    Args:
+        learning_rates: each of them,
+        batches: with each of these,
+        epochs: and each of these.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    learning_rates: tuple[float, ...] = ()
+    batches: tuple[int, ...] = ()
+    epochs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How the work is done; the result is the same to rounding.
+
+    Args:
+        kernel: of `attention`, or `stock`.
+        precision: `float32`, or `bfloat16` for autocast.
+        device_batch: samples in one pass of one device; None for all that are its share.
+        batch_tokens: tokens of one pass while predicting.
+        gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
+        save_steps: steps between two checkpoints.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    kernel: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device_batch: int | None = None
+    batch_tokens: int = 8192
+    gradient_checkpointing: bool = False
+    save_steps: int = 200
+
+
+class Finetuning(Settings):
+    """A run: one model, one task, one corpus; a grid, and seeds for what it chose.
+
+    Args:
+        task: what is learned.
+        model: a checkpoint folder, or a name on the hub.
+        out: the run folder.
+        data: where documents are.
+        recipe: how a model learns.
+        stability: what is done against unstable learning.
+        grid: what else is tried.
+        seeds: one model each, at the best of the grid.
+        machine: how the work is done.
+    """
+
+    task: Annotated[AnyTask, Field(discriminator="kind")]
+    model: str
+    out: Path
+    data: DataSettings
+    recipe: Recipe
+    stability: Stability = Stability()
+    grid: Grid = Grid()
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    machine: Machine = Machine()
+
+    @field_validator("out")
+    @classmethod
+    def _at_home(cls, path: Path) -> Path:
+        return path.expanduser()

@@ -1,0 +1,101 @@
+"""Documents in, predictions out: rows of many documents share a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from longbio.corpus.records import Document
+from longbio.encoders.rows import InputFormat, Row
+from longbio.tasks.task import Array, Encoded, Prediction, Task, forward
+
+POOLED_ROWS = 512
+"""Rows that are sorted by length before they are cut into batches."""
+
+
+def predict(
+    model: PreTrainedModel,
+    inputs: InputFormat,
+    task: Task[Any],
+    documents: Iterable[Document],
+    *,
+    batch_tokens: int = 4096,
+    on_document: Callable[[int], None] = lambda done: None,
+) -> Iterator[Prediction]:
+    """What a model says of documents, one prediction each, in their order.
+
+    Args:
+        model: with the task's head, in evaluation mode.
+        inputs: how it wants its inputs.
+        task: what it was trained for.
+        documents: read as they are needed.
+        batch_tokens: tokens of one forward pass, padding included; at least one row.
+        on_document: told how many documents are done.
+    """
+    done = 0
+    for pool in _pools(task, documents, inputs):
+        rows = [row for encoded in pool for row in encoded.rows]
+        outputs = iter(outputs_of(model, inputs, rows, batch_tokens=batch_tokens))
+        for encoded in pool:
+            prediction = task.decode(encoded, [next(outputs) for _ in encoded.rows])
+            done += 1
+            on_document(done)
+            yield prediction
+
+
+def _pools(
+    task: Task[Any], documents: Iterable[Document], inputs: InputFormat
+) -> Iterator[list[Encoded]]:
+    pool: list[Encoded] = []
+    size = 0
+    for document in documents:
+        encoded = task.encode(document, inputs)
+        pool.append(encoded)
+        size += len(encoded.rows)
+        if size >= POOLED_ROWS:
+            yield pool
+            pool, size = [], 0
+    if pool:
+        yield pool
+
+
+@torch.no_grad()
+def outputs_of(
+    model: PreTrainedModel, inputs: InputFormat, rows: Sequence[Row], *, batch_tokens: int = 4096
+) -> list[Array]:
+    """The logits of each row, in their order, rows of like length together in a pass.
+
+    Returns:
+        Of each row (T, C) for a token classifier, (T, 2) for the start and end of answers, (C,) for
+        a classifier; float32.
+    """
+    found: list[Array] = [np.zeros(0)] * len(rows)
+    for numbers in batches_by_length([len(row.ids) for row in rows], batch_tokens):
+        batch = inputs.batch([rows[number] for number in numbers])
+        output = forward(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        logits = (
+            torch.stack([output.start_logits, output.end_logits], dim=-1)
+            if "start_logits" in output
+            else output.logits
+        )
+        arrays = logits.float().cpu().numpy()
+        for place, number in enumerate(numbers):
+            is_by_token = arrays.ndim == 3
+            found[number] = arrays[place, : len(rows[number].ids)] if is_by_token else arrays[place]
+    return found
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Numbers of rows that share a pass: the longest first, no more tokens than that with padding."""
+    batch: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch

@@ -1,0 +1,313 @@
+"""Extractive question answering over whole documents: the answer is a piece of the text.
+
+Each window of a document is read behind the question, which is never cut. What is best over all
+windows is the answer; the score of no answer is the lowest that a window gives it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from longbio.corpus.records import Document, Question
+from longbio.encoders.roles import Role
+from longbio.encoders.rows import InputFormat, Row, default_overlap
+from longbio.encoders.tokens import Tokens, Window, tokenize, windows_of
+from longbio.tasks.answers import answer_scores, best_null_threshold, nbest_probabilities
+from longbio.tasks.task import IGNORED, Array, Prediction, Sample
+
+NULL = 0
+"""Where a row says that it holds no answer: its first token."""
+
+
+@dataclass(frozen=True, eq=False)
+class AskedRows:
+    """A document's windows behind each of its questions.
+
+    Args:
+        document: the document.
+        tokens: of its text.
+        windows: of each question.
+        rows: of all questions, one after the other.
+    """
+
+    document: Document
+    tokens: Tokens
+    windows: tuple[tuple[Window, ...], ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A possible answer.
+
+    Args:
+        start_char: where it begins in the text.
+        end_char: where it ends, exclusive.
+        score: sum of its start's and its end's logit.
+    """
+
+    start_char: int
+    end_char: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Extractive question answering.
+
+    Args:
+        overlap: tokens that neighbouring windows share at least; 128, or a quarter of what a very
+            short model reads, when None.
+        max_answer_tokens: of an answer.
+        negatives: windows without an answer that are learned from, for each question; those with
+            one all are. None for all.
+        null_answers: a question may have none (SQuAD 2.0); else the best piece of text is given.
+        null_threshold: how much better no answer has to be than the best one; tuned on development
+            documents.
+        num_best: answers that are kept with their probabilities.
+        global_tokens: what every token sees, in a model that has global attention.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+    head: ClassVar[str] = "qa"
+
+    kind: Literal["qa"] = "qa"
+    overlap: int | None = None
+    max_answer_tokens: int = 64
+    negatives: int | None = 2
+    null_answers: bool = False
+    null_threshold: float = 0.0
+    num_best: int = 20
+    global_tokens: tuple[Role, ...] = ("cls", "query")
+
+    def learned_from(self, documents: Sequence[Document]) -> Answers:
+        """There are no classes."""
+        return self
+
+    def config_changes(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+        """Windows with an answer, and some without; of several answers the first that is whole."""
+        encoded = self.encode(document, inputs)
+        rows = iter(encoded.rows)
+        samples = []
+        for question, windows in zip(document.questions, encoded.windows, strict=True):
+            spans = [_tokens_of(answer, encoded.tokens) for answer in question.answers]
+            left_out["answers without a token"] += sum(span is None for span in spans)
+            made = []
+            for window in windows:
+                row = next(rows)
+                place = _place(window, row, [span for span in spans if span is not None])
+                made.append((place != (NULL, NULL), Sample((row,), (np.array(place),))))
+            negatives = [sample for has_answer, sample in made if not has_answer]
+            if self.negatives is not None and len(negatives) > self.negatives:
+                draw = np.random.default_rng(zlib.crc32(question.id.encode()))
+                chosen = draw.permutation(len(negatives))[: self.negatives]
+                left_out["windows without an answer, beyond `negatives`"] += len(negatives) - len(chosen)
+                negatives = [negatives[number] for number in sorted(chosen)]
+            positives = [sample for has_answer, sample in made if has_answer]
+            left_out["answers that no window holds whole"] += bool(spans) and not positives
+            samples += positives + negatives
+        return samples
+
+    def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
+        """`labels` (B, 2): the row's positions of the answer's first and last token, 0 for none."""
+        return {"labels": torch.from_numpy(np.stack([sample.labels[0] for sample in samples]))}
+
+    def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy in nats of the first and of the last token, summed over rows."""
+        starts, ends = batch["labels"].unbind(-1)
+        real = batch["attention_mask"].bool()
+        return sum_of(outputs.start_logits, starts, real) + sum_of(outputs.end_logits, ends, real)
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Those of starts and of ends."""
+        real = batch["attention_mask"].bool()
+        learned = batch["labels"][:, 0] != IGNORED
+        return [
+            (_without_padding(logits, real), learned)
+            for logits in (outputs.start_logits, outputs.end_logits)
+        ]
+
+    def encode(self, document: Document, inputs: InputFormat) -> AskedRows:
+        """The document's windows behind each question.
+
+        Raises:
+            LongbioError: a question is longer than half of what the model reads.
+        """
+        tokens = tokenize(document.text, inputs.tokenizer)
+        rows: list[Row] = []
+        windows = []
+        for question in document.questions:
+            query = tokenize(question.text, inputs.tokenizer)
+            inputs.refuse_long_query(query, f"question {question.id}")
+            room = inputs.room(query)
+            overlap = default_overlap(room) if self.overlap is None else min(self.overlap, room // 2)
+            of_question = windows_of(0, len(tokens.ids), max_tokens=room + 2, overlap=overlap)
+            windows.append(tuple(of_question))
+            rows += [inputs.row(tokens, window.tokens, query, self.global_tokens) for window in of_question]
+        return AskedRows(document, tokens, tuple(windows), tuple(rows))
+
+    def decode(self, encoded: AskedRows, outputs: Sequence[Array]) -> Prediction:
+        """The best answer to each question over all windows, with what else came near."""
+        rest = iter(zip(encoded.rows, outputs, strict=True))
+        questions, details = [], []
+        for question, windows in zip(encoded.document.questions, encoded.windows, strict=True):
+            read = [(window, *next(rest)) for window in windows]
+            best = self._candidates(read, encoded.tokens)
+            null = min(float(output[NULL].sum()) for _, _, output in read)
+            answer = self._chosen(best, null)
+            questions.append(replace(question, answers=answer))
+            details.append(self._details(question, best, null, len(windows), encoded.document.text))
+        document = replace(encoded.document, questions=tuple(questions))
+        return Prediction(document, {"tokens": len(encoded.tokens.ids), "questions": details})
+
+    def _candidates(
+        self, read: Sequence[tuple[Window, Row, Array]], tokens: Tokens
+    ) -> list[Candidate]:
+        """The best pieces of text over some windows, each once, the best first."""
+        found: dict[tuple[int, int], float] = {}
+        for window, row, output in read:
+            logits = output[row.text]
+            for first, last, score in best_pairs(
+                logits[:, 0], logits[:, 1], self.max_answer_tokens, self.num_best
+            ):
+                shift = window.tokens.start
+                place = int(tokens.offsets[first + shift, 0]), int(tokens.offsets[last + shift, 1])
+                found[place] = max(score, found.get(place, -np.inf))
+        ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))[: self.num_best]
+        return [Candidate(start, end, score) for (start, end), score in ordered]
+
+    def _chosen(self, best: Sequence[Candidate], null: float) -> tuple[tuple[int, int], ...]:
+        if not best or (self.null_answers and null - best[0].score > self.null_threshold):
+            return ()
+        return ((best[0].start_char, best[0].end_char),)
+
+    def _details(
+        self, question: Question, best: Sequence[Candidate], null: float, num_windows: int, text: str
+    ) -> dict[str, Any]:
+        scores = [each.score for each in best] + ([null] if self.null_answers else [])
+        probabilities = nbest_probabilities(scores).tolist()
+        return {
+            "id": question.id,
+            "windows": num_windows,
+            "null_minus_best": null - best[0].score if best else None,
+            "null_probability": probabilities.pop() if self.null_answers else None,
+            "best": [
+                {
+                    "start_char": each.start_char,
+                    "end_char": each.end_char,
+                    "text": text[each.start_char : each.end_char],
+                    "probability": probability,
+                }
+                for each, probability in zip(best, probabilities, strict=True)
+            ],
+        }
+
+    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Answers:
+        """With the null threshold that gives the best F1."""
+        if not self.null_answers:
+            return self
+        margins, answers, texts = [], [], []
+        for document, prediction in zip(gold, predictions, strict=True):
+            for question, detail in zip(document.questions, prediction.details["questions"], strict=True):
+                if detail["best"]:
+                    margins.append(detail["null_minus_best"])
+                    answers.append(_texts(document, question))
+                    texts.append(detail["best"][0]["text"])
+        if not margins:
+            return self
+        return replace(self, null_threshold=best_null_threshold(margins, texts, answers))
+
+    def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Exact match and F1 by the rules of SQuAD, from 0 to 1."""
+        answers = [_texts(document, question) for document in gold for question in document.questions]
+        given = [
+            next(iter(_texts(each.document, question)), "")
+            for each in predictions
+            for question in each.document.questions
+        ]
+        scores = answer_scores(answers, given)
+        return {"main": scores["f1"], **scores}
+
+    def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
+        """No answer anywhere, or where the first token of the text always is."""
+        answers = {
+            question.answers[0][0] if question.answers else None
+            for each in predictions
+            for question in each.document.questions
+        }
+        return len(answers) <= 1
+
+
+def best_pairs(
+    starts: Array, ends: Array, max_length: int, count: int
+) -> list[tuple[int, int, float]]:
+    """The pairs of first and last token with the highest sums.
+
+    Args:
+        starts: (N,) scores.
+        ends: (N,) scores.
+        max_length: tokens between first and last, both included.
+        count: how many pairs.
+
+    Returns:
+        (first, last, sum), the highest first; of equal ones the earlier.
+    """
+    if not len(starts):
+        return []
+    length = min(max_length, len(starts))
+    padded = np.concatenate([ends.astype(np.float64), np.full(length - 1, -np.inf)])
+    sums = starts.astype(np.float64)[:, None] + np.lib.stride_tricks.sliding_window_view(padded, length)
+    flat = sums.ravel()
+    count = min(count, int(np.isfinite(flat).sum()))
+    if not count:
+        return []
+    # Of equal sums the earlier: by value first, then by place.
+    threshold = -np.partition(-flat, count - 1)[count - 1]
+    chosen = np.flatnonzero(flat >= threshold)
+    chosen = chosen[np.lexsort((chosen, -flat[chosen]))][:count]
+    return [(int(n // length), int(n // length + n % length), float(flat[n])) for n in chosen]
+
+
+def sum_of(logits_BT: Tensor, places_B: Tensor, real_BT: Tensor) -> Tensor:
+    """Cross-entropy in nats of places in rows, padding left out, summed over the rows."""
+    return cross_entropy(
+        _without_padding(logits_BT, real_BT), places_B, ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
+    return logits_BT.float().masked_fill(~real_BT, float("-inf"))
+
+
+def _texts(document: Document, question: Question) -> list[str]:
+    return [document.text[start:end] for start, end in question.answers]
+
+
+def _tokens_of(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int] | None:
+    """The first and the last token that an answer touches."""
+    start_char, end_char = answer
+    first = int(np.searchsorted(tokens.offsets[:, 1], start_char, side="right"))
+    last = int(np.searchsorted(tokens.offsets[:, 0], end_char, side="left")) - 1
+    return (first, last) if first <= last else None
+
+
+def _place(window: Window, row: Row, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Where in a row the first answer that is whole in it begins and ends."""
+    for first, last in spans:
+        if window.tokens.start <= first and last < window.tokens.stop:
+            shift = row.text.start - window.tokens.start
+            return first + shift, last + shift
+    return NULL, NULL

@@ -1,0 +1,117 @@
+"""What fine-tuning and prediction ask of every task, whatever its records and its head."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from longbio.corpus.records import Document
+from longbio.encoders.rows import InputFormat, Row
+
+IGNORED = -100
+"""A label from which nothing is learned."""
+
+TARGETS = ("labels", "row_samples")
+"""What a batch holds besides the inputs of a model."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What is learned from at once.
+
+    Args:
+        rows: a stretch of a document, or a whole one, in rows that fit the model.
+        labels: one array a row, or a single one for all of them, as the task has it.
+    """
+
+    rows: tuple[Row, ...]
+    labels: tuple[Array, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A document with what a model found in place of what was known.
+
+    Args:
+        document: its spans, answers, labels or score are the model's.
+        details: probabilities and what else was considered, ready for JSON.
+    """
+
+    document: Document
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Encoded(Protocol):
+    """A document as rows, with whatever a task needs to make sense of their outputs."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What the model reads."""
+
+
+E = TypeVar("E", bound=Encoded)
+
+
+class Task(Protocol[E]):
+    """One task: what is learned, how it is read off, how it is scored."""
+
+    head: ClassVar[str]
+    """The model class, one of `encoders.loading.TASKS`."""
+
+    def learned_from(self, documents: Sequence[Document]) -> Self:
+        """The same task, its classes those of the training documents."""
+
+    def config_changes(self) -> dict[str, Any]:
+        """What the task sets in a model's config."""
+
+    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+        """What is learned from a document; counts what can't be."""
+
+    def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
+        """`labels` of a batch of rows of `num_tokens`, and `row_samples` where rows are pooled."""
+
+    def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of a model's outputs in nats, summed over the labels."""
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """(logits (..., C), bool (...) of those that are learned from), each a softmax; none for R-Drop
+        to compare where there is no softmax."""
+
+    def encode(self, document: Document, inputs: InputFormat) -> E:
+        """A document as rows."""
+
+    def decode(self, encoded: E, outputs: Sequence[Array]) -> Prediction:
+        """What the outputs of a document's rows say.
+
+        Args:
+            encoded: the document.
+            outputs: of each row: (T, C) of a token classifier, (T, 2) start and end of a question
+                answerer, (C,) of a classifier.
+        """
+
+    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Self:
+        """The same task with the thresholds that suit development documents best."""
+
+    def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Scores of documents in the same order, ready for JSON; `main` is the one to choose by."""
+
+    def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
+        """Whether a model says the same of everything, as those do that failed to learn."""
+
+
+def forward(model: nn.Module, batch: Mapping[str, Any]) -> Any:
+    """A model's outputs for the inputs of a batch."""
+    return model(**{name: value for name, value in batch.items() if name not in TARGETS})
+
+
+def collate(task: Task[Any], inputs: InputFormat, samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """The rows of some samples as one batch with its labels."""
+    batch = inputs.batch([row for sample in samples for row in sample.rows])
+    return batch | task.targets(samples, batch["input_ids"].shape[1])
