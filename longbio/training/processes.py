@@ -8,6 +8,8 @@ from datetime import timedelta
 import torch
 from accelerate import PartialState
 
+from longbio.errors import LongbioError
+
 LONGEST_WAIT = timedelta(hours=12)
 """The others wait while the main process tokenises; by default NCCL gives up after ten minutes."""
 
@@ -25,3 +27,16 @@ def weights_are_sharded() -> bool:
     """Whether the processes were started for FSDP or DeepSpeed, which divide the weights."""
     names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
     return any(os.environ.get(name, "false").lower() == "true" for name in names)
+
+
+def refuse_sharded(what: str) -> None:
+    """Raise where weights are divided.
+
+    Args:
+        what: needs them whole, "early stopping needs".
+
+    Raises:
+        LongbioError: the processes were started for FSDP or DeepSpeed.
+    """
+    if weights_are_sharded():
+        raise LongbioError(f"{what} whole weights", remedy="start the processes without FSDP and DeepSpeed")

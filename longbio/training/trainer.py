@@ -6,9 +6,9 @@ import copy
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import torch
 import transformers
@@ -18,10 +18,13 @@ from transformers import PreTrainedModel
 
 from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write_json
 from longbio.errors import LongbioError
-from longbio.training.processes import processes, weights_are_sharded
-
-Schedule = Literal["constant", "linear", "cosine", "polynomial", "1-sqrt"]
-Optimizer = Literal["adamw", "stable-adamw"]
+from longbio.training.averaging import Average
+from longbio.training.optimizers import Group, make_optimizer, parameter_groups
+from longbio.training.processes import processes, refuse_sharded, weights_are_sharded
+from longbio.training.settings import Optimizer as Optimizer
+from longbio.training.settings import Schedule as Schedule
+from longbio.training.settings import TrainingSettings as TrainingSettings
+from longbio.training.stopping import EarlyStopping
 
 SummedLoss = Callable[[nn.Module, Mapping[str, Any]], Tensor]
 OnStep = Callable[[int, float], None]
@@ -47,65 +50,8 @@ WHOLE = "whole.json"
 """Written into a checkpoint as its last file, with the hashes of the others: Trainer saves in place
 and may be killed there."""
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How long and how fast to learn.
-
-    Args:
-        steps: optimizer steps.
-        learning_rate: the peak.
-        batch: samples a step, over all machines and accumulated passes.
-        device_batch: samples in one pass of one device; None for all that are a device's share.
-        warmup_share: of the steps, during which the rate rises from 0.
-        schedule: what the rate does after it.
-        power: of the polynomial schedule.
-        optimizer: `adamw`, or `stable-adamw` (Wortsman et al. 2023: updates clipped by their size
-            in each tensor), which needs torch-optimi.
-        weight_decay: the optimizer's; biases and LayerNorms don't decay.
-        clip: the largest norm of a gradient.
-        head_factor: how much faster the weights outside the encoder learn: a head that starts at
-            random has further to go than an encoder that is pre-trained.
-        seed: of dropout; the samples have their own.
-        save_steps: steps between two checkpoints; None for none.
-        precision: `float32`, or `bfloat16` for autocast.
-        gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
-        workers: processes that prepare batches; 0 for none.
-    """
-
-    steps: int
-    learning_rate: float
-    batch: int = 1
-    device_batch: int | None = None
-    warmup_share: float = 0.1
-    schedule: Schedule = "linear"
-    power: float = 3.0
-    optimizer: Optimizer = "adamw"
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    head_factor: float = 1.0
-    seed: int = 0
-    save_steps: int | None = 100
-    precision: Literal["float32", "bfloat16"] = "float32"
-    gradient_checkpointing: bool = False
-    workers: int = 0
-
-    def passes(self, processes: int) -> tuple[int, int]:
-        """Samples in one pass of one device, and passes a step.
-
-        Raises:
-            LongbioError: the batch can't be divided so.
-        """
-        device_batch = self.device_batch or max(1, self.batch // processes)
-        passes, rest = divmod(self.batch, device_batch * processes)
-        if rest or not passes:
-            raise LongbioError(
-                f"a batch of {self.batch} samples can't be divided over {processes} processes"
-                f" with {device_batch} at once",
-                where="batch",
-                remedy="choose a batch that is a multiple of both",
-            )
-        return device_batch, passes
+BESIDE = "beside.pt"
+"""In a checkpoint: the running average of the weights, and what early stopping knows."""
 
 
 DIVERGED = "start again in another folder with a lower learning rate; the checkpoints before are kept"
@@ -114,9 +60,18 @@ DIVERGED = "start again in another folder with a lower learning rate; the checkp
 class Trainer(transformers.Trainer):
     """Divides a summed loss by the items of the whole accumulated batch, over all processes."""
 
-    def __init__(self, *, summed_loss: SummedLoss, settings: TrainingSettings, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        summed_loss: SummedLoss,
+        settings: TrainingSettings,
+        groups: Sequence[Group] | None = None,
+        beside: Mapping[str, Average | EarlyStopping] | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.summed_loss, self.settings = summed_loss, settings
+        self.groups, self.beside = groups, beside or {}
         if self.is_fsdp_enabled:
             _name_the_bias_once(self.model)
         # The stock models take **kwargs and ignore the count in them: it is ours to divide by.
@@ -127,7 +82,8 @@ class Trainer(transformers.Trainer):
         """Ours; made when Trainer asks for it, because FSDP wants to be asked first."""
         if self.optimizer is None:
             assert isinstance(self.model, PreTrainedModel)
-            self.optimizer = _optimizer(self.model, self.settings)
+            groups = self.groups or parameter_groups(self.model, self.settings)
+            self.optimizer = make_optimizer(self.settings, groups)
         return self.optimizer
 
     def compute_loss(
@@ -156,6 +112,8 @@ class Trainer(transformers.Trainer):
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
+            if self.beside:
+                torch.save({name: kept.state() for name, kept in self.beside.items()}, folder / BESIDE)
             files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != WHOLE)
             write_json(folder / WHOLE, {str(path.relative_to(folder)): sha256_of(path) for path in files})
 
@@ -169,6 +127,28 @@ class _Steps(transformers.TrainerCallback):
             self.on_step(state.global_step, float(logs["loss"]))
 
 
+class _AfterSteps(transformers.TrainerCallback):
+    """Averages weights, and scores what would be returned now: the average once there is one."""
+
+    def __init__(self, average: Average | None, stopping: EarlyStopping | None) -> None:
+        self.average, self.stopping = average, stopping
+
+    def on_step_end(
+        self, args: Any, state: Any, control: Any, model: PreTrainedModel | None = None, **_: Any
+    ) -> None:
+        assert model is not None
+        if self.average is not None:
+            self.average.add(model, state.global_step)
+        if self.stopping is None or not self.stopping.is_due(state.global_step, state.max_steps):
+            return
+        with nullcontext() if self.average is None else self.average.in_place(model):
+            self.stopping.look(model, state.global_step)
+        if self.stopping.is_over:
+            control.should_training_stop = True
+            # Trainer would go on from this one. From the one before it ends here again.
+            control.should_save = False
+
+
 def train(
     model: PreTrainedModel,
     samples: Dataset[Any],
@@ -178,6 +158,10 @@ def train(
     folder: Path,
     on_step: OnStep = lambda step, loss: None,
     callbacks: Sequence[transformers.TrainerCallback] = (),
+    *,
+    groups: Sequence[Group] | None = None,
+    average_last: float = 0.0,
+    stopping: EarlyStopping | None = None,
 ) -> tuple[PreTrainedModel, list[float]]:
     """Train a model; what a killed run left in `folder` is taken up again.
 
@@ -190,16 +174,27 @@ def train(
         folder: where checkpoints are kept. They are the caller's to delete.
         on_step: told of every step.
         callbacks: told of everything.
+        groups: weights with rates of their own; `optimizers.parameter_groups` when None.
+        average_last: share of the steps whose weights are averaged; 0 for the last weights.
+        stopping: scores the model now and then, the averaged weights once there are some. Its
+            `history` begins anew with the run.
 
     Returns:
-        The trained model, and the loss of every step, nats per item, those before an interruption
-        included. The model is the one given, but under FSDP and DeepSpeed, which divide its weights
-        among the processes: then it is a copy that is whole in the main process.
+        The trained model, with the weights that scored best when `stopping` is given, and the loss
+        of every step, nats per item, those before an interruption included. The model is the one
+        given, but under FSDP and DeepSpeed, which divide its weights among the processes: then it
+        is a copy that is whole in the main process.
 
     Raises:
         LongbioError: the batch can't be divided, the model diverges, the disk is full,
-            the optimizer isn't installed, or DeepSpeed shall divide the weights too.
+            the optimizer isn't installed, DeepSpeed shall divide the weights too, weights that are
+            divided shall be averaged or scored, or the checkpoint knows no average or scores.
     """
+    average = Average.of_last(average_last, settings.steps) if average_last else None
+    named = {"average": average, "stopping": stopping}
+    beside = {name: kept for name, kept in named.items() if kept is not None}
+    if beside:
+        refuse_sharded("averaging and early stopping need")
     device_batch, passes = settings.passes(processes().num_processes)
     warmup_steps = round(settings.warmup_share * settings.steps)
     checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.gradient_checkpointing else {}
@@ -235,11 +230,13 @@ def train(
     trainer = Trainer(
         summed_loss=summed_loss,
         settings=settings,
+        groups=groups,
+        beside=beside,
         model=model,
         args=arguments,
         train_dataset=samples,
         data_collator=collate,
-        callbacks=[_Steps(on_step), *callbacks],
+        callbacks=[_AfterSteps(average, stopping), _Steps(on_step), *callbacks],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     deepspeed = trainer.accelerator.state.deepspeed_plugin
@@ -251,42 +248,32 @@ def train(
             remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
         )
     trained = copy.deepcopy(model) if weights_are_sharded() else model
+    checkpoint = last_whole_checkpoint(folder)
+    _restore(beside, checkpoint)
     with full_disk_named(folder):
-        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=checkpoint)
     if trained is not model:
         weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         if trainer.accelerator.is_main_process:
             trained.load_state_dict(weights, strict=False)
+    if stopping is not None:
+        stopping.put_best_into(trained)
+    elif average is not None:
+        average.put_into(trained)
     trained.eval()
     return trained, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def _optimizer(model: PreTrainedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Biases and LayerNorms don't decay, and the head has a rate of its own."""
-    encoder = {id(weight) for weight in model.base_model.parameters()}
-    groups = []
-    for in_encoder, rate in ((True, 1.0), (False, settings.head_factor)):
-        for decays in (True, False):
-            weights = [
-                weight
-                for weight in model.parameters()
-                if weight.requires_grad
-                and (id(weight) in encoder) == in_encoder
-                and (weight.dim() > 1) == decays
-            ]
-            decay = settings.weight_decay if decays else 0.0
-            groups.append({"params": weights, "lr": settings.learning_rate * rate, "weight_decay": decay})
-    groups = [group for group in groups if group["params"]]
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, fused=True)
-    try:
-        from optimi import StableAdamW
-    except ImportError as error:
-        raise LongbioError(
-            "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
-        ) from error
-    stable: torch.optim.Optimizer = StableAdamW(groups, lr=settings.learning_rate, decouple_lr=False)
-    return stable
+def _restore(beside: Mapping[str, Average | EarlyStopping], checkpoint: str | None) -> None:
+    """Give the average and early stopping back what the checkpoint kept of them."""
+    file = None if checkpoint is None else Path(checkpoint) / BESIDE
+    states = torch.load(file, map_location="cpu") if file is not None and file.is_file() else {}
+    for name, kept in beside.items():
+        if file is not None and name not in states:
+            raise LongbioError(
+                f"the run was begun without {name}", where=file.parent, remedy="start again in another folder"
+            )
+        kept.restore(states.get(name))
 
 
 def _name_the_bias_once(model: Any) -> None:

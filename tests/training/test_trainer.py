@@ -173,17 +173,3 @@ def test_accumulated_batches_weigh_every_item_the_same(tiny_long_folder: Path, t
     items = {"input_ids": ids, "labels": labels}
     assert torch.allclose(whole, summed_loss(model, items) / 7, atol=1e-6)
     assert not torch.allclose((captured[0] + captured[1]) / 2, whole, atol=1e-3)
-
-
-def test_the_head_learns_faster_and_norms_do_not_decay(tiny_long_folder: Path) -> None:
-    from longbio.training.trainer import _optimizer
-
-    model = load(tiny_long_folder, "ner", num_labels=3)
-    groups = _optimizer(model, TrainingSettings(steps=1, learning_rate=1e-3, head_factor=10.0)).param_groups
-    assert {(round(g["lr"], 6), g["weight_decay"]) for g in groups} == {
-        (1e-3, 0.01),
-        (1e-3, 0.0),
-        (1e-2, 0.01),
-        (1e-2, 0.0),
-    }
-    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))

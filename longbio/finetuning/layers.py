@@ -1,0 +1,60 @@
+"""Where a model of each family has its layers, embeddings and pooler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from longbio.errors import LongbioError
+
+LAYERS = {
+    "bert": "encoder.layer",
+    "roberta": "encoder.layer",
+    "xlm-roberta": "encoder.layer",
+    "camembert": "encoder.layer",
+    "electra": "encoder.layer",
+    "distilbert": "transformer.layer",
+    "longformer": "encoder.layer",
+    "big_bird": "encoder.layer",
+}
+"""Within the encoder, by the config's `model_type`."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules of an encoder; together they hold all its weights.
+
+    Args:
+        embeddings: with ELECTRA's projection, and their LayerNorm.
+        layers: the lowest first.
+        pooler: BERT's and its heirs'; None where there is none.
+    """
+
+    embeddings: Sequence[nn.Module]
+    layers: Sequence[nn.Module]
+    pooler: nn.Module | None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Parts:
+        """Of a model with a head or without.
+
+        Raises:
+            LongbioError: the family isn't known.
+        """
+        kind = model.config.model_type
+        if kind not in LAYERS:
+            raise LongbioError(
+                f"the layers of a {kind} are not known here; those of {', '.join(LAYERS)} are",
+                where="model",
+                remedy="leave freezing, layer_decay, reinitialise_layers and mixout off",
+            )
+        encoder = model.base_model
+        embeddings = [getattr(encoder, name, None) for name in ("embeddings", "embeddings_project")]
+        return cls(
+            [module for module in embeddings if module is not None],
+            list(encoder.get_submodule(LAYERS[kind]).children()),
+            getattr(encoder, "pooler", None),
+        )
