@@ -76,6 +76,13 @@ def read_rows(file: Path, encoding: str = "utf-8", wanted: Collection[str] | Non
     return ROWS[kind_of(file)](file, encoding, wanted)
 
 
+def columns_there(names: Collection[str], source: str | Path) -> str:
+    """Which columns a table has, for errors; counted where its first line may be a note, no header."""
+    if isinstance(source, Path) and kind_of(source) in (".csv", ".tsv"):
+        return f"its first line names {len(names)} others"
+    return f"there are {', '.join(names) or 'none'}"
+
+
 def is_withdrawn(cells: Mapping[str, Any]) -> bool:
     """Whether a row is marked as an error. `cells` by lower-case names."""
     return str(cells.get(ERROR_NAME) or "").strip().lower() in ("1", "1.0", "true", "t", "yes", "y")
@@ -190,7 +197,7 @@ def _parquet(file: Path, encoding: str, wanted: Collection[str] | None) -> Itera
         read = [name for name in names if wanted is None or name.lower() in wanted]
         if not read:
             raise LongbioError(
-                f"there is no column of text; there are {', '.join(names) or 'none'}",
+                f"there is no column of text; {columns_there(names, file)}",
                 where=file,
                 remedy="name the column to read",
             )

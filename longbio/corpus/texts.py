@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
-from longbio.corpus.rows import ERROR_NAME, ROWS, TEXT_NAMES, is_withdrawn, name_of, read_lines, read_rows
+from longbio.corpus.rows import (
+    ERROR_NAME,
+    ROWS,
+    TEXT_NAMES,
+    columns_there,
+    is_withdrawn,
+    name_of,
+    read_lines,
+    read_rows,
+)
 from longbio.corpus.rows import kind_of as kind_of
 from longbio.errors import LongbioError
 
@@ -131,7 +140,7 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
     for name in (named, columns.group or named):
         if name.lower() not in cells:
             raise LongbioError(
-                f"{where} has no column {name!r}; it has {', '.join(row) or 'none'}",
+                f"{where} has no column {name!r}; {columns_there(row, source)}",
                 where=source,
                 remedy="name the column to read",
             )

@@ -20,9 +20,10 @@ from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
-SUFFIXES = (".tsv", ".conll", ".iob", ".iob2", ".bio")
+SUFFIXES = (".txt", ".tsv", ".conll", ".iob", ".iob2", ".bio")
 TAG = re.compile(r"O|[BIESLU](?:-(?P<type>\S+))?")
 BORDER = re.compile(r"-DOCSTART-|###MEDLINE:")
+NAMED = re.compile(r"-DOCSTART- \((?P<name>.+)\)(?:\tO)?")
 BEGINS, ENDS = "BSU", "ESLU"
 
 UNNAMED = "Entity"
@@ -33,6 +34,7 @@ UNNAMED = "Entity"
 class _Words:
     """Sentences of words and tags that become a document."""
 
+    name: str | None = None
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     sentences: list[int] = field(default_factory=list)
@@ -45,7 +47,7 @@ class _Words:
 
 def recognises(path: Path) -> bool:
     """Whether the first lines of a file, or of a folder's first file, are words with tags."""
-    text = beginning_of(path, (".txt", *SUFFIXES))
+    text = beginning_of(path, SUFFIXES)
     lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)][:50]
     return bool(lines) and all(_columns(line) is not None for line in lines)
 
@@ -59,7 +61,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
     Yields:
         What stands between `-DOCSTART-` or `###MEDLINE:` lines, or, in a file with one of them at
-        most, each sentence; named by file and number, in the file's order. `units` are the words.
+        most, each sentence; in the file's order, named by file and number, or, between borders, as
+        `-DOCSTART- (name)` says. `units` are the words.
 
     Raises:
         LongbioError: a file is not UTF-8, or a line has no tag.
@@ -71,9 +74,9 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
     lines = read_markup(file, reading.encoding).split("\n")
     by_section = sum(BORDER.match(line) is not None for line in lines) > 1
-    documents = (words for words in _parts(lines, by_section, file) if words.words)
+    documents = (words for words in _parts(lines, by_section, file) if words.words or words.name)
     for number, words in enumerate(documents, start=1):
-        yield _document(f"{file.stem}-{number:06}", words)
+        yield _document(words.name or f"{file.stem}-{number:06}", words)
 
 
 def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
@@ -84,7 +87,8 @@ def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
             part.end_sentence()
             if is_border or not by_section:
                 yield part
-                part = _Words()
+                named = NAMED.fullmatch(line.removesuffix("\r")) if by_section else None
+                part = _Words(named["name"] if named else None)
             continue
         columns = _columns(line)
         if columns is None:

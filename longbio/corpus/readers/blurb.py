@@ -1,0 +1,157 @@
+"""BLURB's tables of sentences and abstracts, as its scripts lay them out; quotes are plain characters.
+
+    docid.e1.e2<TAB>sentence<TAB>CPR:3                       ChemProt; DDI and GAD likewise
+    index<TAB>sentence1<TAB>sentence2<TAB>score              BIOSSES
+    id<TAB>question<TAB>snippets<TAB>yes                     BioASQ
+    0_0,1_1,2_0,...,9_0<TAB>sentence<TAB>pmid_s0             HoC, a sentence a row
+
+With a header or without. Sentences of HoC become abstracts, with a space between them in the order
+of their numbers; an abstract has the labels that any of its sentences has, "0" to "9".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from longbio.corpus.readers.tables import score_of
+from longbio.corpus.reading import Reading, files_of
+from longbio.corpus.records import Document
+from longbio.corpus.rows import endings_of, first_line, read_lines
+from longbio.errors import LongbioError
+
+ENDINGS = endings_of(".tsv")
+
+HEADERS = {
+    ("sentence", "label"): "classes",
+    ("sentence1", "sentence2", "score"): "similarity",
+    ("question", "snippets", "label"): "answers",
+    ("question", "snippets", "answer"): "answers",
+    ("sentence", "index"): "abstracts",
+}
+"""The layout by the header's names but the first."""
+
+WIDTHS = {"classes": 3, "similarity": 4, "answers": 4, "abstracts": 3}
+"""Cells of a row."""
+
+CLASS = re.compile(r"[01]|false|CPR:[0-9]+|DDI-\w+")
+FLAGS = re.compile(r"[0-9]+_[01](?:,[0-9]+_[01])*")
+SENTENCE = re.compile(r"(?P<abstract>.+)_s(?P<number>[0-9]+)")
+NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
+def recognises(path: Path) -> bool:
+    """Whether the first line of a file, or of a folder's first, is a header or a row of these."""
+    return _layout(_cells(first_line(path, ENDINGS))) is not None
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
+    """Reads a file, or every `.tsv` file of a folder.
+
+    Args:
+        path: the file or folder.
+        reading: its encoding.
+
+    Yields:
+        A document of each row, or of each abstract of HoC; in the order of the file.
+
+    Raises:
+        LongbioError: the first line is neither a header nor a row that is known, or a row is not
+            like it. Names file and line, never what stands there.
+    """
+    for file in files_of(path, ENDINGS):
+        yield from _read_file(file, reading)
+
+
+def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
+    rows = _rows(file, reading)
+    where, first = next(rows, ("", []))
+    if not first:
+        return
+    layout = _layout(first)
+    if layout is None:
+        raise LongbioError(
+            "this is neither a header nor a row of BLURB's", where=where, remedy="name another format"
+        )
+    rows = _alike(rows if _is_header(first) else _behind(where, first, rows), WIDTHS[layout])
+    if layout == "abstracts":
+        yield from _abstracts(rows)
+        return
+    for where, cells in rows:
+        if layout == "classes":
+            yield Document(cells[0], cells[1], labels=(_filled(cells[2], where),))
+        elif layout == "answers":
+            yield Document(cells[0], cells[2], query=cells[1], labels=(_filled(cells[3], where),))
+        else:
+            yield Document(cells[0], cells[2], query=cells[1], score=score_of(cells[3], where))
+
+
+def _rows(file: Path, reading: Reading) -> Iterator[tuple[str, list[str]]]:
+    """Lines that aren't empty, cut at their tabs, each with its place."""
+    for number, line in enumerate(read_lines(file, reading.encoding, "\n"), start=1):
+        if line.strip("\r\n"):
+            yield f"{file}, line {number}", _cells(line)
+
+
+def _cells(line: str) -> list[str]:
+    return line.removesuffix("\n").removesuffix("\r").split("\t")
+
+
+def _behind(
+    where: str, first: list[str], rows: Iterator[tuple[str, list[str]]]
+) -> Iterator[tuple[str, list[str]]]:
+    yield where, first
+    yield from rows
+
+
+def _alike(rows: Iterator[tuple[str, list[str]]], width: int) -> Iterator[tuple[str, list[str]]]:
+    for where, cells in rows:
+        if len(cells) != width or not cells[0]:
+            raise LongbioError(
+                f"there are {len(cells)} cells, the first {'empty' if not cells[0] else 'filled'}, "
+                f"in a table of {width}",
+                where=where,
+            )
+        yield where, cells
+
+
+def _is_header(cells: list[str]) -> bool:
+    return tuple(cell.strip().lower() for cell in cells[1:]) in HEADERS
+
+
+def _layout(cells: list[str]) -> str | None:
+    """Which table a first row belongs to; None for another's."""
+    if _is_header(cells):
+        return HEADERS[tuple(cell.strip().lower() for cell in cells[1:])]
+    if len(cells) == 3 and FLAGS.fullmatch(cells[0]) and SENTENCE.fullmatch(cells[2]):
+        return "abstracts"
+    if len(cells) == 3 and CLASS.fullmatch(cells[2]):
+        return "classes"
+    if len(cells) == 4 and cells[3] in ("yes", "no"):
+        return "answers"
+    if len(cells) == 4 and NUMBER.fullmatch(cells[3]):
+        return "similarity"
+    return None
+
+
+def _filled(label: str, where: str) -> str:
+    if not label:
+        raise LongbioError("the row has no label", where=where)
+    return label
+
+
+def _abstracts(rows: Iterator[tuple[str, list[str]]]) -> Iterator[Document]:
+    sentences: dict[str, list[tuple[int, str]]] = {}
+    labels: dict[str, set[str]] = {}
+    for where, (flags, sentence, index) in rows:
+        place = SENTENCE.fullmatch(index)
+        if place is None or not FLAGS.fullmatch(flags):
+            raise LongbioError("this is no row of labels, sentence and pmid_s#", where=where)
+        name = place["abstract"]
+        sentences.setdefault(name, []).append((int(place["number"]), sentence))
+        there = (flag.split("_")[0] for flag in flags.split(",") if flag.endswith("_1"))
+        labels.setdefault(name, set()).update(there)
+    for name, numbered in sentences.items():
+        text = " ".join(sentence for _, sentence in sorted(numbered, key=lambda pair: pair[0]))
+        yield Document(name, text, labels=tuple(sorted(labels[name], key=int)))

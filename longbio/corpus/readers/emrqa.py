@@ -1,0 +1,159 @@
+"""emrQA: SQuAD's form over notes in lines, several wordings a question, evidence beside answers.
+
+    {"data": [{"title": "...", "paragraphs": [{"note_id": "7", "context": ["line 1\\n", "line 2"], "qas": [
+        {"id": "1", "question": ["...", "..."], "answers": [{"answer_start": [2, 0], "text": "...",
+         "evidence": "...", "evidence_start": 2, "answer_entity_type": "single"}]}]}]}]}
+
+Lines count from 1, tokens of a line from 0. The document's text is the lines, with a line feed
+behind each that doesn't end with one, the last excepted.
+
+An answer is its `text` on its line (`answer_start`, or else `evidence_start`): there where its token
+is, or the first time it comes, whatever its case and white space. Where it isn't there, or there is
+no `text`, the answer is the evidence, which begins on its line, and without evidence that line. An
+answer for which none of this holds is left out and counted. Answers of type `complex`, and others
+that hold lists, are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longbio.corpus.objects import identifier, member, members
+from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, Names, paragraphs_of
+from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.records import Document, Question
+from longbio.errors import LongbioError
+
+OWN = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
+"""What SQuAD doesn't hold."""
+
+
+@dataclass(frozen=True)
+class _Note:
+    """A note's text and where its lines start and end, line ends left out."""
+
+    text: str
+    lines: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, lines: list[Any], where: str) -> _Note:
+        pieces: list[str] = []
+        borders: list[tuple[int, int]] = []
+        start = 0
+        for number, line in enumerate(lines, start=1):
+            if not isinstance(line, str):
+                raise LongbioError(f"line {number} of the context is no text", where=where)
+            borders.append((start, start + len(line.rstrip("\r\n"))))
+            piece = line if line.endswith("\n") or number == len(lines) else f"{line}\n"
+            pieces.append(piece)
+            start += len(piece)
+        return cls("".join(pieces), tuple(borders))
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or a folder's first, begins with paragraphs of lines."""
+    beginning = beginning_of(path, SUFFIXES)
+    return PARAGRAPHS.search(beginning) is not None and OWN.search(beginning) is not None
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
+    """Reads a file, or every `.json` file of a folder; each file is held in memory.
+
+    Args:
+        path: the file or folder.
+        reading: its encoding; counts answers, those that were left out and those passed over. A
+            question that has lost all of its answers is left out.
+
+    Yields:
+        A document of each note. Every wording of a question is a question of its own, named
+        `<id>-0`, `<id>-1`, ...
+
+    Raises:
+        LongbioError: a file is no such JSON. Names the place, as `.data[0].paragraphs[1]`, never
+            the text.
+    """
+    names = Names()
+    for file in files_of(path, SUFFIXES):
+        for where, title, paragraph in paragraphs_of(file, reading):
+            note = _Note.of(member(paragraph, "context", list, where), where)
+            name = names.of(identifier(paragraph.get("note_id")), title or file.stem)
+            questions = tuple(
+                question
+                for number, (place, qa) in enumerate(members(paragraph, "qas", where), start=1)
+                for question in _questions(qa, note, f"{name}/{number}", place, reading)
+            )
+            yield Document(name, note.text, questions=questions)
+
+
+def _questions(
+    qa: Mapping[str, Any], note: _Note, fallback: str, where: str, reading: Reading
+) -> Iterator[Question]:
+    """The wordings of a question; none of one that has lost its answers."""
+    wordings = qa.get("question")
+    wordings = [wordings] if isinstance(wordings, str) else wordings
+    if not isinstance(wordings, list) or not all(isinstance(wording, str) for wording in wordings):
+        raise LongbioError("'question' is no list of texts", where=where)
+
+    given = list(members(qa, "answers", where))
+    found = [_span(answer, note, place, reading) for place, answer in given]
+    answers = tuple(span for span in found if span is not None)
+    if given and not answers:
+        reading.passed_over[LOST] += 1
+        return
+    name = identifier(qa.get("id")) or fallback
+    for number, wording in enumerate(wordings):
+        yield Question(f"{name}-{number}", wording, answers)
+
+
+def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) -> tuple[int, int] | None:
+    text, evidence = answer.get("text") or "", answer.get("evidence") or ""
+    if answer.get("answer_entity_type") == "complex" or isinstance(text, list) or isinstance(evidence, list):
+        reading.passed_over["complex answer"] += 1
+        return None
+    if not isinstance(text, str) or not isinstance(evidence, str):
+        raise LongbioError("'text' or 'evidence' is no text", where=where)
+
+    line, token = _place(answer.get("answer_start"))
+    evidence_line, _ = _place(answer.get("evidence_start"))
+    line, evidence_line = line or evidence_line, evidence_line or line
+    span = _on_line(text, note, line, token) or _evidence(evidence, note, evidence_line)
+    fault = None if span else f"neither the answer nor its evidence is on line {line or evidence_line}"
+    return span if reading.alignment.holds(fault, where) else None
+
+
+def _place(value: Any) -> tuple[int | None, int | None]:
+    """Line and token; None for what isn't given, as in answers that are evidence alone."""
+    numbers = value if isinstance(value, list) else [value]
+    line, token = ([n if type(n) is int else None for n in numbers] + [None, None])[:2]
+    return line, token
+
+
+def _on_line(text: str, note: _Note, line: int | None, token: int | None) -> tuple[int, int] | None:
+    """Where a line holds a text: at the token, or else first."""
+    if not text.strip() or line is None or not 1 <= line <= len(note.lines):
+        return None
+    start, end = note.lines[line - 1]
+    found = [match.span() for match in _pattern(text).finditer(note.text, start, end)]
+    tokens = [match.start() for match in re.compile(r"\S+").finditer(note.text, start, end)]
+    at = tokens[token] if token is not None and 0 <= token < len(tokens) else None
+    return next((span for span in found if span[0] == at), found[0] if found else None)
+
+
+def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] | None:
+    """Where the evidence is that begins on a line; the line itself where there is none."""
+    if line is None or not 1 <= line <= len(note.lines):
+        return None
+    start, end = note.lines[line - 1]
+    whole = re.compile(r"\S(?:.*\S)?", re.DOTALL).search(note.text, start, end)
+    if not evidence.strip():
+        return whole.span() if whole else None
+    match = _pattern(evidence).search(note.text, start)
+    return match.span() if match and match.start() < end else None
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(r"\s+".join(re.escape(word) for word in text.split()), re.IGNORECASE)

@@ -1,0 +1,114 @@
+"""SQuAD 1.1 and 2.0: articles of paragraphs, each with questions and where their answers start.
+
+    {"data": [{"title": "...", "paragraphs": [{"context": "...", "qas": [
+        {"id": "1", "question": "...", "answers": [{"text": "...", "answer_start": 17}]}]}]}]}
+
+`answer_start` counts characters, neither bytes nor UTF-16. A question without answers is one that
+the context doesn't answer; answers to one that is marked as impossible are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from longbio.corpus.objects import identifier, member, members, parse
+from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.records import Document, Question
+from longbio.corpus.rows import read_lines
+
+SUFFIXES = (".json",)
+PARAGRAPHS = re.compile(r'"paragraphs"\s*:\s*\[')
+
+LOST = "question whose answers are not where they say"
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or a folder's first, begins with paragraphs."""
+    return PARAGRAPHS.search(beginning_of(path, SUFFIXES)) is not None
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
+    """Reads a file, or every `.json` file of a folder; each file is held in memory.
+
+    Args:
+        path: the file or folder.
+        reading: its encoding; counts answers, and those that aren't in the context where they say,
+            which are left out, and so is a question that has none left.
+
+    Yields:
+        A document of each paragraph, named by its `document_id` or by title and number. A title is
+        also the document's group: an article's paragraphs stay together.
+
+    Raises:
+        LongbioError: a file is no such JSON. Names the place, as `.data[0].paragraphs[1]`, never
+            the text.
+    """
+    names = Names()
+    for file in files_of(path, SUFFIXES):
+        for where, title, paragraph in paragraphs_of(file, reading):
+            context = member(paragraph, "context", str, where)
+            name = names.of(identifier(paragraph.get("document_id")), title or file.stem)
+            found = [
+                _question(qa, context, f"{name}/{number}", place, reading)
+                for number, (place, qa) in enumerate(members(paragraph, "qas", where), start=1)
+            ]
+            questions = tuple(question for question in found if question is not None)
+            yield Document(name, context, questions=questions, group=title)
+
+
+def paragraphs_of(file: Path, reading: Reading) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """The paragraphs of a file, each with its place and its article's title."""
+    content = parse("".join(read_lines(file, reading.encoding)), "the file", file)
+    for place, article in members(content, "data", f"{file}, "):
+        for where, paragraph in members(article, "paragraphs", place):
+            yield where, identifier(article.get("title")), paragraph
+
+
+class Names:
+    """Names of documents, none given twice."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def of(self, own: str | None, title: str) -> str:
+        """A document's own name, the second time with `.2`; without one, title and number."""
+        named = own or title
+        self.seen[named] += 1
+        turn = self.seen[named]
+        if own is None:
+            return f"{title}/{turn}"
+        return own if turn == 1 else f"{own}.{turn}"
+
+
+def _question(
+    qa: Mapping[str, Any], context: str, fallback: str, where: str, reading: Reading
+) -> Question | None:
+    """A question; None for one that has lost its answers."""
+    name, text = identifier(qa.get("id")) or fallback, member(qa, "question", str, where)
+    given = list(members(qa, "answers", where)) if qa.get("answers") is not None else []
+    if qa.get("is_impossible", False) is True:
+        reading.passed_over["answer to an impossible question"] += len(given)
+        return Question(name, text)
+
+    answers = tuple(
+        span for place, answer in given if (span := _span(answer, context, place, reading)) is not None
+    )
+    if given and not answers:
+        reading.passed_over[LOST] += 1
+        return None
+    return Question(name, text, answers)
+
+
+def _span(answer: Mapping[str, Any], context: str, where: str, reading: Reading) -> tuple[int, int] | None:
+    start, text = member(answer, "answer_start", int, where), member(answer, "text", str, where)
+    end = start + len(text)
+    fault = None
+    if not 0 <= start < end <= len(context):
+        fault = f"offsets {start} {end} are outside a context of {len(context)} characters, or cover none"
+    elif context[start:end] != text:
+        fault = f"the answer disagrees with the context at offsets {start} {end}"
+    return (start, end) if reading.alignment.holds(fault, where) else None

@@ -1,0 +1,162 @@
+"""Tables, a document a row: CSV, TSV, JSON lines, Parquet; MedNLI and MIMIC's notes are such.
+
+    subject_id,row_id,text
+    7,1,"Admitted
+    on Monday"
+
+Columns are those that the reading names, or the first of the usual names that is there; case
+doesn't matter. A list of labels (JSON lines, Parquet) is one of several classes, anything else is
+one class. Rows that MIMIC marks as errors (`ISERROR`), and those on which annotators didn't agree
+(`-` as `gold_label` in MedNLI), are passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from longbio.corpus.reading import Reading, files_of
+from longbio.corpus.records import Document
+from longbio.corpus.rows import (
+    ERROR_NAME,
+    ROWS,
+    TEXT_NAMES,
+    Row,
+    columns_there,
+    endings_of,
+    is_withdrawn,
+    kind_of,
+    name_of,
+    read_rows,
+    stem_of,
+)
+from longbio.errors import LongbioError
+
+USUAL: dict[str, tuple[str, ...]] = {
+    "text": (*TEXT_NAMES, "sentence", "sentence2", "hypothesis", "context"),
+    "id": ("id", "row_id", "note_id", "pairid"),
+    "query": ("query", "question", "sentence1", "prompt", "premise"),
+    "labels": ("labels", "label", "class", "gold_label"),
+    "score": ("score",),
+    "group": ("group", "subject_id", "patient_id"),
+}
+"""By the field of a document: the columns that hold it when none is named, the first that is there."""
+
+ENDINGS = endings_of(*ROWS)
+
+UNDECIDED = ("gold_label", "-")
+"""Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or one of a folder's, is a table by its ending."""
+    if path.is_dir():
+        return any(file.is_file() and kind_of(file) in ROWS for file in path.iterdir())
+    return path.is_file() and kind_of(path) in ROWS
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
+    """Reads a table, or every table of a folder, a row at a time.
+
+    Args:
+        path: the file or folder.
+        reading: its encoding and columns; counts the rows that were passed over.
+
+    Yields:
+        A document of each row, in order; without a column of ids named by file and number.
+
+    Raises:
+        LongbioError: `reading.columns` names an unknown field or a column that isn't there, there
+            is no column of text, or a file or cell can't be read. Names file and row, never what
+            stands there.
+    """
+    unknown = sorted(set(reading.columns) - set(USUAL))
+    if unknown:
+        raise LongbioError(
+            f"no field of a document is called {unknown[0]!r}",
+            where="columns",
+            remedy=f"choose from {', '.join(USUAL)}",
+        )
+    wanted = {name for names in USUAL.values() for name in names}
+    wanted |= {ERROR_NAME, *(name.lower() for name in reading.columns.values())}
+    for file in files_of(path, ENDINGS):
+        for number, row in enumerate(read_rows(file, reading.encoding, wanted), start=1):
+            document = _document(row, number, file, reading)
+            if document is not None:
+                yield document
+
+
+def _document(row: Row, number: int, file: Path, reading: Reading) -> Document | None:
+    where = f"{file}, {row.where}"
+    cells = {name.lower(): cell for name, cell in row.cells.items()}
+    if is_withdrawn(cells):
+        reading.passed_over["row marked as an error"] += 1
+        return None
+    columns = {field: _column(field, cells, reading.columns, file, row.where) for field in USUAL}
+    if columns["labels"] is not None and (columns["labels"], cells[columns["labels"]]) == UNDECIDED:
+        reading.passed_over["row without a gold label"] += 1
+        return None
+    found = {field: None if column is None else cells[column] for field, column in columns.items()}
+    return Document(
+        id=_name(found["id"], "id", where) or f"{stem_of(file)}-{number:06}",
+        text=_text(found["text"], "text", where) or "",
+        query=_text(found["query"], "query", where),
+        labels=_labels(found["labels"], where),
+        score=score_of(found["score"], where),
+        group=_name(found["group"], "group", where),
+    )
+
+
+def _column(
+    field: str, cells: Mapping[str, Any], named: Mapping[str, str], file: Path, place: str
+) -> str | None:
+    """The lower-case name of the column that holds a field; None where there is none."""
+    if field in named:
+        column = named[field].lower() if named[field].lower() in cells else None
+    else:
+        column = next((name for name in USUAL[field] if name in cells), None)
+    if column is None and (field in named or field == "text"):
+        raise LongbioError(
+            f"there is no column {named.get(field, field)!r}; {columns_there(cells, file)}",
+            where=f"{file}, {place}",
+            remedy=f"name the column that holds the {field}",
+        )
+    return column
+
+
+def _text(cell: Any, field: str, where: str) -> str | None:
+    if cell is not None and not isinstance(cell, str):
+        raise LongbioError(f"the cell of the {field} holds no text", where=where)
+    return cell
+
+
+def _name(cell: Any, field: str, where: str) -> str | None:
+    if isinstance(cell, list | dict | bytes):
+        raise LongbioError(f"the cell of the {field} holds no name", where=where)
+    return name_of(cell)
+
+
+def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
+    if isinstance(cell, list):
+        return tuple(name for each in cell if (name := _name(each, "labels", where)) is not None)
+    name = _name(cell, "labels", where)
+    return None if name is None else (name,)
+
+
+def score_of(cell: Any, where: str) -> float | None:
+    """The number in a cell; None for an empty one.
+
+    Raises:
+        LongbioError: it holds something else, or no finite number.
+    """
+    if name_of(cell) is None:
+        return None
+    try:
+        score = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise LongbioError("the score is no number", where=where)
+    return score
