@@ -1,0 +1,225 @@
+"""i2b2 2010, concepts, assertions, relations: files of lines that name words by line and token.
+
+    concept/1.con   c="chest pain" 12:3 12:4||t="problem"
+    ast/1.ast       c="chest pain" 12:3 12:4||t="problem"||a="present"
+    rel/1.rel       c="aspirin" 14:0 14:0||r="TrAP"||c="chest pain" 12:3 12:4
+    txt/1.txt       the note, a sentence a line
+
+Lines count from 1, tokens from 0, and the end token belongs to the mention; the words of a mention
+are in lower case. What a token is was never said, and matters where a line begins with spaces or has
+several in a row. So three countings are tried (see `COUNTINGS`), and a file's is that under which most
+of its concepts are the words they say, compared without case and with white space alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from longbio.corpus.reading import Reading, read_markup, read_text
+from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.errors import LongbioError
+
+# Of each line, where its tokens start and end in the text.
+Tokens = list[list[tuple[int, int]]]
+
+SUFFIXES = (".txt", ".con", ".ast", ".rel")
+# As deep as the releases: <hospital>/concept/*.con below one folder.
+DEPTHS = ("*", "*/*", "*/*/*")
+
+NUMBER = r"[0-9]{1,9}"
+CONCEPT = rf'c="(.*)" ({NUMBER}):({NUMBER}) ({NUMBER}):({NUMBER})'
+CON = re.compile(rf'{CONCEPT}\|\|t="([^"]+)"\s*')
+AST = re.compile(rf'{CONCEPT}\|\|t="([^"]+)"\|\|a="([^"]+)"\s*')
+REL = re.compile(rf'{CONCEPT}\|\|r="([^"]+)"\|\|{CONCEPT}\s*')
+
+
+def _words(line: str) -> Iterator[tuple[int, int]]:
+    # ASCII alone: a no-break space belongs to its word.
+    return (word.span() for word in re.finditer(r"\S+", line, re.ASCII))
+
+
+def _words_behind_an_empty_one(line: str) -> Iterator[tuple[int, int]]:
+    if re.match(r"\s", line, re.ASCII):
+        yield 0, 0
+    yield from _words(line)
+
+
+def _pieces_between_spaces(line: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for piece in line.split(" "):
+        yield start, start + len(piece)
+        start += len(piece) + 1
+
+
+COUNTINGS: tuple[Callable[[str], Iterator[tuple[int, int]]], ...] = (
+    _words,
+    _words_behind_an_empty_one,
+    _pieces_between_spaces,
+)
+"""What stands between white space; the same, but white space that begins a line has an empty token
+before it (as Java splits); what stands between single spaces, empty tokens among it. Of equals the
+first is taken."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Words that a line names: what they are, and (line, token) of the first and of the last."""
+
+    words: str
+    first: tuple[int, int]
+    last: tuple[int, int]
+
+    @classmethod
+    def of(cls, words: str, *numbers: str) -> _Place:
+        first_line, first_token, last_line, last_token = map(int, numbers)
+        return cls(words, (first_line, first_token), (last_line, last_token))
+
+    def found(self, tokens: Tokens, text: str) -> tuple[int, int] | None:
+        """Where in the text the words stand; None where they don't, under this counting."""
+        ends = []
+        for line, token in (self.first, self.last):
+            if not (1 <= line <= len(tokens) and token < len(tokens[line - 1])):
+                return None
+            ends.append(tokens[line - 1][token])
+        start_char, end_char = ends[0][0], ends[1][1]
+        covered = text[start_char:end_char]
+        if not covered or covered.lower().split() != self.words.lower().split():
+            return None
+        return start_char, end_char
+
+
+def recognises(path: Path) -> bool:
+    """Whether a folder, or those in it, hold `.con` files."""
+    return path.is_dir() and any(next(path.glob(f"{depth}.con"), None) for depth in DEPTHS)
+
+
+def read(path: Path, reading: Reading) -> Iterator[Document]:
+    """Reads a folder of notes and their annotations, in one folder or in several up to three deep.
+
+    Args:
+        path: the folder. Files belong together by their stems.
+        reading: counts concepts; those whose words aren't where they say are left out, with the
+            assertions and relations that are about them, and so are relations of a place that has two
+            concepts. Passed over, too: "notes without concepts", texts that have no `.con`.
+
+    Yields:
+        The documents, sorted by id (the file's stem); equal concepts are kept once. An assertion is
+        the attribute "assertion"; the head of a relation is what stands on its left.
+
+    Raises:
+        LongbioError: a `.con` has no `.txt`, an `.ast` or `.rel` no `.con`, two files have one stem
+            and ending, a file is in another encoding, or a line is malformed. Names file and line,
+            never the text.
+    """
+    files = _files(path)
+    for suffix, needs in ((".con", ".txt"), (".ast", ".con"), (".rel", ".con")):
+        for stem in sorted(files[suffix].keys() - files[needs].keys()):
+            raise LongbioError(
+                f"annotations without their {needs} file",
+                where=files[suffix][stem],
+                remedy=f"put {stem}{needs} into the same folder, or one beside it",
+            )
+    if not files[".con"]:
+        raise LongbioError("the folder holds no .con file", where=path)
+
+    if bare := files[".txt"].keys() - files[".con"].keys():
+        reading.passed_over["notes without concepts"] += len(bare)
+    for stem in sorted(files[".con"]):
+        of_suffix = {suffix: files[suffix][stem] for suffix in SUFFIXES if stem in files[suffix]}
+        yield _read_one(stem, of_suffix, reading)
+
+
+def _files(path: Path) -> dict[str, dict[str, Path]]:
+    """Files by ending and stem."""
+    if not path.is_dir():
+        raise LongbioError("there is no such folder", where=path, remedy="give the folder of the notes")
+    files: dict[str, dict[str, Path]] = {suffix: {} for suffix in SUFFIXES}
+    for file in sorted(file for depth in DEPTHS for file in path.glob(depth)):
+        if file.suffix not in SUFFIXES or file.name.startswith("."):
+            continue
+        if file.stem in files[file.suffix]:
+            raise LongbioError(
+                f"another folder has a file of this name: {files[file.suffix][file.stem].parent}",
+                where=file,
+                remedy="read one part of the corpus at a time",
+            )
+        files[file.suffix][file.stem] = file
+    return files
+
+
+def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
+    text = read_text(files[".txt"], reading.encoding)
+    concepts = [
+        (_Place.of(*fields[:5]), fields[5], where) for fields, where in _lines(files[".con"], CON, reading)
+    ]
+    tokens = _tokens(text, [place for place, _, _ in concepts])
+
+    spans_at: defaultdict[tuple[int, int], set[Span]] = defaultdict(set)
+    for place, label, where in concepts:
+        found = place.found(tokens, text)
+        fault = None if found else "the concept's words are not at the lines and tokens it names"
+        if reading.alignment.holds(fault, where) and found:
+            spans_at[found].add(Span.of(*found, label))
+
+    def spans_of(fields: tuple[str, ...]) -> set[Span]:
+        found = _Place.of(*fields).found(tokens, text)
+        return spans_at.get(found, set()) if found else set()
+
+    attributes: set[Attribute] = set()
+    for fields, _ in _lines(files.get(".ast"), AST, reading):
+        about = {span for span in spans_of(fields[:5]) if span.label == fields[5]}
+        attributes |= {Attribute(span, "assertion", fields[6]) for span in about}
+        if not about:
+            reading.passed_over["attributes of what was not read"] += 1
+
+    relations: set[Relation] = set()
+    for fields, _ in _lines(files.get(".rel"), REL, reading):
+        heads, tails = spans_of(fields[:5]), spans_of(fields[6:])
+        if len(heads) == len(tails) == 1:
+            relations.add(Relation(fields[5], *heads, *tails))
+        else:
+            reading.passed_over["relations of what was not read"] += 1
+
+    return Document(
+        stem,
+        text,
+        tuple(sorted({span for spans in spans_at.values() for span in spans})),
+        relations=tuple(sorted(relations)),
+        attributes=tuple(sorted(attributes)),
+    )
+
+
+def _lines(
+    file: Path | None, pattern: re.Pattern[str], reading: Reading
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The fields of each line of a file that may not be there, and where it stands."""
+    content = read_markup(file, reading.encoding) if file else ""
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{file}, line {number}"
+        match = pattern.fullmatch(line)
+        if match is None:
+            raise LongbioError(
+                "this is no line of i2b2 2010",
+                where=where,
+                remedy="compare the file with the release; see docs/formats.md",
+            )
+        yield match.groups(), where
+
+
+def _tokens(text: str, concepts: list[_Place]) -> Tokens:
+    """The text's tokens under that of the countings under which most of the concepts are found."""
+    countings = []
+    for counting in COUNTINGS:
+        tokens: Tokens = []
+        start = 0
+        for line in text.split("\n"):
+            tokens.append([(start + a, start + b) for a, b in counting(line.removesuffix("\r"))])
+            start += len(line) + 1
+        countings.append(tokens)
+    return max(countings, key=lambda tokens: sum(place.found(tokens, text) is not None for place in concepts))
