@@ -1,0 +1,169 @@
+"""Answers to questions, scored by the rules of SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018).
+
+Answers are compared as bags of words after their case, punctuation and articles are taken away. Several
+accepted answers: the one that fits best counts. No accepted answer: only an empty answer is right.
+
+The rules are SQuAD's to the letter, so that scores compare. So only ASCII punctuation goes, `5–10 mg`
+keeps its dash, and it goes without a space: `5-10` becomes `510`. And `hepatitis A` ends up as
+`hepatitis`, its A being an article.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """How well one question was answered; both between 0 and 1.
+
+    Args:
+        exact_match: 1 when the answer is an accepted one.
+        f1: of its words.
+    """
+
+    exact_match: float
+    f1: float
+
+
+def normalized(answer: str) -> str:
+    """An answer without case, ASCII punctuation, articles and extra spaces, in this order."""
+    bare = answer.lower().translate(_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+def score_answer(gold: Sequence[str], predicted: str) -> AnswerScore:
+    """Score one answer.
+
+    Args:
+        gold: accepted answers; none where the text has no answer.
+        predicted: the answer given; empty for none.
+    """
+    # An accepted answer of which nothing is left, such as "the", is none (as SQuAD 2.0 has it).
+    accepted = [words for words in (normalized(answer).split() for answer in gold) if words] or [[]]
+    given = normalized(predicted).split()
+    return AnswerScore(float(given in accepted), max(_f1(words, given) for words in accepted))
+
+
+def answer_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Score the answers to a set of questions.
+
+    Args:
+        gold: accepted answers of each question; none where the text has no answer.
+        predicted: the answer given to each, in the same order; empty for none.
+
+    Returns:
+        `overall`, and `has_answer` and `no_answer` where there are such questions: the means of
+        `exact_match` and `f1` and the `count` of questions, ready for JSON.
+
+    Raises:
+        ValueError: questions and answers differ in number.
+    """
+    scores = [score_answer(answers, answer) for answers, answer in zip(gold, predicted, strict=True)]
+    answerable = [score for score, answers in zip(scores, gold, strict=True) if answers]
+    others = [score for score, answers in zip(scores, gold, strict=True) if not answers]
+    parts = {"overall": scores, "has_answer": answerable, "no_answer": others}
+    return {name: _means(part) for name, part in parts.items() if part or name == "overall"}
+
+
+def best_null_threshold(
+    margins: Sequence[float], answered: Sequence[float], unanswered: Sequence[float]
+) -> tuple[float, float]:
+    """Above which margin no answer is given, so that development questions score best.
+
+    Thresholds are tried between neighbouring margins, beyond both ends, and at 0. Of equally good ones
+    the nearest to 0 is taken, the lower of two.
+
+    Args:
+        margins: of each question, the score of no answer minus that of the best answer.
+        answered: what each question scores when its best answer is given, F1 or another.
+        unanswered: what it scores when none is: 1 where the text has no answer, else 0.
+
+    Returns:
+        The threshold, and the mean score at it; (0, 0) without questions. No answer is given where the
+        margin is **above** the threshold.
+
+    Raises:
+        ValueError: the three differ in length, or a margin is not finite.
+    """
+    if not len(margins) == len(answered) == len(unanswered):
+        raise ValueError("margins and scores are not of the same questions")
+    if not np.isfinite(margins).all():
+        raise ValueError("margins are not finite")
+    if not len(margins):
+        return 0.0, 0.0
+
+    order = np.argsort(margins, kind="stable")
+    ordered = np.asarray(margins, dtype=float)[order]
+    kept = np.concatenate([[0], np.cumsum(np.asarray(answered, dtype=float)[order])])
+    left = np.concatenate([[0], np.cumsum(np.asarray(unanswered, dtype=float)[order])])
+
+    levels = np.unique(ordered)
+    between = (levels[1:] + levels[:-1]) / 2
+    thresholds = np.concatenate([[0, levels[0] - 1], between, [levels[-1] + 1]])
+    answers = np.searchsorted(ordered, thresholds, side="right")
+    totals = np.round(kept[answers] + left[-1] - left[answers], 9)
+    best = thresholds[totals == totals.max()]
+    threshold = min(best.tolist(), key=lambda each: (abs(each), each))
+    return float(threshold), float(totals.max() / len(ordered))
+
+
+def nbest_probabilities(scores: Sequence[float]) -> list[float]:
+    """The probability of each answer among those that were kept, no answer being one of them.
+
+    Args:
+        scores: of the answers, in logits; -inf for an impossible one.
+
+    Raises:
+        ValueError: a score is NaN or infinite, or all are -inf.
+    """
+    if not len(scores):
+        return []
+    values: NDArray[Any] = np.asarray(scores, dtype=float)
+    if not np.isfinite(values.max()):
+        raise ValueError("scores are NaN, infinite, or -inf for all answers")
+    shares = np.exp(values - values.max())
+    return [float(share) for share in shares / shares.sum()]
+
+
+def offset_f1(gold: Sequence[tuple[int, int]], predicted: tuple[int, int] | None) -> float:
+    """F1 of the characters of an answer by its place: the same words elsewhere count nothing.
+
+    Args:
+        gold: (start_char, end_char) of the accepted answers, the best of which counts; none where the
+            text has no answer.
+        predicted: (start_char, end_char) of the answer given; None for none.
+    """
+    if predicted is None or not gold:
+        return float(predicted is None and not gold)
+    start, end = predicted
+    return max(
+        2 * max(0, min(end, last) - max(start, first)) / (end - start + last - first) for first, last in gold
+    )
+
+
+def _f1(wanted: Sequence[str], given: Sequence[str]) -> float:
+    if not wanted or not given:
+        return float(wanted == given)
+    common = (Counter(wanted) & Counter(given)).total()
+    return 2 * common / (len(wanted) + len(given))
+
+
+def _means(scores: Sequence[AnswerScore]) -> dict[str, float]:
+    count = len(scores)
+    return {
+        "exact_match": sum(score.exact_match for score in scores) / count if count else 0.0,
+        "f1": sum(score.f1 for score in scores) / count if count else 0.0,
+        "count": count,
+    }
