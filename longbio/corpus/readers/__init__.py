@@ -7,7 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longbio.corpus.alignment import MAX_MISALIGNED
-from longbio.corpus.readers import brat, iob, pubtator, text
+from longbio.corpus.readers import (
+    blurb,
+    brat,
+    emrqa,
+    i2b2_2006,
+    i2b2_2010,
+    i2b2_2012,
+    i2b2_2014,
+    iob,
+    jsonl,
+    pubmedqa,
+    pubtator,
+    squad,
+    tables,
+    text,
+)
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
@@ -27,12 +42,22 @@ class Format:
     read: Callable[[Path, Reading], Iterator[Document]]
 
 
-# In the order in which they are tried: plain text, which is anything, comes last.
+# In the order in which they are tried: plain text and tables, which are anything, come last.
 READERS: dict[str, Format] = {
     "brat": Format(brat.recognises, brat.read),
+    "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read),
+    "i2b2_2012": Format(i2b2_2012.recognises, i2b2_2012.read),
+    "i2b2_2014": Format(i2b2_2014.recognises, i2b2_2014.read),
+    "i2b2_2006": Format(i2b2_2006.recognises, i2b2_2006.read),
     "pubtator": Format(pubtator.recognises, pubtator.read),
     "iob": Format(iob.recognises, iob.read),
+    "emrqa": Format(emrqa.recognises, emrqa.read),
+    "squad": Format(squad.recognises, squad.read),
+    "pubmedqa": Format(pubmedqa.recognises, pubmedqa.read),
+    "blurb": Format(blurb.recognises, blurb.read),
+    "jsonl": Format(jsonl.recognises, jsonl.read),
     "text": Format(text.recognises, text.read),
+    "table": Format(tables.recognises, tables.read),
 }
 
 
@@ -119,7 +144,12 @@ def read_splits(
 
 
 def split_of(folder: Path, split: str) -> Path | None:
-    """Where a split lies in a corpus: a folder or a file of its name, whatever its ending."""
+    """Where a split lies in a corpus: a folder or a file of its name, whatever its ending.
+
+    PubMedQA's and MedNLI's files are found by their own names.
+    """
     if (folder / split).is_dir():
         return folder / split
-    return next((path for path in sorted(folder.glob(f"{split}.*")) if path.is_file()), None)
+    patterns = (f"{split}.*", f"{split}_set.*", f"pqal_fold0/{split}_set.*", f"mli_{split}_v*.*")
+    found = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
+    return next((path for path in found if path.is_file()), None)
