@@ -9,8 +9,8 @@ behind each that doesn't end with one, the last excepted.
 
 An answer is its `text` on its line (`answer_start`, or else `evidence_start`): there where its token
 is, or the first time it comes, whatever its case and white space. Where it isn't there, or there is
-no `text`, the answer is the evidence, which begins on its line, and without evidence that line. An
-answer for which none of this holds is left out and counted. Answers of type `complex`, and others
+no `text`, the answer is the evidence, which begins on its line (`evidence_start`), and without
+either of them that line. An answer that isn't there either is left out and counted. Answers of type `complex`, and others
 that hold lists, are passed over.
 """
 
@@ -120,7 +120,9 @@ def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) 
     line, token = _place(answer.get("answer_start"))
     evidence_line, _ = _place(answer.get("evidence_start"))
     line, evidence_line = line or evidence_line, evidence_line or line
-    span = _on_line(text, note, line, token) or _evidence(evidence, note, evidence_line)
+    span = _on_line(text, note, line, token)
+    if span is None and (evidence.strip() or not text.strip()):
+        span = _evidence(evidence, note, evidence_line)
     fault = None if span else f"neither the answer nor its evidence is on line {line or evidence_line}"
     return span if reading.alignment.holds(fault, where) else None
 

@@ -154,7 +154,7 @@ def score_of(cell: Any, where: str) -> float | None:
     if name_of(cell) is None:
         return None
     try:
-        score = float(cell)
+        score = math.nan if isinstance(cell, bool) else float(cell)
     except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not math.isfinite(score):
