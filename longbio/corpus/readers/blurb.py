@@ -36,8 +36,8 @@ WIDTHS = {"classes": 3, "similarity": 4, "answers": 4, "abstracts": 3}
 """Cells of a row."""
 
 CLASS = re.compile(r"[01]|false|CPR:[0-9]+|DDI-\w+")
-FLAGS = re.compile(r"[0-9]+_[01](?:,[0-9]+_[01])*")
-SENTENCE = re.compile(r"(?P<abstract>.+)_s(?P<number>[0-9]+)")
+FLAGS = re.compile(r"[0-9]{1,2}_[01](?:,[0-9]{1,2}_[01])*")
+SENTENCE = re.compile(r"(?P<abstract>.+)_s(?P<number>[0-9]{1,9})")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 

@@ -10,8 +10,8 @@ behind each that doesn't end with one, the last excepted.
 An answer is its `text` on its line (`answer_start`, or else `evidence_start`): there where its token
 is, or the first time it comes, whatever its case and white space. Where it isn't there, or there is
 no `text`, the answer is the evidence, which begins on its line (`evidence_start`), and without
-either of them that line. An answer that isn't there either is left out and counted. Answers of type `complex`, and others
-that hold lists, are passed over.
+either of them that line. An answer that isn't there either is left out and counted. Answers of type
+`complex`, and others that hold lists, are passed over.
 """
 
 from __future__ import annotations

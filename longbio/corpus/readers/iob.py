@@ -49,7 +49,8 @@ def recognises(path: Path) -> bool:
     """Whether the first lines of a file, or of a folder's first file, are words with tags."""
     text = beginning_of(path, SUFFIXES)
     lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)][:50]
-    return bool(lines) and all(_columns(line) is not None for line in lines)
+    # A word may be empty here: bytes that are no UTF-8 were left out of it.
+    return bool(lines) and all(_tag(_cut(line)) for line in lines)
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -104,11 +105,18 @@ def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
 
 def _columns(line: str) -> tuple[str, str] | None:
     """The first and the last column of a line; None where that is no tag."""
-    line = line.removesuffix("\r")
-    columns = line.split("\t") if "\t" in line else line.split()
-    if len(columns) < 2 or not columns[0].strip() or not TAG.fullmatch(columns[-1].strip()):
-        return None
-    return columns[0].strip(), columns[-1].strip()
+    columns = _cut(line)
+    word, tag = columns[0].strip(), _tag(columns)
+    return (word, tag) if word and tag else None
+
+
+def _cut(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else line.split() or [""]
+
+
+def _tag(columns: list[str]) -> str | None:
+    tag = columns[-1].strip()
+    return tag if len(columns) > 1 and TAG.fullmatch(tag) else None
 
 
 def _document(name: str, part: _Words) -> Document:
