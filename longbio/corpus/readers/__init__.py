@@ -8,6 +8,7 @@ from pathlib import Path
 
 from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.corpus.readers import (
+    bioc,
     blurb,
     brat,
     emrqa,
@@ -49,6 +50,7 @@ READERS: dict[str, Format] = {
     "i2b2_2012": Format(i2b2_2012.recognises, i2b2_2012.read),
     "i2b2_2014": Format(i2b2_2014.recognises, i2b2_2014.read),
     "i2b2_2006": Format(i2b2_2006.recognises, i2b2_2006.read),
+    "bioc": Format(bioc.recognises, bioc.read),
     "pubtator": Format(pubtator.recognises, pubtator.read),
     "iob": Format(iob.recognises, iob.read),
     "emrqa": Format(emrqa.recognises, emrqa.read),

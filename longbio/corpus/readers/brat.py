@@ -138,7 +138,7 @@ def _read_mention(line: re.Match[str], text: str, where: str, found: _Annotation
     pairs = (pair.split(" ") for pair in line["offsets"].split(";"))
     fragments = [(int(start), int(end)) for start, end in pairs]
     if reading.alignment.holds(_fault(line["column"], text, fragments), where):
-        whole = _in_text_order(fragments)
+        whole = in_text_order(fragments)
         if not whole:
             raise LongbioError("the annotation covers no character", where=where, remedy="remove the line")
         found.mentions[line["id"]].add(Span(whole, line["label"]))
@@ -195,7 +195,7 @@ def _fault(column: str, text: str, fragments: list[Fragment]) -> str | None:
     return f"the text column is {longer} characters longer than its offsets" if longer else None
 
 
-def _in_text_order(fragments: list[Fragment]) -> tuple[Fragment, ...]:
+def in_text_order(fragments: list[Fragment]) -> tuple[Fragment, ...]:
     """The same characters as sorted fragments, none empty and none overlapping.
 
     Published corpora hold a few such lines (CRAFT has two among 99,623), written by tools that

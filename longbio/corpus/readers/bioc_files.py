@@ -1,0 +1,195 @@
+"""Documents of BioC as the library `bioc` has them, one at a time, from XML and from JSON's dialects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bioc import BioCDocument, biocjson, biocxml
+from lxml import etree  # type: ignore[import-untyped]
+
+from longbio.corpus.reading import read_markup
+from longbio.errors import LongbioError
+
+JSON_SUFFIXES = (".json", ".jsonl")
+
+# Where an object of JSON that is no document itself holds documents.
+HOLDERS = ("documents", "PubTator3")
+
+# The lists that an object has, and what is in them: the library wants all of them to be there.
+LISTS = {
+    "document": {"passages": "passage", "annotations": "annotation", "relations": "relation"},
+    "passage": {"sentences": "sentence", "annotations": "annotation", "relations": "relation"},
+    "sentence": {"annotations": "annotation", "relations": "relation"},
+    "annotation": {"locations": "location"},
+    "relation": {"nodes": "node"},
+}
+
+TYPES = {"offset": int, "length": int, "text": str, "infons": dict}
+
+
+def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
+    """The documents of a file, and the line each begins at; one is in memory at a time.
+
+    The encoding is what the XML says. A file that defines entities is refused before its contents
+    are read: nothing is expanded, and nothing fetched.
+
+    Raises:
+        LongbioError: the file can't be read, is no XML, defines entities, is no collection, or holds
+            what is no BioC.
+    """
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise LongbioError(f"the file can't be read ({error.strerror})", where=file) from error
+    with opened:
+        elements = etree.iterparse(
+            opened,
+            events=("start", "end"),
+            tag=("collection", "document"),
+            resolve_entities=False,
+            no_network=True,
+            remove_comments=True,
+            remove_pis=True,
+        )
+        root = None
+        while (found := _next(elements, file)) is not None:
+            event, element = found
+            if root is None:
+                root = element
+                _refuse_entities(root, file)
+            if event == "end" and element.tag == "document" and element.getparent() is root:
+                where = f"{file}, line {element.sourceline}"
+                content = etree.tostring(element, encoding="unicode", with_tail=False)
+                yield _parsed(partial(_one_of_xml, content), where), where
+                # The parser is ahead: only what stands before has been read for certain.
+                element.clear()
+                while element.getprevious() is not None:
+                    del root[0]
+        if root is None or root.tag != "collection":
+            raise LongbioError("the file holds no BioC collection", where=file)
+
+
+def documents_of_json(file: Path, encoding: str) -> Iterator[tuple[BioCDocument, str]]:
+    """The documents of a file, and where each stands.
+
+    One rule for all dialects: a document is an object with `passages`. The file is one JSON value, or
+    one a line; such a value is a document, a list, or an object that holds more under one of
+    `HOLDERS`. Lists that are missing are empty; an `_id` is the id where there is no `id`.
+
+    Raises:
+        LongbioError: the file isn't in this encoding or no JSON, or a value is no BioC.
+    """
+    for value, where in _values(file, read_markup(file, encoding)):
+        for number, document in enumerate(_documents_in(value, where), start=1):
+            place = where if document is value else f"{where}, document {number}"
+            yield _parsed(partial(_one_of_json, document), place), place
+
+
+def _next(elements: Any, file: Path) -> tuple[str, Any] | None:
+    try:
+        return next(elements, None)
+    except etree.XMLSyntaxError as error:
+        line = error.lineno
+    # Raised outside the handler: the parser's message may quote the text.
+    raise LongbioError("this is no well-formed XML", where=f"{file}, line {line}")
+
+
+def _refuse_entities(root: Any, file: Path) -> None:
+    definitions = root.getroottree().docinfo.internalDTD
+    if definitions is not None and any(True for _ in definitions.iterentities()):
+        raise LongbioError(
+            "the file defines entities, which aren't expanded",
+            where=file,
+            remedy="write their contents where they are named",
+        )
+
+
+def _one_of_xml(document: str) -> BioCDocument:
+    (parsed,) = biocxml.loads(f"<collection>{document}</collection>").documents
+    return parsed
+
+
+def _one_of_json(document: dict[str, Any]) -> BioCDocument:
+    # Half a surrogate pair, which JSON can say, is no character.
+    json.dumps(document, ensure_ascii=False).encode()
+    whole = _completed(document, "document")
+    whole["id"] = whole["id"] or document.get("_id") or ""
+    return biocjson.fromJSON(whole, "BioCDocument")
+
+
+def _completed(value: Any, kind: str) -> dict[str, Any]:
+    """An object with all its lists. Raises TypeError where something is of another type."""
+    if not isinstance(value, dict):
+        raise TypeError(f"a {kind} is no object")
+    given = {key: each for key, each in value.items() if each is not None}
+    for key, wanted in TYPES.items():
+        if key in given and type(given[key]) is not wanted:
+            raise TypeError(f"{key} is no {wanted}")
+    lists = {
+        name: [_completed(each, inner) for each in given.get(name, ())]
+        for name, inner in LISTS.get(kind, {}).items()
+    }
+    infons = {key: each for key, each in given.get("infons", {}).items() if each is not None}
+    return {"id": "", "text": "", "role": ""} | given | lists | {"infons": infons}
+
+
+def _parsed(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
+    try:
+        return parse()
+    except (KeyError, TypeError, ValueError, RecursionError, etree.XMLSyntaxError):
+        pass
+    raise LongbioError(
+        "this is no BioC document", where=where, remedy="see the minimal sample in docs/formats.md"
+    )
+
+
+def _values(file: Path, content: str) -> Iterator[tuple[Any, str]]:
+    lines = [(number, line) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
+    if len(lines) > 1 and _is_json(lines[0][1]):
+        for number, line in lines:
+            yield _loaded(line, file, number), f"{file}, line {number}"
+    else:
+        yield _loaded(content, file, 1), str(file)
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _loaded(content: str, file: Path, line: int) -> Any:
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        line += error.lineno - 1
+    except (ValueError, RecursionError):
+        pass  # a number of more digits, or lists in more lists, than Python reads
+    # Raised outside the handler: the error holds the whole content.
+    raise LongbioError(
+        "this is no JSON", where=f"{file}, line {line}", remedy="give one JSON value, or one a line"
+    )
+
+
+def _documents_in(value: Any, where: str) -> Iterator[dict[str, Any]]:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += reversed(each)
+        elif isinstance(each, dict) and "passages" in each:
+            yield each
+        elif isinstance(each, dict) and any(holder in each for holder in HOLDERS):
+            waiting += [each[holder] for holder in reversed(HOLDERS) if holder in each]
+        else:
+            raise LongbioError(
+                "there is something else than BioC documents here",
+                where=where,
+                remedy=f"documents have passages; they may be lines, a list, or lie in {list(HOLDERS)}",
+            )

@@ -1,0 +1,141 @@
+"""BioC XML: all documents in one collection, each a single passage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bioc import (
+    BioCAnnotation,
+    BioCCollection,
+    BioCDocument,
+    BioCLocation,
+    BioCNode,
+    BioCPassage,
+    BioCRelation,
+    biocxml,
+)
+
+from longbio.corpus.readers.bioc import LABEL
+from longbio.corpus.records import Attribute, Document, Span
+from longbio.errors import LongbioError
+
+FILE = "documents.xml"
+
+NO_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+def write(documents: Iterable[Document], folder: Path) -> None:
+    """Writes `documents.xml`, so that reading it gives the documents back.
+
+    Of a document, its text, spans, relations and attributes are written (an attribute is an infon of
+    its annotation); BioC has no place for the rest. The file appears when all of it is written.
+
+    Args:
+        documents: what to write, one at a time. Spans, relations and attributes must be sorted and
+            unique to be read back equal.
+        folder: where to; made if it isn't there.
+
+    Raises:
+        LongbioError: an id is empty or there twice, a label is empty, an attribute is called "type",
+            a span ends after its text, a relation or an attribute is about a span that isn't the
+            document's, or something holds a character that XML can't.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{FILE}.part"
+    written: set[str] = set()
+    with unfinished.open("wb") as file, biocxml.iterwrite(file, encoding="utf-8") as writer:
+        collection = BioCCollection()
+        collection.source, collection.date, collection.key = "longbio", "", ""
+        writer.write_collection_info(collection)
+        for document in documents:
+            if not document.id or document.id in written:
+                raise LongbioError(
+                    f"the document id {document.id!r} is " + ("there twice" if document.id else "empty"),
+                    where=folder,
+                    remedy="give every document an id of its own",
+                )
+            written.add(document.id)
+            writer.write_document(_converted(document))
+    unfinished.replace(folder / FILE)
+
+
+def _converted(document: Document) -> BioCDocument:
+    converted, passage = BioCDocument(), BioCPassage()
+    converted.id = _checked(document.id, document)
+    passage.offset, passage.text = 0, _checked(document.text, document)
+    converted.add_passage(passage)
+
+    name_of = {span: str(number) for number, span in enumerate(document.spans, start=1)}
+    about: dict[Span, list[Attribute]] = {span: [] for span in document.spans}
+    for attribute in document.attributes:
+        _known(attribute.span, name_of, document)
+        about[attribute.span].append(attribute)
+    for span, name in name_of.items():
+        for infons in _infons(span, about[span], document):
+            passage.add_annotation(_annotation(span, name, infons, document))
+
+    for number, each in enumerate(document.relations, start=1):
+        relation = BioCRelation()
+        relation.id = f"R{number}"
+        relation.infons[LABEL] = _label(each.label, document)
+        relation.add_node(BioCNode(_known(each.head, name_of, document), "head"))
+        relation.add_node(BioCNode(_known(each.tail, name_of, document), "tail"))
+        passage.add_relation(relation)
+    return converted
+
+
+def _annotation(span: Span, name: str, infons: dict[str, str], document: Document) -> BioCAnnotation:
+    if span.end_char > len(document.text):
+        raise LongbioError(
+            f"a span ends at {span.end_char} in a text of {len(document.text)} characters",
+            where=document.id,
+            remedy="give the span the offsets of this text",
+        )
+    annotation = BioCAnnotation()
+    annotation.id, annotation.infons, annotation.text = name, infons, span.covered(document.text)
+    for start_char, end_char in span.fragments:
+        annotation.add_location(BioCLocation(start_char, end_char - start_char))
+    return annotation
+
+
+def _infons(span: Span, attributes: list[Attribute], document: Document) -> list[dict[str, str]]:
+    """Of the annotations that a span needs: a second one where an attribute has a second value."""
+    label = _label(span.label, document)
+    annotations = [{LABEL: label}]
+    for attribute in attributes:
+        if attribute.name == LABEL:
+            raise LongbioError(f"an attribute is called {LABEL!r}, as the label is", where=document.id)
+        if all(attribute.name in infons for infons in annotations):
+            annotations.append({LABEL: label})
+        free = next(infons for infons in annotations if attribute.name not in infons)
+        free[_checked(attribute.name, document)] = _checked(attribute.value, document)
+    return annotations
+
+
+def _label(label: str, document: Document) -> str:
+    if not label:
+        raise LongbioError("a label is empty", where=document.id)
+    return _checked(label, document)
+
+
+def _checked(text: str, document: Document) -> str:
+    if found := NO_XML.search(text):
+        raise LongbioError(
+            f"a text, label or value holds the character U+{ord(found[0]):04X}, which XML can't",
+            where=repr(document.id),
+            remedy="take it out of the text, or write another format",
+        )
+    return text
+
+
+def _known(span: Span, name_of: dict[Span, str], document: Document) -> str:
+    if span not in name_of:
+        raise LongbioError(
+            f"a relation or an attribute is about {span.start_char} to {span.end_char}, which is no span "
+            "of the document",
+            where=document.id,
+            remedy="add the span to the document's spans",
+        )
+    return name_of[span]
