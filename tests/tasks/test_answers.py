@@ -30,6 +30,7 @@ from longbio.tasks.answers import (
         ("5-10 mg/day", "510 mgday"),
         ("5–10 µg", "5–10 µg"),
         ("“the fever”", "“ fever”"),
+        ("5–the–10", "5– –10"),
         ("hepatitis A", "hepatitis"),
         ("vitamin-A", "vitamina"),
         ("1,000.5 mL", "10005 ml"),
@@ -110,6 +111,7 @@ def test_the_threshold_worked_by_hand() -> None:
 def test_a_threshold_that_does_nothing_is_zero() -> None:
     assert best_null_threshold([-2, -1], [1, 1], [0, 0]) == (0, 1)
     assert best_null_threshold([2, 1], [0, 0], [1, 1]) == (0, 1)
+    assert best_null_threshold([-5, -2, 3], [1, 1, 0], [0, 1, 1]) == (0, 1)
     assert best_null_threshold([], [], []) == (0, 0)
 
 

@@ -197,7 +197,7 @@ def test_one_character_of_a_very_long_mention_is_an_overlap() -> None:
 
 def test_a_gap_covers_nothing() -> None:
     gold = [Span(((0, 4), (10, 14)), "A")]
-    assert counted(gold, of((5, 9, "A")))["partial"] == (0, 0, 0, 1, 1)
+    assert counted(gold, of((4, 10, "A")))["partial"] == (0, 0, 0, 1, 1)
     assert counted(gold, of((0, 14, "A")))["partial"] == (0, 0, 1, 0, 0)
     assert counted(gold, of((0, 14, "A")))["strict"] == (0, 1, 0, 0, 0)
     assert counted(gold, gold)["strict"] == (1, 0, 0, 0, 0)
@@ -210,6 +210,14 @@ def test_type_takes_the_nearest_of_its_type() -> None:
     assert tally.micro == Matches(correct=1, missed=2)
     after = match_entities(gold, of((1, 10, "A"), (10, 12, "A"), (2, 4, "A")))["type"]
     assert after.micro == Matches(correct=2, missed=1, spurious=1)
+
+
+def test_the_nearest_may_be_the_only_one_of_a_later_prediction() -> None:
+    # As in nervaluate: better pairs are not looked for once the nearest is taken.
+    gold, predicted = of((0, 3, "A"), (3, 12, "A")), of((2, 9, "A"), (9, 12, "A"))
+    tally = match_entities(gold, predicted)["type"]
+    assert tally.micro == Matches(correct=1, missed=1, spurious=1)
+    assert_equal(tally.micro.as_dict(), nervaluate_of([gold], [predicted])["overall"]["ent_type"])
 
 
 @settings(max_examples=50, deadline=None)

@@ -51,6 +51,7 @@ def test_a_word_is_touched_by_a_character_and_not_by_a_space() -> None:
     words = count_words([], [Span(((1, 3), (8, 10)), "PAR")], UNITS)
     assert words == {"PAR": Counts(0, 2, 0)}
     assert count_words([Span.of(2, 3, "PAR")], [], UNITS) == {"PAR": Counts()}
+    assert count_words([Span.of(2, 3, "PAR")], [], ((0, 2), (2, 3), (3, 5))) == {"PAR": Counts(0, 0, 1)}
 
 
 def test_a_word_in_two_mentions_counts_once() -> None:
