@@ -27,7 +27,8 @@ class EarlyStopping:
 
     Args:
         evaluate: the score of a model in evaluation mode, the higher the better. It may draw random
-            numbers: training goes on as if it hadn't.
+            numbers: training goes on as if it hadn't. Where several processes train, each calls it, and
+            the main one's score counts.
         every_steps: between two evaluations; the last step is always evaluated.
         patience: evaluations without a better score after which training ends; None to go on to
             the last step.

@@ -195,6 +195,45 @@ def train(
     beside = {name: kept for name, kept in named.items() if kept is not None}
     if beside:
         refuse_sharded("averaging and early stopping need")
+    trainer = Trainer(
+        summed_loss=summed_loss,
+        settings=settings,
+        groups=groups,
+        beside=beside,
+        model=model,
+        args=_arguments(settings, folder),
+        train_dataset=samples,
+        data_collator=collate,
+        callbacks=[_AfterSteps(average, stopping), _Steps(on_step), *callbacks],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    deepspeed = trainer.accelerator.state.deepspeed_plugin
+    if deepspeed is not None and deepspeed.zero_stage == 3:
+        # It makes loading a checkpoint something that all processes must do together.
+        raise LongbioError(
+            "DeepSpeed's ZeRO stage 3 isn't supported",
+            where="zero_stage",
+            remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
+        )
+    trained = copy.deepcopy(model) if weights_are_sharded() else model
+    checkpoint = last_whole_checkpoint(folder)
+    _restore(beside, checkpoint)
+    with full_disk_named(folder):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    if trained is not model:
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+        if trainer.accelerator.is_main_process:
+            trained.load_state_dict(weights, strict=False)
+    if stopping is not None:
+        stopping.put_best_into(trained)
+    elif average is not None:
+        average.put_into(trained)
+    trained.eval()
+    return trained, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _arguments(settings: TrainingSettings, folder: Path) -> transformers.TrainingArguments:
+    """What transformers' Trainer is told."""
     device_batch, passes = settings.passes(processes().num_processes)
     warmup_steps = round(settings.warmup_share * settings.steps)
     checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.gradient_checkpointing else {}
@@ -227,41 +266,7 @@ def train(
     )
     # Several GPUs in one process would be torch's DataParallel, which our batches don't divide for.
     arguments._n_gpu = min(1, arguments.n_gpu)
-    trainer = Trainer(
-        summed_loss=summed_loss,
-        settings=settings,
-        groups=groups,
-        beside=beside,
-        model=model,
-        args=arguments,
-        train_dataset=samples,
-        data_collator=collate,
-        callbacks=[_AfterSteps(average, stopping), _Steps(on_step), *callbacks],
-    )
-    trainer.remove_callback(transformers.PrinterCallback)
-    deepspeed = trainer.accelerator.state.deepspeed_plugin
-    if deepspeed is not None and deepspeed.zero_stage == 3:
-        # It makes loading a checkpoint something that all processes must do together.
-        raise LongbioError(
-            "DeepSpeed's ZeRO stage 3 isn't supported",
-            where="zero_stage",
-            remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
-        )
-    trained = copy.deepcopy(model) if weights_are_sharded() else model
-    checkpoint = last_whole_checkpoint(folder)
-    _restore(beside, checkpoint)
-    with full_disk_named(folder):
-        trainer.train(resume_from_checkpoint=checkpoint)
-    if trained is not model:
-        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-        if trainer.accelerator.is_main_process:
-            trained.load_state_dict(weights, strict=False)
-    if stopping is not None:
-        stopping.put_best_into(trained)
-    elif average is not None:
-        average.put_into(trained)
-    trained.eval()
-    return trained, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return arguments
 
 
 def _restore(beside: Mapping[str, Average | EarlyStopping], checkpoint: str | None) -> None:
