@@ -330,6 +330,12 @@ def test_xml_says_its_own_encoding(tmp_path: Path) -> None:
     assert document.text.startswith("Tarva & hüps.\n")
 
 
+def test_documents_inside_documents_are_none(tmp_path: Path) -> None:
+    inner = "<x/><document><id>8</id></document>"
+    content = XML.replace("<passage>", f"{inner}<passage>", 1)
+    assert read_documents(written(tmp_path, content)) == [DOCUMENT]
+
+
 def test_documents_are_given_before_the_rest_is_read(tmp_path: Path) -> None:
     second = f"<document><id>8</id><infon key='a'>{'x' * 200_000}</infon></document>"
     content = XML.replace("\n</collection>", f"{second}<document><id>9</broken>")

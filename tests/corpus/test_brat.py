@@ -299,10 +299,10 @@ def test_read_documents_of_plain_text(tmp_path: Path) -> None:
     assert read_documents(tmp_path) == [Document("a", "x\r\ny"), Document("b", "x\r\ny")]
 
 
-@pytest.mark.parametrize("name", ["nowhere", "nowhere.txt", "empty", "notes.csv"])
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.txt", "empty", "notes.pdf"])
 def test_nothing_to_read(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.csv").write_text("tarva")
+    (tmp_path / "notes.pdf").write_text("tarva")
     with pytest.raises(LongbioError, match=r"no .*\.txt file"):
         read_documents(tmp_path / name)
 

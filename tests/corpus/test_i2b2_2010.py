@@ -122,7 +122,11 @@ def test_quotes_and_bars_inside_the_words(tmp_path: Path) -> None:
 
 
 def test_no_break_spaces_belong_to_their_words(tmp_path: Path) -> None:
-    assert spans(tmp_path, "5\u00a0mg daily", 'c="daily" 1:1 1:1||t="x"') == (Span.of(5, 10, "x"),)
+    assert spans(tmp_path, "5\u00a0mg  daily", 'c="daily" 1:1 1:1||t="x"') == (Span.of(6, 11, "x"),)
+
+
+def test_the_carriage_return_of_a_line_end_is_no_word(tmp_path: Path) -> None:
+    assert spans(tmp_path, "a  hip\r\nb", 'c="hip" 1:2 1:2||t="x"') == (Span.of(3, 6, "x"),)
 
 
 @pytest.mark.parametrize(
