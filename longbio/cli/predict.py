@@ -18,22 +18,25 @@ def predict(
     verbose: Verbose = False,
 ) -> None:
     """Find entities in notes of any length."""
-    from transformers import AutoTokenizer
-
     from longbio.artifacts.folders import staged_folder
     from longbio.corpus.readers import read_documents
     from longbio.corpus.writers import brat
-    from longbio.encoders.loading import load
-    from longbio.prediction.entities import find_entities
+    from longbio.encoders.loading import load, load_tokenizer
+    from longbio.encoders.rows import InputFormat
+    from longbio.finetuning.learn import task_of
+    from longbio.prediction.run import predict as predict_documents
 
     with narrated(as_json=False, verbose=verbose) as tell, staged_folder(out) as partial:
         documents = read_documents(notes)
         advance = tell.begin(f"read {len(documents)} notes", len(documents))
-        found = find_entities(
-            load(model, "ner", kernel),
-            AutoTokenizer.from_pretrained(model),
-            documents,
-            on_document=lambda done: advance(done, ""),
-        )
+        task = task_of(model)
+        loaded = load(model, task.head, kernel)
+        inputs = InputFormat.of(loaded.config, load_tokenizer(model))
+        found = [
+            prediction.document
+            for prediction in predict_documents(
+                loaded, inputs, task, documents, on_document=lambda done: advance(done, "")
+            )
+        ]
         brat.write(found, partial)
         tell.end(f"{sum(len(document.spans) for document in found)} mentions in {out}")

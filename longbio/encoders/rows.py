@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longbio.encoders.roles import Role
-from longbio.encoders.tokens import Int, Tokens
+from longbio.encoders.roles import Role, section_headings
+from longbio.encoders.tokens import Int, Tokens, tokenize
 from longbio.errors import LongbioError
 
 NUMBERED_FROM_PADDING = ("longformer", "roberta", "xlm-roberta", "camembert")
@@ -58,14 +58,20 @@ class InputFormat:
     def of(cls, config: Any, tokenizer: Any) -> InputFormat:
         """Of a model's config and its tokenizer."""
         padding = config.pad_token_id + 1 if config.model_type in NUMBERED_FROM_PADDING else 0
+        # RoBERTa and its kin put two between a query and its text, and tell them apart by nothing else.
+        separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
         return cls(
             tokenizer,
             max_tokens=int(config.max_position_embeddings - padding),
             takes_global=config.model_type == "longformer",
-            takes_types=getattr(config, "type_vocab_size", 0) > 1,
-            # RoBERTa and its kin put two between them.
-            separators=2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1,
+            takes_types=getattr(config, "type_vocab_size", 0) > 1 and separators == 1,
+            separators=separators,
         )
+
+    def tokens(self, text: str, roles: Sequence[Role] = ()) -> Tokens:
+        """A whole text, however long; its section headings are global when `roles` names them."""
+        wanted = self.takes_global and "headings" in roles
+        return tokenize(text, self.tokenizer, section_headings(text) if wanted else ())
 
     def room(self, query: Tokens | None = None) -> int:
         """Tokens of a text that fit into one row, behind a query if there is one."""

@@ -12,9 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 Int = NDArray[np.int64]
 
@@ -117,35 +115,3 @@ def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int)
         Window(document, slice(start, start + room), slice(first, last))
         for start, (first, last) in zip(starts, owned, strict=True)
     ]
-
-
-def batch_of(
-    windows: Sequence[Window], documents: Sequence[Tokens], tokenizer: Any, *, use_global: bool
-) -> dict[str, Tensor]:
-    """Windows as a padded batch, framed by the tokenizer's first and last special token.
-
-    Args:
-        windows: the rows.
-        documents: what `Window.document` counts.
-        tokenizer: gives the ids of the frame and of padding.
-        use_global: add `global_attention_mask`: the first token, and the documents' own.
-
-    Returns:
-        `input_ids`, `attention_mask` and, if wanted, `global_attention_mask`, each (B, T) int64.
-    """
-    longest = max(window.tokens.stop - window.tokens.start for window in windows) + 2
-    ids = np.full((len(windows), longest), tokenizer.pad_token_id, dtype=np.int64)
-    mask = np.zeros((len(windows), longest), dtype=np.int64)
-    is_global = np.zeros((len(windows), longest), dtype=np.int64)
-    for row, window in enumerate(windows):
-        tokens, size = documents[window.document], window.tokens.stop - window.tokens.start
-        ids[row, 0], ids[row, size + 1] = tokenizer.cls_token_id, tokenizer.sep_token_id
-        ids[row, 1 : size + 1] = tokens.ids[window.tokens]
-        mask[row, : size + 2] = 1
-        is_global[row, 0] = 1
-        is_global[row, 1 : size + 1] = tokens.is_global[window.tokens]
-
-    batch = {"input_ids": ids, "attention_mask": mask}
-    if use_global:
-        batch["global_attention_mask"] = is_global
-    return {name: torch.from_numpy(array) for name, array in batch.items()}

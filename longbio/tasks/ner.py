@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from longbio.corpus.records import Document, Span
-from longbio.encoders.roles import Role, section_headings
+from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
-from longbio.encoders.tokens import Tokens, Window, tokenize, windows_of
+from longbio.encoders.tokens import Tokens, Window, windows_of
 from longbio.tasks.bio import best_tags
 from longbio.tasks.metrics import entity_scores
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
@@ -210,8 +210,7 @@ class Entities:
         return Sample(tuple(rows), tuple(labels))
 
     def _tokens(self, document: Document, inputs: InputFormat) -> Tokens:
-        headings = section_headings(document.text) if "headings" in self.global_tokens else []
-        tokens = tokenize(document.text, inputs.tokenizer, headings if inputs.takes_global else [])
+        tokens = inputs.tokens(document.text, self.global_tokens)
         return tokens.in_units(document.units) if document.units else tokens
 
     def _windows(self, num_tokens: int, inputs: InputFormat) -> list[Window]:

@@ -20,8 +20,14 @@ from torch.nn.functional import cross_entropy
 from longbio.corpus.records import Document, Question
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
-from longbio.encoders.tokens import Tokens, Window, tokenize, windows_of
-from longbio.tasks.answers import answer_scores, best_null_threshold, nbest_probabilities
+from longbio.encoders.tokens import Tokens, Window, windows_of
+from longbio.tasks.answers import (
+    answer_scores,
+    best_null_threshold,
+    nbest_probabilities,
+    offset_f1,
+    score_answer,
+)
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
 
 NULL = 0
@@ -136,8 +142,7 @@ class Answers:
         real = batch["attention_mask"].bool()
         learned = batch["labels"][:, 0] != IGNORED
         return [
-            (_without_padding(logits, real), learned)
-            for logits in (outputs.start_logits, outputs.end_logits)
+            (_without_padding(logits, real), learned) for logits in (outputs.start_logits, outputs.end_logits)
         ]
 
     def encode(self, document: Document, inputs: InputFormat) -> AskedRows:
@@ -146,11 +151,11 @@ class Answers:
         Raises:
             LongbioError: a question is longer than half of what the model reads.
         """
-        tokens = tokenize(document.text, inputs.tokenizer)
+        tokens = inputs.tokens(document.text, self.global_tokens)
         rows: list[Row] = []
         windows = []
         for question in document.questions:
-            query = tokenize(question.text, inputs.tokenizer)
+            query = inputs.tokens(question.text)
             inputs.refuse_long_query(query, f"question {question.id}")
             room = inputs.room(query)
             overlap = default_overlap(room) if self.overlap is None else min(self.overlap, room // 2)
@@ -173,9 +178,7 @@ class Answers:
         document = replace(encoded.document, questions=tuple(questions))
         return Prediction(document, {"tokens": len(encoded.tokens.ids), "questions": details})
 
-    def _candidates(
-        self, read: Sequence[tuple[Window, Row, Array]], tokens: Tokens
-    ) -> list[Candidate]:
+    def _candidates(self, read: Sequence[tuple[Window, Row, Array]], tokens: Tokens) -> list[Candidate]:
         """The best pieces of text over some windows, each once, the best first."""
         found: dict[tuple[int, int], float] = {}
         for window, row, output in read:
@@ -198,7 +201,7 @@ class Answers:
         self, question: Question, best: Sequence[Candidate], null: float, num_windows: int, text: str
     ) -> dict[str, Any]:
         scores = [each.score for each in best] + ([null] if self.null_answers else [])
-        probabilities = nbest_probabilities(scores).tolist()
+        probabilities = nbest_probabilities(scores)
         return {
             "id": question.id,
             "windows": num_windows,
@@ -219,27 +222,32 @@ class Answers:
         """With the null threshold that gives the best F1."""
         if not self.null_answers:
             return self
-        margins, answers, texts = [], [], []
+        margins, answered, unanswered = [], [], []
         for document, prediction in zip(gold, predictions, strict=True):
             for question, detail in zip(document.questions, prediction.details["questions"], strict=True):
                 if detail["best"]:
+                    answers = _texts(document, question)
                     margins.append(detail["null_minus_best"])
-                    answers.append(_texts(document, question))
-                    texts.append(detail["best"][0]["text"])
-        if not margins:
-            return self
-        return replace(self, null_threshold=best_null_threshold(margins, texts, answers))
+                    answered.append(score_answer(answers, detail["best"][0]["text"]).f1)
+                    unanswered.append(score_answer(answers, "").f1)
+        return replace(self, null_threshold=best_null_threshold(margins, answered, unanswered)[0])
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Exact match and F1 by the rules of SQuAD, from 0 to 1."""
-        answers = [_texts(document, question) for document in gold for question in document.questions]
-        given = [
-            next(iter(_texts(each.document, question)), "")
-            for each in predictions
-            for question in each.document.questions
+        pairs = [
+            (document, question, answered)
+            for document, each in zip(gold, predictions, strict=True)
+            for question, answered in zip(document.questions, each.document.questions, strict=True)
         ]
+        answers = [_texts(document, question) for document, question, _ in pairs]
+        given = [next(iter(_texts(document, answered)), "") for document, _, answered in pairs]
         scores = answer_scores(answers, given)
-        return {"main": scores["f1"], **scores}
+        places = [offset_f1(asked.answers, next(iter(told.answers), None)) for _, asked, told in pairs]
+        return {
+            "main": scores["overall"]["f1"],
+            **scores,
+            "f1_of_characters": sum(places) / max(1, len(places)),
+        }
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No answer anywhere, or where the first token of the text always is."""
@@ -251,9 +259,7 @@ class Answers:
         return len(answers) <= 1
 
 
-def best_pairs(
-    starts: Array, ends: Array, max_length: int, count: int
-) -> list[tuple[int, int, float]]:
+def best_pairs(starts: Array, ends: Array, max_length: int, count: int) -> list[tuple[int, int, float]]:
     """The pairs of first and last token with the highest sums.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +13,8 @@ from seqeval.metrics.sequence_labeling import get_entities
 from longbio.corpus.readers import format_of, read_documents, read_splits
 from longbio.corpus.records import Document, Span
 from longbio.encoders.loading import load_tokenizer
+from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
-from longbio.prediction.entities import tokenize_document
 from longbio.tasks import ner
 
 
@@ -25,6 +26,11 @@ def written(folder: Path, text: str, name: str = "notes.tsv") -> Path:
 
 def tags_to_file(folder: Path, tags: list[str], joint: str = "\t") -> Path:
     return written(folder, "".join(f"w{n}{joint}{tag}\n" for n, tag in enumerate(tags)))
+
+
+def tokenized(document: Document, tokenizer: Any) -> Tokens:
+    tokens = tokenize(document.text, tokenizer)
+    return tokens.in_units(document.units) if document.units else tokens
 
 
 def mentions(file: Path) -> list[tuple[str, str]]:
@@ -110,7 +116,7 @@ def test_mentions_begin_and_end_where_the_words_do(minilm_folder: Path, tmp_path
     (document,) = read_documents(written(tmp_path, "BRCA1-like\tB-Gene\n(p53)/x\tI-Gene\n.\tO\n"))
     labels = ner.Labels(("Gene",))
     for units, words in ((document.units, 3), ((), 9)):
-        tokens = tokenize_document(Document("a", document.text, document.spans, units), tokenizer, "bert")
+        tokens = tokenized(Document("a", document.text, document.spans, units), tokenizer)
         tagged = ner.encode(document, tokens, labels)
         assert len(ner.word_heads(tokens)) == words
         assert ner.decode(tagged.tags, tokens, labels) == document.spans
@@ -140,7 +146,7 @@ def test_blurb_has_its_mentions_and_all_can_be_tagged(
     if name == "NCBI-disease":
         tokenizer, labels = load_tokenizer(minilm_folder), ner.Labels.of(splits["test"])
         for document in splits["test"]:
-            tokens = tokenize_document(document, tokenizer, "bert")
+            tokens = tokenized(document, tokenizer)
             tagged = ner.encode(document, tokens, labels)
             assert tagged.lost == 0
             assert ner.decode(tagged.tags, tokens, labels) == document.spans

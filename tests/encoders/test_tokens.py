@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from longbio.encoders.tokens import Tokens, Window, batch_of, tokenize, windows_of
+from longbio.encoders.tokens import Window, tokenize, windows_of
 
 
 def check_windows(num_tokens: int, max_tokens: int, overlap: int) -> None:
@@ -90,27 +89,3 @@ def test_long_texts_are_not_cut(tokenizer: Any) -> None:
     assert len(tokens.ids) == 1000
     assert tokens.offsets[-1].tolist() == [4995, 4999]
     assert not tokens.is_global.any()
-
-
-def made(number: int, chosen: list[int]) -> Tokens:
-    ids = np.arange(20, 20 + number)
-    is_global = np.isin(np.arange(number), chosen)
-    return Tokens(ids, np.zeros((number, 2), dtype=np.int64), np.arange(number), is_global)
-
-
-def test_batches_are_framed_padded_and_know_their_global_tokens(tokenizer: Any) -> None:
-    documents = [made(9, [0, 4]), made(2, [])]
-    windows = [Window(0, slice(3, 7), slice(3, 6)), Window(1, slice(0, 2), slice(0, 2))]
-    batch = batch_of(windows, documents, tokenizer, use_global=True)
-    assert batch["input_ids"].tolist() == [[2, 23, 24, 25, 26, 3], [2, 20, 21, 3, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1] * 6, [1, 1, 1, 1, 0, 0]]
-    assert batch["global_attention_mask"].tolist() == [[1, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]]
-    assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
-
-    plain = batch_of(windows, documents, tokenizer, use_global=False)
-    assert plain.keys() == {"input_ids", "attention_mask"}
-
-
-def test_an_empty_document_is_its_frame(tokenizer: Any) -> None:
-    batch = batch_of([Window(0, slice(0, 0), slice(0, 0))], [made(0, [])], tokenizer, use_global=True)
-    assert batch["input_ids"].tolist() == [[2, 3]]

@@ -75,8 +75,11 @@ def test_without_training_it_does_not_count_as_learned(
     def no_training(model, samples, collate, summed_loss, settings, folder, on_step, callbacks=()):
         return model, [0.0] * settings.steps
 
+    def not_even_stably(model, samples, collate, summed_loss, settings, folder, stability, **rest):
+        return model, [0.0] * settings.steps
+
     monkeypatch.setattr(longbio.pretraining.train, "train", no_training)
-    monkeypatch.setattr(longbio.finetuning.entities, "train", no_training)
+    monkeypatch.setattr(longbio.finetuning.learn, "train_stably", not_even_stably)
     assert not has_learned(run.quickstart(out=tmp_path / "run"))
 
 

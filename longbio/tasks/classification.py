@@ -1,0 +1,203 @@
+"""Classes of documents and of pairs: one each, or any number of labels.
+
+Pairs are documents with a `query`: a premise and a hypothesis, a question and its contexts, a question
+with a whole article.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from longbio.corpus.records import Document
+from longbio.encoders.roles import Role
+from longbio.encoders.rows import InputFormat
+from longbio.errors import LongbioError
+from longbio.tasks.classes import class_scores, label_scores, tuned_thresholds
+from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.whole import Reading, WholeRows, pooled, pooled_outputs, row_samples, whole_rows
+
+Measure = Literal["accuracy", "micro_f1", "macro_f1", "auroc"]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classification of documents and pairs.
+
+    Args:
+        classes: their names; those of the training documents, sorted, when empty.
+        multi_label: a document has any number of them.
+        negative: the class that says that there is nothing, left out of F1.
+        choose_by: the score that is reported first and chosen by.
+        reading: how documents longer than the model are read.
+        balanced: weigh classes, or a label's presence, against how often they occur.
+        weights: of the classes, made of the training documents when `balanced`.
+        thresholds: of labels, tuned on the development documents.
+        global_tokens: what every token sees, in a model that has global attention.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+    head: ClassVar[str] = "classification"
+
+    kind: Literal["classification"] = "classification"
+    classes: tuple[str, ...] = ()
+    multi_label: bool = False
+    negative: str | None = None
+    choose_by: Measure = "accuracy"
+    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    balanced: bool = False
+    weights: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    global_tokens: tuple[Role, ...] = ("cls", "query")
+
+    def __post_init__(self) -> None:
+        if self.multi_label and (self.negative is not None or self.choose_by == "accuracy"):
+            raise ValueError(
+                "several labels a document have no negative class and no accuracy; choose_by micro_f1,"
+                " macro_f1 or auroc"
+            )
+
+    def learned_from(self, documents: Sequence[Document]) -> Classes:
+        """With the classes of some documents, and their weights when they are balanced.
+
+        Raises:
+            LongbioError: a document has no label, or more than one where one is wanted.
+        """
+        counts: Counter[str] = Counter()
+        for document in documents:
+            counts.update(self._labels(document))
+        classes = self.classes or tuple(sorted(counts))
+        weights = tuple(self._weight(counts[name], len(documents), len(classes)) for name in classes)
+        return replace(self, classes=classes, weights=weights if self.balanced else ())
+
+    def _weight(self, count: int, total: int, num_classes: int) -> float:
+        if self.multi_label:
+            # Of a label that is there, against one that isn't.
+            return (total - count) / max(count, 1)
+        return total / (num_classes * max(count, 1))
+
+    def _labels(self, document: Document) -> tuple[str, ...]:
+        labels = document.labels
+        if labels is None or (len(labels) != 1 and not self.multi_label):
+            has = "no label" if not labels else f"{len(labels)} labels"
+            raise LongbioError(
+                f"the document has {has}",
+                where=f"document {document.id}",
+                remedy="name the column with data.columns.labels, or set task.multi_label",
+            )
+        return labels
+
+    def config_changes(self) -> dict[str, Any]:
+        """The classes' names, and what transformers calls the problem."""
+        kind = "multi_label_classification" if self.multi_label else "single_label_classification"
+        return {
+            "id2label": dict(enumerate(self.classes)),
+            "label2id": {name: number for number, name in enumerate(self.classes)},
+            "problem_type": kind,
+        }
+
+    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+        """The document; none of a class that isn't among the classes."""
+        labels = self._labels(document)
+        if not set(labels) <= set(self.classes):
+            left_out["documents of classes that aren't learned"] += 1
+            return []
+        encoded = self.encode(document, inputs)
+        left_out["tokens that no row holds"] += encoded.num_unread
+        target: Array = (
+            np.array([name in labels for name in self.classes], dtype=np.float32)
+            if self.multi_label
+            else np.array(self.classes.index(labels[0]))
+        )
+        return [Sample(encoded.rows, (target,))]
+
+    def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
+        """`labels` (S,) or, of several labels, (S, L) float; `row_samples` (B,)."""
+        labels = torch.from_numpy(np.stack([sample.labels[0] for sample in samples]))
+        return {"labels": labels, "row_samples": row_samples(samples)}
+
+    def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy in nats, summed over documents, or over documents and labels."""
+        logits, labels = self._pooled(outputs, batch), batch["labels"]
+        weights = logits.new_tensor(self.weights) if self.weights else None
+        if self.multi_label:
+            return binary_cross_entropy_with_logits(logits, labels, pos_weight=weights, reduction="sum")
+        return cross_entropy(logits, labels, weight=weights, reduction="sum")
+
+    def _pooled(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        return pooled(outputs.logits, batch["row_samples"], self.reading.pooling)
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """One softmax a document, or one of two classes for each label."""
+        logits = self._pooled(outputs, batch)
+        if self.multi_label:
+            logits = torch.stack([torch.zeros_like(logits), logits], dim=-1)
+        return [(logits, torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device))]
+
+    def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
+        """The document, behind its query if it has one."""
+        return whole_rows(document, inputs, self.reading, self.global_tokens)
+
+    def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
+        """The likeliest class, or the labels that reach their thresholds."""
+        probabilities = self.probabilities(pooled_outputs(outputs, self.reading.pooling))
+        labels: tuple[str, ...] = (self.classes[int(probabilities.argmax())],)
+        if self.multi_label:
+            thresholds = self.thresholds or (0.5,) * len(self.classes)
+            every = zip(self.classes, probabilities, thresholds, strict=True)
+            labels = tuple(name for name, probability, least in every if probability >= least)
+        by_name = dict(zip(self.classes, probabilities.tolist(), strict=True))
+        details = {**encoded.details(), "probabilities": by_name}
+        return Prediction(replace(encoded.document, labels=labels), details)
+
+    def probabilities(self, logits: Array) -> Array:
+        """Of the classes, from (..., C) logits."""
+        if self.multi_label:
+            found: Array = np.exp(-np.logaddexp(0, -logits))
+            return found
+        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        softmax: Array = shares / shares.sum(axis=-1, keepdims=True)
+        return softmax
+
+    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Classes:
+        """With the threshold of each label that gives the best F1."""
+        if not self.multi_label:
+            return self
+        wanted = [self._labels(document) for document in gold]
+        names, found = self._table(predictions, wanted)
+        thresholds = tuned_thresholds(wanted, found, names)
+        return replace(self, thresholds=tuple(thresholds[: len(self.classes)]))
+
+    def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """See `classes.class_scores` and `classes.label_scores`; documents of a class that wasn't
+        learned count as wrong."""
+        wanted = [self._labels(document) for document in gold]
+        names, found = self._table(predictions, wanted)
+        if self.multi_label:
+            thresholds = [*(self.thresholds or (0.5,) * len(self.classes))]
+            thresholds += [0.5] * (len(names) - len(thresholds))
+            scores = label_scores(wanted, found, names, thresholds)
+        else:
+            scores = class_scores([labels[0] for labels in wanted], found, names, negative=self.negative)
+        # No label is both there and not there: nothing can be ranked.
+        return {"main": scores[self.choose_by] or 0.0, **scores}
+
+    def _table(
+        self, predictions: Sequence[Prediction], wanted: Sequence[Sequence[str]]
+    ) -> tuple[list[str], Array]:
+        """Names of the classes, those not learned last, and (D, C) probabilities."""
+        unknown = sorted({label for labels in wanted for label in labels} - set(self.classes))
+        names = [*self.classes, *unknown]
+        found = [[each.details["probabilities"].get(name, 0.0) for name in names] for each in predictions]
+        return names, np.array(found, dtype=np.float64).reshape(len(predictions), len(names))
+
+    def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
+        """The same of every document."""
+        return len({each.document.labels for each in predictions}) <= 1

@@ -1,0 +1,234 @@
+"""Relations between mentions that are known: each pair that may be related is a text to classify.
+
+In the pair's text its mentions are marked, `@ * Drug * aspirin @ ... # * Event * rash #`, or masked,
+`@Drug$ ... @Event$`, as BLURB's relation sets are; those come masked on disk, and are plain
+classification.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor
+
+from longbio.corpus.records import Document, Relation, Span
+from longbio.encoders.roles import Role
+from longbio.encoders.rows import InputFormat, Row
+from longbio.tasks.classification import Classes
+from longbio.tasks.metrics import by_type, count_entities, micro
+from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.whole import Reading, WholeRows
+
+NONE = "none"
+"""The class of a pair without a relation."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairRows:
+    """A document's pairs as rows.
+
+    Args:
+        document: the document.
+        pairs: head and tail of each.
+        texts: of each pair, as rows.
+    """
+
+    document: Document
+    pairs: tuple[tuple[Span, Span], ...]
+    texts: tuple[WholeRows, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Of all pairs, one after the other."""
+        return tuple(row for text in self.texts for row in text.rows)
+
+
+@dataclass(frozen=True)
+class Relations:
+    """Relations between the mentions of a document.
+
+    Args:
+        classes: types of relations, `none` first; those of the training documents when empty.
+        pairs: types of heads and tails that may be related; those of the training relations when
+            empty.
+        style: how a pair stands in its text.
+        reach_chars: characters between two mentions at most; pairs further apart are not asked
+            about, and their relations count as missed. None for any distance.
+        context_chars: characters read on either side of a pair.
+        same_line: both mentions stand in one line, and no more than it is read: i2b2's sentences.
+        balanced: weigh classes against how often they occur.
+        weights: of the classes, made of the training documents when `balanced`.
+        global_tokens: what every token sees, in a model that has global attention.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+    head: ClassVar[str] = "classification"
+
+    kind: Literal["relations"] = "relations"
+    classes: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    style: Literal["marked", "masked"] = "marked"
+    reach_chars: int | None = 300
+    context_chars: int = 300
+    same_line: bool = False
+    balanced: bool = False
+    weights: tuple[float, ...] = ()
+    global_tokens: tuple[Role, ...] = ("cls",)
+
+    @property
+    def classifier(self) -> Classes:
+        """The task that a pair's text is."""
+        return Classes(
+            classes=self.classes,
+            negative=NONE,
+            choose_by="micro_f1",
+            reading=Reading(),
+            balanced=self.balanced,
+            weights=self.weights,
+            global_tokens=self.global_tokens,
+        )
+
+    def learned_from(self, documents: Sequence[Document]) -> Relations:
+        """With the types of relations and of pairs that occur."""
+        related = [relation for document in documents for relation in document.relations]
+        names = sorted({relation.label for relation in related})
+        pairs = sorted({(relation.head.label, relation.tail.label) for relation in related})
+        found = replace(self, classes=self.classes or (NONE, *names), pairs=self.pairs or tuple(pairs))
+        if not self.balanced:
+            return found
+        texts = [text for document in documents for text in found._texts(document, Counter())]
+        return replace(found, weights=found.classifier.learned_from(texts).weights)
+
+    def config_changes(self) -> dict[str, Any]:
+        """Those of the classifier."""
+        return self.classifier.config_changes()
+
+    def candidates(self, document: Document) -> Iterator[tuple[Span, Span]]:
+        """Pairs of mentions that may be related, heads and tails in text order."""
+        allowed = set(self.pairs)
+        for head, tail in itertools.permutations(document.spans, 2):
+            if (head.label, tail.label) in allowed and self._is_near(head, tail, document):
+                yield head, tail
+
+    def _is_near(self, head: Span, tail: Span, document: Document) -> bool:
+        first, second = sorted((head, tail))
+        if self.same_line and "\n" in document.text[first.start_char : second.start_char]:
+            return False
+        return self.reach_chars is None or second.start_char - first.end_char <= self.reach_chars
+
+    def _texts(self, document: Document, left_out: Counter[str]) -> list[Document]:
+        """The text of each candidate, with its class."""
+        labels: dict[tuple[Span, Span], str] = {}
+        for relation in document.relations:
+            left_out["relations of a pair that has another"] += (relation.head, relation.tail) in labels
+            labels.setdefault((relation.head, relation.tail), relation.label)
+        pairs = list(self.candidates(document))
+        left_out["relations of pairs that aren't asked about"] += len(labels.keys() - set(pairs))
+        return [
+            replace(self.text_of(document, head, tail), labels=(labels.get((head, tail), NONE),))
+            for head, tail in pairs
+        ]
+
+    def text_of(self, document: Document, head: Span, tail: Span) -> Document:
+        """A pair in its context, marked or masked."""
+        text = document.text
+        begin = min(head.start_char, tail.start_char)
+        end = max(head.end_char, tail.end_char)
+        first, last = max(0, begin - self.context_chars), min(len(text), end + self.context_chars)
+        if self.same_line:
+            first, last = text.rfind("\n", 0, begin) + 1, text.find("\n", end)
+            last = len(text) if last < 0 else last
+        inserted = self._masks(head, tail) if self.style == "masked" else self._marks(head, tail)
+        pieces, place = [], first
+        for start, stop, words in inserted:
+            pieces += [text[place:start], words]
+            place = stop
+        return Document(document.id, "".join([*pieces, text[place:last]]), group=document.group)
+
+    def _marks(self, head: Span, tail: Span) -> list[tuple[int, int, str]]:
+        """(start, end, words) of what is put in, in text order; of marks at one place those that close
+        come before those that open."""
+        marks = []
+        for span, sign in ((head, "@"), (tail, "#")):
+            marks.append((span.start_char, 1, span.start_char, f" {sign} * {span.label} * "))
+            marks.append((span.end_char, 0, span.end_char, f" {sign} "))
+        return [(place, stop, words) for place, _, stop, words in sorted(marks)]
+
+    def _masks(self, head: Span, tail: Span) -> list[tuple[int, int, str]]:
+        first, second = sorted((head, tail))
+        if second.start_char < first.end_char:
+            end = max(first.end_char, second.end_char)
+            return [(first.start_char, end, f"@{head.label}-{tail.label}$")]
+        return [(span.start_char, span.end_char, f"@{span.label}$") for span in (first, second)]
+
+    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+        """One of each pair."""
+        texts, classifier = self._texts(document, left_out), self.classifier
+        return [sample for text in texts for sample in classifier.samples(text, inputs, left_out)]
+
+    def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
+        """Those of the classifier."""
+        return self.classifier.targets(samples, num_tokens)
+
+    def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy in nats, summed over pairs."""
+        return self.classifier.summed_loss(outputs, batch)
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """One softmax a pair."""
+        return self.classifier.logits(outputs, batch)
+
+    def encode(self, document: Document, inputs: InputFormat) -> PairRows:
+        """All pairs that may be related."""
+        pairs, classifier = tuple(self.candidates(document)), self.classifier
+        texts = [classifier.encode(self.text_of(document, head, tail), inputs) for head, tail in pairs]
+        return PairRows(document, pairs, tuple(texts))
+
+    def decode(self, encoded: PairRows, outputs: Sequence[Array]) -> Prediction:
+        """The relations that are likelier than none."""
+        rest, classifier = iter(outputs), self.classifier
+        relations, details = [], []
+        for (head, tail), text in zip(encoded.pairs, encoded.texts, strict=True):
+            said = classifier.decode(text, [next(rest) for _ in text.rows])
+            label = (said.document.labels or (NONE,))[0]
+            if label != NONE:
+                relations.append(Relation(label, head, tail))
+                details.append({"label": label, "probability": said.details["probabilities"][label]})
+        order = np.argsort([relation.head.start_char for relation in relations], kind="stable")
+        document = replace(encoded.document, relations=tuple(relations[n] for n in order))
+        tokens = sum(text.num_tokens for text in encoded.texts)
+        return Prediction(
+            document,
+            {"tokens": tokens, "pairs": len(encoded.pairs), "relations": [details[n] for n in order]},
+        )
+
+    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Relations:
+        """There is nothing to tune."""
+        return self
+
+    def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Micro F1 of relations: same type, head and tail. One that no pair was asked about is missed."""
+        counts = by_type(
+            [
+                count_entities(document.relations, each.document.relations)
+                for document, each in zip(gold, predictions, strict=True)
+            ]
+        )
+        total = micro(counts)
+        return {
+            "main": total.f1,
+            "micro": {"precision": total.precision, "recall": total.recall, "f1": total.f1},
+            "types": {
+                label: {"precision": each.precision, "recall": each.recall, "f1": each.f1}
+                for label, each in counts.items()
+            },
+        }
+
+    def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
+        """No relation anywhere."""
+        return not any(each.document.relations for each in predictions)

@@ -1,0 +1,118 @@
+"""How alike two texts are: a number, learned as a regression."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longbio.corpus.records import Document
+from longbio.encoders.roles import Role
+from longbio.encoders.rows import InputFormat
+from longbio.errors import LongbioError
+from longbio.tasks.classes import similarity_scores
+from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.whole import Reading, WholeRows, pooled, pooled_outputs, row_samples, whole_rows
+
+COLLAPSED = 0.05
+"""A model whose scores spread less than this share of the true ones says the same of every pair."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Similarity of pairs: documents with a `query` and a `score`.
+
+    Args:
+        mean: of the training scores; the model learns what differs from it,
+        deviation: in units of their standard deviation. Both are found when it is 0.
+        reading: how texts longer than the model are read.
+        global_tokens: what every token sees, in a model that has global attention.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+    head: ClassVar[str] = "classification"
+
+    kind: Literal["similarity"] = "similarity"
+    mean: float = 0.0
+    deviation: float = 0.0
+    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    global_tokens: tuple[Role, ...] = ("cls", "query")
+
+    def learned_from(self, documents: Sequence[Document]) -> Similarity:
+        """With mean and deviation of some documents' scores.
+
+        Raises:
+            LongbioError: a document has no score, or all have the same.
+        """
+        if self.deviation:
+            return self
+        scores = np.array([_score(document) for document in documents])
+        if scores.std() == 0:
+            raise LongbioError("all pairs have the same score", where="data.train")
+        return replace(self, mean=float(scores.mean()), deviation=float(scores.std()))
+
+    def config_changes(self) -> dict[str, Any]:
+        """One number comes out."""
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+        """The pair."""
+        encoded = self.encode(document, inputs)
+        left_out["tokens that no row holds"] += encoded.num_unread
+        target = (_score(document) - self.mean) / self.deviation
+        return [Sample(encoded.rows, (np.array(target, dtype=np.float32),))]
+
+    def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
+        """`labels` (S,) float, `row_samples` (B,)."""
+        labels = torch.from_numpy(np.stack([sample.labels[0] for sample in samples]))
+        return {"labels": labels, "row_samples": row_samples(samples)}
+
+    def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """Squared error, summed over pairs."""
+        found = pooled(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
+        return (found - batch["labels"]).square().sum()
+
+    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """None: a number is no distribution."""
+        return []
+
+    def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
+        """Both texts in each row."""
+        return whole_rows(document, inputs, self.reading, self.global_tokens)
+
+    def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
+        """The score in the corpus' own units."""
+        value = float(pooled_outputs(outputs, self.reading.pooling)[0])
+        document = replace(encoded.document, score=self.mean + value * self.deviation)
+        return Prediction(document, {**encoded.details(), "score": document.score})
+
+    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Similarity:
+        """There is nothing to tune."""
+        return self
+
+    def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Pearson's and Spearman's correlation."""
+        scores = similarity_scores(
+            [_score(document) for document in gold], [_score(each.document) for each in predictions]
+        )
+        return {"main": scores["pearson"], **scores}
+
+    def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
+        """Nearly the same of every pair."""
+        found = np.array([_score(each.document) for each in predictions])
+        return len(found) == 0 or float(found.std()) < COLLAPSED * self.deviation
+
+
+def _score(document: Document) -> float:
+    if document.score is None:
+        raise LongbioError(
+            "the pair has no score",
+            where=f"document {document.id}",
+            remedy="name its column with data.columns.score",
+        )
+    return document.score

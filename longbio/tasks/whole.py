@@ -1,0 +1,106 @@
+"""A whole document, or a pair of texts, as rows of a classifier whose logits are pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longbio.corpus.records import Document
+from longbio.encoders.roles import Role
+from longbio.encoders.rows import InputFormat, Row, default_overlap
+from longbio.encoders.tokens import windows_of
+from longbio.tasks.task import Array, Sample
+
+Part = Literal["windows", "head", "head-tail"]
+"""What is read of a document beyond the model's reach: all of it in overlapping windows, its beginning,
+or half a row of its beginning and half of its end."""
+
+Pooling = Literal["mean", "max"]
+"""Of the logits of a document's windows."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a document is read that is longer than the model.
+
+    Args:
+        part: what of it.
+        pooling: of windows.
+        overlap: tokens that neighbouring windows share at least; 128, or a quarter of what a very
+            short model reads, when None.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    part: Part = "windows"
+    pooling: Pooling = "mean"
+    overlap: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class WholeRows:
+    """A document as rows.
+
+    Args:
+        document: the document.
+        rows: what the model reads.
+        num_tokens: of its text.
+        num_unread: tokens that stand in no row.
+    """
+
+    document: Document
+    rows: tuple[Row, ...]
+    num_tokens: int
+    num_unread: int
+
+    def details(self) -> dict[str, int]:
+        """How it was read, for a prediction's details."""
+        return {"tokens": self.num_tokens, "windows": len(self.rows), "unread_tokens": self.num_unread}
+
+
+def whole_rows(document: Document, inputs: InputFormat, reading: Reading, roles: Sequence[Role]) -> WholeRows:
+    """A document's text behind its query, if it has one, which is never cut.
+
+    Raises:
+        LongbioError: the query is longer than half of what the model reads.
+    """
+    tokens = inputs.tokens(document.text, roles)
+    query = None if document.query is None else inputs.tokens(document.query)
+    if query is not None:
+        inputs.refuse_long_query(query, f"document {document.id}")
+    room, size = inputs.room(query), len(tokens.ids)
+    if size <= room or reading.part == "windows":
+        overlap = default_overlap(room) if reading.overlap is None else min(reading.overlap, room // 2)
+        windows = windows_of(0, size, max_tokens=room + 2, overlap=overlap)
+        rows = [inputs.row(tokens, window.tokens, query, roles) for window in windows]
+        return WholeRows(document, tuple(rows), size, 0)
+    tail = room // 2 if reading.part == "head-tail" else 0
+    part = np.concatenate([np.arange(room - tail), np.arange(size - tail, size)])
+    row = inputs.row(tokens, part, query, roles)
+    return WholeRows(document, (row,), size, size - room)
+
+
+def row_samples(samples: Sequence[Sample]) -> Tensor:
+    """(B,) the number of the sample that each row belongs to."""
+    counts = torch.tensor([len(sample.rows) for sample in samples])
+    return torch.repeat_interleave(torch.arange(len(samples)), counts)
+
+
+def pooled(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
+    """(S, C) logits of samples from those of their rows, float32."""
+    count = int(samples_B.max()) + 1
+    index = samples_B[:, None].expand_as(logits_BC)
+    empty = logits_BC.new_zeros((count, logits_BC.shape[1]), dtype=torch.float32)
+    reduce = "mean" if pooling == "mean" else "amax"
+    return empty.scatter_reduce(0, index, logits_BC.float(), reduce, include_self=False)
+
+
+def pooled_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
+    """(C,) logits of a document from those of its rows."""
+    stacked = np.stack(outputs).astype(np.float64)
+    return stacked.mean(axis=0) if pooling == "mean" else stacked.max(axis=0)
