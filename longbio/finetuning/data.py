@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from longbio.corpus.readers import format_of, read_documents, split_of
+from longbio.corpus.readers.iob import UNNAMED
 from longbio.corpus.reading import Reading
-from longbio.corpus.records import Document
+from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
 
@@ -62,6 +63,7 @@ def read_data(settings: DataSettings) -> Splits:
             )
             if not read[split]:
                 raise LongbioError("there is no document", where=path)
+            read[split] = _adapted(read[split], settings)
     train, dev, test = read["train"], read.get("dev"), read["test"]
     if dev is None:
         train, dev = hold_out(train, settings.dev_share)
@@ -82,12 +84,42 @@ def _place(settings: DataSettings, split: str) -> Path | None:
     given: Path | None = getattr(settings, split)
     if given is not None or settings.path is None:
         return given
-    folder = settings.path
-    if settings.name is not None and (folder / settings.name).is_dir():
-        folder = folder / settings.name
+    folder = _of_set(settings.path, settings.name)
     if not folder.is_dir():
         raise LongbioError("there is no such folder", where=folder, remedy="set data.path, or give --data")
     return split_of(folder, split)
+
+
+def _of_set(folder: Path, name: str | None) -> Path:
+    """The set of this name in a folder of several, whatever its case; else the folder itself."""
+    if name is None or not folder.is_dir():
+        return folder
+    found = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
+    return found[0] if found else folder
+
+
+def _adapted(documents: list[Document], settings: DataSettings) -> list[Document]:
+    """With mentions of one type, and some of the questions, where that is asked for."""
+    if settings.one_type:
+        documents = [
+            replace(
+                document,
+                spans=tuple(sorted({Span(span.fragments, UNNAMED) for span in document.spans})),
+                relations=(),
+                attributes=(),
+            )
+            for document in documents
+        ]
+    if settings.question_share < 1:
+        draw = np.random.default_rng(0)
+        documents = [
+            replace(
+                document,
+                questions=tuple(q for q in document.questions if draw.random() < settings.question_share),
+            )
+            for document in documents
+        ]
+    return documents
 
 
 def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:

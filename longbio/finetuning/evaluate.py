@@ -176,7 +176,8 @@ def evaluate(
     with staged_folder(out) as partial:
         write_predictions(predictions, task, format_name, partial)
         write_json(partial / REPORT, report)
-    return report
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
 
 
 def task_for(model_folder: Path, kind: str | None) -> AnyTask:

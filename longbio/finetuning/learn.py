@@ -155,7 +155,8 @@ def learn(
         write_json(partial / REPORT, report)
         (partial / "README.md").write_text(card.render(report, out.name, trained.config.model_type))
     shutil.rmtree(work, ignore_errors=True)
-    return report
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
 
 
 def task_of(model_folder: Path) -> AnyTask:

@@ -71,7 +71,8 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     }
     write_json(out / RESULTS, results)
     tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
-    return results
+    saved: dict[str, Any] = read_json(out / RESULTS)
+    return saved
 
 
 def _home(plan: Finetuning, seed: int) -> Path:

@@ -29,6 +29,8 @@ class DataSettings(Settings):
         encoding: of the files.
         columns: of tables, by the field of `Document` that each holds.
         max_misaligned: share of the mentions that may not be where they say.
+        one_type: all mentions are of one type, as BLURB counts JNLPBA's.
+        question_share: of each split's questions, drawn at random; 1 for all.
         dev_share: of the training documents, whole groups, held out when there are no others to
             choose by.
         train_documents: how many of them are learned from, drawn at random; None for all.
@@ -44,6 +46,8 @@ class DataSettings(Settings):
     encoding: str = "utf-8"
     columns: dict[str, str] = Field(default_factory=dict)
     max_misaligned: float = Field(default=MAX_MISALIGNED, ge=0, le=1)
+    one_type: bool = False
+    question_share: float = Field(default=1.0, gt=0, le=1)
     dev_share: float = Field(default=0.1, gt=0, lt=1)
     train_documents: int | None = Field(default=None, gt=0)
     eval_documents: int | None = Field(default=None, gt=0)

@@ -1,0 +1,181 @@
+"""`finetune`: grid, seeds, results, and what is left of a run that was killed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longbio.artifacts.files import read_json
+from longbio.corpus.readers import read_documents
+from longbio.corpus.records import Document
+from longbio.corpus.writers import brat
+from longbio.encoders.loading import load
+from longbio.errors import LongbioError
+from longbio.finetuning.grid import recipes_of
+from longbio.finetuning.run import finetune, over_seeds
+from longbio.finetuning.settings import Finetuning, Grid, Recipe
+from longbio.progress import Silence
+
+Make = Callable[..., Finetuning]
+
+
+@pytest.fixture
+def plan(tiny_bert_folder: Path, drug_notes: Callable[[int], list[Document]], tmp_path: Path) -> Make:
+    notes = drug_notes(8)
+    for split, part in (("train", notes[:4]), ("dev", notes[4:6]), ("test", notes[6:])):
+        brat.write(part, tmp_path / "data" / split)
+
+    def make(out: str = "run", **changes: Any) -> Finetuning:
+        given: dict[str, Any] = {
+            "task": {"kind": "ner", "sample_tokens": 200},
+            "model": str(tiny_bert_folder),
+            "out": tmp_path / out,
+            "data": {"path": tmp_path / "data"},
+            "recipe": {
+                "learning_rate": 1e-2,
+                "batch": 2,
+                "max_steps": 6,
+                "epochs": 100,
+                "head_factor": 3,
+                "dropout": 0,
+            },
+            "seeds": [0, 1],
+        }
+        return Finetuning.model_validate(given | changes)
+
+    return make
+
+
+def without_times(results: dict[str, Any]) -> Any:
+    """Seconds and the name of the folder differ from run to run."""
+    text = re.sub(r'"(seconds|out)": ("[^"]*"|[0-9.]+)', '"t": 0', json.dumps(results, default=str))
+    return json.loads(text)
+
+
+class StopAt(Silence):
+    """Kills the run at its n-th stage."""
+
+    def __init__(self, stage: int) -> None:
+        self.left = stage
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().begin(title, total)
+
+
+def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> None:
+    results = finetune(plan())
+    assert results == read_json(tmp_path / "run" / "results.json")
+    mains = [run["test"]["main"] for run in results["runs"]]
+    assert results["test"]["mean"] == pytest.approx(sum(mains) / 2)
+    assert results["test"]["minimum"] == min(mains)
+    for seed in (0, 1):
+        home = tmp_path / "run" / f"seed-{seed}"
+        load(home / "model", "ner")
+        assert (home / "model" / "README.md").read_text().startswith("---")
+        assert [d.id for d in read_documents(home / "test")] == ["note-6", "note-7"]
+        recorded = read_json(home / "results.json")
+        assert recorded["test"]["scores"]["confusion"]
+        assert recorded["test"]["by_length"][0]["documents"] == 2
+        details = [json.loads(line) for line in (home / "test" / "details.jsonl").read_text().splitlines()]
+        assert [each["id"] for each in details] == ["note-6", "note-7"]
+    assert results["versions"].keys() == {"longbio", "torch", "transformers", "python"}
+    assert results["plan"]["machine"]["kernel"] == "auto"
+    assert len(results["model"]["weights_sha256"]) == 64
+
+
+def test_the_development_documents_choose_among_a_grid(plan: Make, tmp_path: Path) -> None:
+    grid = {"learning_rates": [1e-9, 1e-2], "epochs": [100, 50]}
+    results = finetune(plan(grid=grid, seeds=[3]))
+    scores = {trial["name"]: trial["dev"] for trial in results["grid"]}
+    assert len(scores) == 4
+    assert results["recipe"]["learning_rate"] == 1e-2
+    assert results["dev"]["mean"] == max(scores.values()) > 0
+    # The losing models are gone, and the best one is the first seed's.
+    assert not list((tmp_path / "run" / "grid").glob("*/"))
+    assert (tmp_path / "run" / "seed-3" / "model").is_dir()
+
+
+def test_a_run_killed_at_every_stage_ends_as_if_nothing_had_happened(plan: Make, tmp_path: Path) -> None:
+    grid = {"learning_rates": [1e-3, 1e-2]}
+    whole = finetune(plan("whole", grid=grid))
+    for stage in (2, 2, 1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            finetune(plan("killed", grid=grid), StopAt(stage))
+    resumed = finetune(plan("killed", grid=grid))
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_a_finished_run_does_nothing_and_more_seeds_may_follow(plan: Make, tmp_path: Path) -> None:
+    first = finetune(plan(seeds=[0]))
+    weights = tmp_path / "run" / "seed-0" / "model" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert without_times(finetune(plan(seeds=[0]))) == without_times(first)
+    assert first["test"]["standard_deviation"] is None
+    both = finetune(plan(seeds=[0, 1]))
+    assert weights.stat().st_mtime_ns == before
+    assert both["runs"][0] == first["runs"][0]
+    assert both["test"]["runs"] == 2
+
+
+def test_another_plan_in_the_same_folder_is_refused(plan: Make) -> None:
+    finetune(plan(seeds=[0]))
+    with pytest.raises(LongbioError, match="asked for another recipe; choose another out"):
+        finetune(plan(recipe={"learning_rate": 1e-3}))
+
+
+def test_stability_is_a_setting(plan: Make, tmp_path: Path) -> None:
+    finetune(plan(seeds=[0], stability={"freeze_layers": 2}))
+    source = load(plan().model, "ner", num_labels=3).state_dict()
+    learned = load(tmp_path / "run" / "seed-0" / "model", "ner").state_dict()
+    changed = {name for name in source if not (source[name] == learned[name]).all()}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_grid_leaves_open_what_the_recipe_says() -> None:
+    recipe = Recipe(learning_rate=1e-5, batch=8, epochs=2)
+    assert recipes_of(recipe, Grid()) == [recipe]
+    made = recipes_of(recipe, Grid(learning_rates=(1e-5, 3e-5), batches=(16, 32)))
+    assert [(each.learning_rate, each.batch, each.epochs) for each in made] == [
+        (1e-5, 16, 2),
+        (1e-5, 32, 2),
+        (3e-5, 16, 2),
+        (3e-5, 32, 2),
+    ]
+
+
+def test_steps_are_those_of_the_epochs_or_the_budget() -> None:
+    assert Recipe(learning_rate=1e-5, batch=16, epochs=4).steps(5134) == 1284
+    assert Recipe(learning_rate=1e-5, batch=16, epochs=4, max_steps=100).steps(5134) == 100
+    assert Recipe(learning_rate=1e-5, batch=16, epochs=0.01).steps(3) == 1
+
+
+def test_over_seeds_by_hand() -> None:
+    runs = [{"main": 0.5, "has_collapsed": False}, {"main": 0.7, "has_collapsed": True}]
+    found = over_seeds(runs)
+    assert found["mean"] == pytest.approx(0.6)
+    assert found["standard_deviation"] == pytest.approx(0.1 * 2**0.5)
+    assert (found["minimum"], found["collapsed"], found["runs"]) == (0.5, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"recipe": {"learning_rate": 0}}, "above 0"),
+        ({"task": {"kind": "nerd"}}, "kind"),
+        ({"task": {"kind": "ner", "sample_token": 3}}, "sample_token"),
+        ({"data": {}}, "give path, or train and test"),
+        ({"task": {"kind": "classification", "multi_label": True}}, "several labels"),
+        ({"seeds": []}, "seeds"),
+    ],
+)
+def test_nonsense_is_refused(changes: dict[str, Any], said: str, plan: Make) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan(**changes)
