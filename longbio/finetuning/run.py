@@ -14,7 +14,7 @@ import transformers
 
 import longbio
 from longbio.artifacts.checkpoints import locate, weights_digest
-from longbio.artifacts.files import write_json
+from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.plans import refuse_another_plan
 from longbio.finetuning.data import Splits, read_data
 from longbio.finetuning.evaluate import evaluate
