@@ -16,7 +16,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="The folder to make: predictions and scores.json.")],
     format_name: Annotated[str | None, typer.Option("--format", help="Found by itself.")] = None,
     task_name: Annotated[
-        str | None, typer.Option("--task", help="ner, for a tagger that longbio didn't train.")
+        str | None, typer.Option("--task", help="What the model shall have learned; found by itself.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
     max_misaligned: Annotated[

@@ -23,13 +23,13 @@ def predict(
     from longbio.corpus.writers import brat
     from longbio.encoders.loading import load, load_tokenizer
     from longbio.encoders.rows import InputFormat
-    from longbio.finetuning.learn import task_of
+    from longbio.finetuning.evaluate import task_for
     from longbio.prediction.run import predict as predict_documents
 
     with narrated(as_json=False, verbose=verbose) as tell, staged_folder(out) as partial:
         documents = read_documents(notes)
         advance = tell.begin(f"read {len(documents)} notes", len(documents))
-        task = task_of(model)
+        task = task_for(model, "ner")
         loaded = load(model, task.head, kernel)
         inputs = InputFormat.of(loaded.config, load_tokenizer(model))
         found = [

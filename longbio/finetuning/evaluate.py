@@ -180,43 +180,52 @@ def evaluate(
     return saved
 
 
-def task_for(model_folder: Path, kind: str | None) -> AnyTask:
-    """The task to evaluate a model on: what `learn` recorded, or one by its name.
+def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
+    """What a model was fine-tuned for: as `learn` recorded it, or as its config tells.
+
+    Args:
+        model_folder: a fine-tuned model, longbio's or another's.
+        kind: what it shall be; None for whatever it is.
 
     Raises:
-        LongbioError: there is no such task, the model learned another one, or nothing is recorded and
-            the name isn't given.
+        LongbioError: there is no such task, the model learned another one, or has no head.
     """
     if kind is not None and kind not in TASKS:
         raise LongbioError(f"there is no task {kind!r}", where="--task", remedy=f"choose from {list(TASKS)}")
-    if kind is None or (model_folder / RECORD).is_file():
+    if (model_folder / RECORD).is_file():
         task = task_of(model_folder)
-        if kind not in (None, task.kind):
-            raise LongbioError(f"the model was fine-tuned for {task.kind}, not {kind}", where=model_folder)
-        return task
-    with one_line(model_folder):
-        config = AutoConfig.from_pretrained(model_folder)
+    else:
+        with one_line(model_folder):
+            config = AutoConfig.from_pretrained(model_folder)
+        task = _task_of_config(config, model_folder)
+    if kind not in (None, task.kind):
+        raise LongbioError(f"the model was fine-tuned for {task.kind}, not {kind}", where=model_folder)
+    return task
+
+
+def _task_of_config(config: Any, where: Path) -> AnyTask:
+    """By the head in a config, its classes those of `id2label`: for models of others."""
     names: dict[int, str] = {int(number): name for number, name in (config.id2label or {}).items()}
-    return task_of_names(kind, names, model_folder)
-
-
-def task_of_names(kind: str, names: Mapping[int, str], where: Path) -> AnyTask:
-    """A task whose classes are those of a model's `id2label`, for models that longbio didn't train."""
-    ordered = tuple(names[number] for number in sorted(names))
-    if kind == "ner":
+    classes = tuple(names[number] for number in sorted(names))
+    head = (config.architectures or [""])[0]
+    if head.endswith("ForTokenClassification"):
         labels = Labels.from_names(names)
-        if labels.names() != dict(names):
-            raise LongbioError(
-                "the tags aren't O, B-x, I-x, B-y, ... in this order",
-                where=where,
-                remedy="fine-tune it with longbio",
-            )
-        return Entities(types=labels.types)
-    if kind == "classification":
-        return Classes(classes=ordered)
-    if kind == "qa":
+        if labels.names() == names:
+            return Entities(types=labels.types)
+        raise LongbioError(
+            "the tags aren't O, B-x, I-x, B-y, ... in this order",
+            where=where,
+            remedy="fine-tune it with longbio",
+        )
+    if head.endswith("ForQuestionAnswering"):
         return Answers()
-    raise LongbioError(f"{kind} needs a model that longbio fine-tuned", where=where)
+    if head.endswith("ForSequenceClassification") and len(classes) > 1:
+        if config.problem_type == "multi_label_classification":
+            return Classes(classes=classes, multi_label=True, choose_by="micro_f1")
+        return Classes(classes=classes)
+    raise LongbioError(
+        f"a {head or 'model without a head'} has no task here", where=where, remedy="fine-tune it first"
+    )
 
 
 def spoken(report: Mapping[str, Any]) -> str:

@@ -121,6 +121,36 @@ def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, cap
     assert json.loads((scored / "scores.json").read_text()) == scores
 
 
+def test_finetune_and_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    for split in ("train", "dev", "test"):
+        rows = "".join(f"the patient has {n % 2}\tc{n % 2}\n" for n in range(8))
+        (tmp_path / f"{split}.tsv").write_text(f"text\tlabel\n{rows}")
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        f"task: {{kind: classification}}\nmodel: {tiny_bert_folder}\nout: {tmp_path / 'run'}\n"
+        "data: {path: elsewhere}\nrecipe: {learning_rate: 1e-3, batch: 4, max_steps: 2}\n"
+    )
+    asked = ["finetune", str(plan), "--data", str(tmp_path), "--set", "seeds=[1]"]
+    code, out, err = run([*asked, "--json"], capsys, monkeypatch)
+    assert code == 0, err
+    results = json.loads(out)
+    assert [each["seed"] for each in results["runs"]] == [1]
+    code, out, _ = run(asked, capsys, monkeypatch)
+    assert "one seed: no spread" in out
+
+    model, scored = tmp_path / "run" / "seed-1" / "model", tmp_path / "scored"
+    again = ["evaluate", str(model), str(tmp_path / "test.tsv"), "--out", str(scored), "--json"]
+    code, out, err = run([*again, "--task", "classification"], capsys, monkeypatch)
+    assert code == 0, err
+    assert json.loads(out)["scores"] == results["runs"][0]["test"]["scores"]
+    code, _, err = run([*again, "--task", "qa"], capsys, monkeypatch)
+    assert code == 1
+    assert "fine-tuned for classification, not qa" in err
+    code, _, err = run([*asked, "--set", "recipe.lerning_rate=1"], capsys, monkeypatch)
+    assert code == 1
+    assert "did you mean learning_rate?" in err
+
+
 def test_words_are_mined_extended_and_compared(
     tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:

@@ -69,18 +69,18 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
         model = AutoModelForTokenClassification.from_pretrained(tiny_bert_folder, id2label=names)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_bert_folder).save_pretrained(folder)
-    assert task_for(folder, "ner") == Entities(types=("Drug",))
+    assert task_for(folder, "ner") == task_for(folder) == Entities(types=("Drug",))
     gold = [Document("a", "drug 1 the drug 2", (Span.of(0, 6, "Drug"),))]
     report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder, "ner"))
     assert report == read_json(tmp_path / "scores" / "scores.json")
     assert report["micro"]["true_positives"] + report["micro"]["false_negatives"] == 1
 
-    with pytest.raises(LongbioError, match=r"no finetuning\.json"):
-        task_for(folder, None)
     with pytest.raises(LongbioError, match="there is no task 'tagging'"):
         task_for(folder, "tagging")
-    with pytest.raises(LongbioError, match="similarity needs a model that longbio fine-tuned"):
+    with pytest.raises(LongbioError, match="fine-tuned for ner, not similarity"):
         task_for(folder, "similarity")
+    with pytest.raises(LongbioError, match="has no task here; fine-tune it first"):
+        task_for(tiny_bert_folder)
     model.config.id2label = {0: "B-Drug", 1: "I-Drug", 2: "O"}
     model.config.save_pretrained(folder)
     with pytest.raises(LongbioError, match="the tags aren't O, B-x"):
