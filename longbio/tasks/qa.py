@@ -95,6 +95,10 @@ class Answers:
     num_best: int = 20
     global_tokens: tuple[Role, ...] = ("cls", "query")
 
+    def __post_init__(self) -> None:
+        if self.max_answer_tokens < 1 or self.num_best < 1:
+            raise ValueError("max_answer_tokens and num_best are at least 1")
+
     def learned_from(self, documents: Sequence[Document]) -> Answers:
         """There are no classes."""
         return self
@@ -167,35 +171,39 @@ class Answers:
     def decode(self, encoded: AskedRows, outputs: Sequence[Array]) -> Prediction:
         """The best answer to each question over all windows, with what else came near."""
         rest = iter(zip(encoded.rows, outputs, strict=True))
+        places = _without_spaces(encoded.tokens.offsets, encoded.document.text)
         questions, details = [], []
         for question, windows in zip(encoded.document.questions, encoded.windows, strict=True):
             read = [(window, *next(rest)) for window in windows]
-            best = self._candidates(read, encoded.tokens)
+            best = self._candidates(read, places)
             null = min(float(output[NULL].sum()) for _, _, output in read)
-            answer = self._chosen(best, null)
-            questions.append(replace(question, answers=answer))
-            details.append(self._details(question, best, null, len(windows), encoded.document.text))
+            detail = self._details(question, best, null, len(windows), encoded.document.text)
+            answer = self._chosen(detail)
+            questions.append(replace(question, answers=() if answer is None else (answer,)))
+            details.append(detail)
         document = replace(encoded.document, questions=tuple(questions))
         return Prediction(document, {"tokens": len(encoded.tokens.ids), "questions": details})
 
-    def _candidates(self, read: Sequence[tuple[Window, Row, Array]], tokens: Tokens) -> list[Candidate]:
-        """The best pieces of text over some windows, each once, the best first."""
+    def _candidates(self, read: Sequence[tuple[Window, Row, Array]], places: Array) -> list[Candidate]:
+        """The best pieces of text over some windows, each once, the best first; `places` (N, 2) are the
+        characters of each token."""
         found: dict[tuple[int, int], float] = {}
         for window, row, output in read:
-            logits = output[row.text]
+            is_space = places[window.tokens, 0] == places[window.tokens, 1]
+            logits = np.where(is_space[:, None], -np.inf, output[row.text])
             for first, last, score in best_pairs(
                 logits[:, 0], logits[:, 1], self.max_answer_tokens, self.num_best
             ):
                 shift = window.tokens.start
-                place = int(tokens.offsets[first + shift, 0]), int(tokens.offsets[last + shift, 1])
+                place = int(places[first + shift, 0]), int(places[last + shift, 1])
                 found[place] = max(score, found.get(place, -np.inf))
         ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))[: self.num_best]
         return [Candidate(start, end, score) for (start, end), score in ordered]
 
-    def _chosen(self, best: Sequence[Candidate], null: float) -> tuple[tuple[int, int], ...]:
-        if not best or (self.null_answers and null - best[0].score > self.null_threshold):
-            return ()
-        return ((best[0].start_char, best[0].end_char),)
+    def _chosen(self, detail: Mapping[str, Any]) -> tuple[int, int] | None:
+        if not detail["best"] or (self.null_answers and detail["null_minus_best"] > self.null_threshold):
+            return None
+        return detail["best"][0]["start_char"], detail["best"][0]["end_char"]
 
     def _details(
         self, question: Question, best: Sequence[Candidate], null: float, num_windows: int, text: str
@@ -233,16 +241,17 @@ class Answers:
         return replace(self, null_threshold=best_null_threshold(margins, answered, unanswered)[0])
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
-        """Exact match and F1 by the rules of SQuAD, from 0 to 1."""
+        """Exact match and F1 by the rules of SQuAD, from 0 to 1, of the answers that this task's null
+        threshold leaves, whatever it was when they were found."""
         pairs = [
-            (document, question, answered)
+            (document, question, self._chosen(detail))
             for document, each in zip(gold, predictions, strict=True)
-            for question, answered in zip(document.questions, each.document.questions, strict=True)
+            for question, detail in zip(document.questions, each.details["questions"], strict=True)
         ]
         answers = [_texts(document, question) for document, question, _ in pairs]
-        given = [next(iter(_texts(document, answered)), "") for document, _, answered in pairs]
+        given = [document.text[slice(*place)] if place else "" for document, _, place in pairs]
         scores = answer_scores(answers, given)
-        places = [offset_f1(asked.answers, next(iter(told.answers), None)) for _, asked, told in pairs]
+        places = [offset_f1(question.answers, place) for _, question, place in pairs]
         return {
             "main": scores["overall"]["f1"],
             **scores,
@@ -250,12 +259,9 @@ class Answers:
         }
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
-        """No answer anywhere, or where the first token of the text always is."""
-        answers = {
-            question.answers[0][0] if question.answers else None
-            for each in predictions
-            for question in each.document.questions
-        }
+        """No answer anywhere, or all where the same character is."""
+        chosen = [self._chosen(detail) for each in predictions for detail in each.details["questions"]]
+        answers = {place[0] if place else None for place in chosen}
         return len(answers) <= 1
 
 
@@ -300,6 +306,16 @@ def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
 
 def _texts(document: Document, question: Question) -> list[str]:
     return [document.text[start:end] for start, end in question.answers]
+
+
+def _without_spaces(offsets: Array, text: str) -> Array:
+    """(N, 2) characters of tokens without the spaces that some hold; none of a token of spaces, as which
+    byte-level tokenizers read line ends."""
+    pieces = [text[start:end] for start, end in offsets.tolist()]
+    before = [len(piece) - len(piece.lstrip()) for piece in pieces]
+    size = [len(piece.strip()) for piece in pieces]
+    starts = offsets[:, 0] + np.array(before, dtype=np.int64)
+    return np.stack([starts, starts + np.array(size, dtype=np.int64)], axis=1)
 
 
 def _tokens_of(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int] | None:
