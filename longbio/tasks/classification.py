@@ -20,7 +20,7 @@ from longbio.corpus.records import Document
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
-from longbio.tasks.classes import class_scores, label_scores, tuned_thresholds
+from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import Reading, WholeRows, pooled, pooled_outputs, row_samples, whole_rows
 
@@ -38,7 +38,7 @@ class Classes:
         choose_by: the score that is reported first and chosen by.
         reading: how documents longer than the model are read.
         balanced: weigh classes, or a label's presence, against how often they occur.
-        weights: of the classes, made of the training documents when `balanced`.
+        weights: of `classes`, in their order; made of the training documents when `balanced`.
         thresholds: of labels, tuned on the development documents.
         global_tokens: what every token sees, in a model that has global attention.
     """
@@ -64,18 +64,26 @@ class Classes:
                 " macro_f1 or auroc"
             )
 
+        if self.weights and len(self.weights) != len(self.classes):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.classes)} classes: name both")
+
     def learned_from(self, documents: Sequence[Document]) -> Classes:
         """With the classes of some documents, and their weights when they are balanced.
 
         Raises:
-            LongbioError: a document has no label, or more than one where one is wanted.
+            LongbioError: a document has no label, or more than one where one is wanted; the negative class
+                is none of them.
         """
         counts: Counter[str] = Counter()
         for document in documents:
             counts.update(self._labels(document))
         classes = self.classes or tuple(sorted(counts))
         weights = tuple(self._weight(counts[name], len(documents), len(classes)) for name in classes)
-        return replace(self, classes=classes, weights=weights if self.balanced else ())
+        if self.negative is not None and self.negative not in classes:
+            raise LongbioError(
+                f"no class is {self.negative!r}", where="task.negative", remedy=f"choose from {list(classes)}"
+            )
+        return replace(self, classes=classes, weights=weights if self.balanced else self.weights)
 
     def _weight(self, count: int, total: int, num_classes: int) -> float:
         if self.multi_label:
@@ -148,14 +156,16 @@ class Classes:
     def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The likeliest class, or the labels that reach their thresholds."""
         probabilities = self.probabilities(pooled_outputs(outputs, self.reading.pooling))
-        labels: tuple[str, ...] = (self.classes[int(probabilities.argmax())],)
-        if self.multi_label:
-            thresholds = self.thresholds or (0.5,) * len(self.classes)
-            every = zip(self.classes, probabilities, thresholds, strict=True)
-            labels = tuple(name for name, probability, least in every if probability >= least)
         by_name = dict(zip(self.classes, probabilities.tolist(), strict=True))
         details = {**encoded.details(), "probabilities": by_name}
-        return Prediction(replace(encoded.document, labels=labels), details)
+        return Prediction(replace(encoded.document, labels=self._chosen(by_name)), details)
+
+    def _chosen(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
+        if not self.multi_label:
+            return (max(self.classes, key=lambda name: probabilities[name]),)
+        thresholds = self.thresholds or (EVEN,) * len(self.classes)
+        every = zip(self.classes, thresholds, strict=True)
+        return tuple(name for name, least in every if probabilities[name] >= least)
 
     def probabilities(self, logits: Array) -> Array:
         """Of the classes, from (..., C) logits."""
@@ -181,8 +191,8 @@ class Classes:
         wanted = [self._labels(document) for document in gold]
         names, found = self._table(predictions, wanted)
         if self.multi_label:
-            thresholds = [*(self.thresholds or (0.5,) * len(self.classes))]
-            thresholds += [0.5] * (len(names) - len(thresholds))
+            thresholds = [*(self.thresholds or (EVEN,) * len(self.classes))]
+            thresholds += [EVEN] * (len(names) - len(thresholds))
             scores = label_scores(wanted, found, names, thresholds)
         else:
             scores = class_scores([labels[0] for labels in wanted], found, names, negative=self.negative)
@@ -200,4 +210,4 @@ class Classes:
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """The same of every document."""
-        return len({each.document.labels for each in predictions}) <= 1
+        return len({self._chosen(each.details["probabilities"]) for each in predictions}) <= 1
