@@ -52,7 +52,8 @@ class Similarity:
         if self.deviation:
             return self
         scores = np.array([_score(document) for document in documents])
-        if scores.std() == 0:
+        # Not their deviation, which is rounding for three times 0.1.
+        if np.ptp(scores) == 0:
             raise LongbioError("all pairs have the same score", where="data.train")
         return replace(self, mean=float(scores.mean()), deviation=float(scores.std()))
 
