@@ -36,11 +36,13 @@ class PairRows:
         document: the document.
         pairs: head and tail of each.
         texts: of each pair, as rows.
+        num_tokens: of the document's text.
     """
 
     document: Document
     pairs: tuple[tuple[Span, Span], ...]
     texts: tuple[WholeRows, ...]
+    num_tokens: int
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -80,6 +82,10 @@ class Relations:
     weights: tuple[float, ...] = ()
     global_tokens: tuple[Role, ...] = ("cls",)
 
+    def __post_init__(self) -> None:
+        if self.classes and self.classes[0] != NONE:
+            raise ValueError(f"the first class is {NONE!r}, that of pairs without a relation")
+
     @property
     def classifier(self) -> Classes:
         """The task that a pair's text is."""
@@ -109,9 +115,9 @@ class Relations:
         return self.classifier.config_changes()
 
     def candidates(self, document: Document) -> Iterator[tuple[Span, Span]]:
-        """Pairs of mentions that may be related, heads and tails in text order."""
+        """Pairs of mentions that may be related, each once, heads and tails in text order."""
         allowed = set(self.pairs)
-        for head, tail in itertools.permutations(document.spans, 2):
+        for head, tail in itertools.permutations(sorted(set(document.spans)), 2):
             if (head.label, tail.label) in allowed and self._is_near(head, tail, document):
                 yield head, tail
 
@@ -187,7 +193,7 @@ class Relations:
         """All pairs that may be related."""
         pairs, classifier = tuple(self.candidates(document)), self.classifier
         texts = [classifier.encode(self.text_of(document, head, tail), inputs) for head, tail in pairs]
-        return PairRows(document, pairs, tuple(texts))
+        return PairRows(document, pairs, tuple(texts), len(inputs.tokens(document.text).ids))
 
     def decode(self, encoded: PairRows, outputs: Sequence[Array]) -> Prediction:
         """The relations that are likelier than none."""
@@ -201,10 +207,9 @@ class Relations:
                 details.append({"label": label, "probability": said.details["probabilities"][label]})
         order = np.argsort([relation.head.start_char for relation in relations], kind="stable")
         document = replace(encoded.document, relations=tuple(relations[n] for n in order))
-        tokens = sum(text.num_tokens for text in encoded.texts)
+        found = [details[n] for n in order]
         return Prediction(
-            document,
-            {"tokens": tokens, "pairs": len(encoded.pairs), "relations": [details[n] for n in order]},
+            document, {"tokens": encoded.num_tokens, "pairs": len(encoded.pairs), "relations": found}
         )
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Relations:
