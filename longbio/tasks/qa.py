@@ -171,11 +171,10 @@ class Answers:
     def decode(self, encoded: AskedRows, outputs: Sequence[Array]) -> Prediction:
         """The best answer to each question over all windows, with what else came near."""
         rest = iter(zip(encoded.rows, outputs, strict=True))
-        places = _without_spaces(encoded.tokens.offsets, encoded.document.text)
         questions, details = [], []
         for question, windows in zip(encoded.document.questions, encoded.windows, strict=True):
             read = [(window, *next(rest)) for window in windows]
-            best = self._candidates(read, places)
+            best = self._candidates(read, encoded.tokens.offsets)
             null = min(float(output[NULL].sum()) for _, _, output in read)
             detail = self._details(question, best, null, len(windows), encoded.document.text)
             answer = self._chosen(detail)
@@ -184,18 +183,17 @@ class Answers:
         document = replace(encoded.document, questions=tuple(questions))
         return Prediction(document, {"tokens": len(encoded.tokens.ids), "questions": details})
 
-    def _candidates(self, read: Sequence[tuple[Window, Row, Array]], places: Array) -> list[Candidate]:
-        """The best pieces of text over some windows, each once, the best first; `places` (N, 2) are the
-        characters of each token."""
+    def _candidates(self, read: Sequence[tuple[Window, Row, Array]], offsets: Array) -> list[Candidate]:
+        """The best pieces of text over some windows, each once, the best first."""
         found: dict[tuple[int, int], float] = {}
         for window, row, output in read:
-            is_space = places[window.tokens, 0] == places[window.tokens, 1]
+            is_space = offsets[window.tokens, 0] == offsets[window.tokens, 1]
             logits = np.where(is_space[:, None], -np.inf, output[row.text])
             for first, last, score in best_pairs(
                 logits[:, 0], logits[:, 1], self.max_answer_tokens, self.num_best
             ):
                 shift = window.tokens.start
-                place = int(places[first + shift, 0]), int(places[last + shift, 1])
+                place = int(offsets[first + shift, 0]), int(offsets[last + shift, 1])
                 found[place] = max(score, found.get(place, -np.inf))
         ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))[: self.num_best]
         return [Candidate(start, end, score) for (start, end), score in ordered]
@@ -306,16 +304,6 @@ def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
 
 def _texts(document: Document, question: Question) -> list[str]:
     return [document.text[start:end] for start, end in question.answers]
-
-
-def _without_spaces(offsets: Array, text: str) -> Array:
-    """(N, 2) characters of tokens without the spaces that some hold; none of a token of spaces, as which
-    byte-level tokenizers read line ends."""
-    pieces = [text[start:end] for start, end in offsets.tolist()]
-    before = [len(piece) - len(piece.lstrip()) for piece in pieces]
-    size = [len(piece.strip()) for piece in pieces]
-    starts = offsets[:, 0] + np.array(before, dtype=np.int64)
-    return np.stack([starts, starts + np.array(size, dtype=np.int64)], axis=1)
 
 
 def _tokens_of(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int] | None:
