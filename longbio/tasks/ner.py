@@ -197,7 +197,9 @@ class Entities:
     def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
         """Stretches of the document, each word tagged in the window with most context around it."""
         tokens = self._tokens(document, inputs)
-        tagged = encode(document, tokens, self.labels)
+        known = tuple(span for span in document.spans if span.label in self.types)
+        left_out["mentions of types that aren't learned"] += len(document.spans) - len(known)
+        tagged = encode(replace(document, spans=known), tokens, self.labels)
         left_out["mentions that no tag can express"] += tagged.lost
         stretches = windows_of(0, len(tokens.ids), max_tokens=self.sample_tokens, overlap=0)
         return [self._sample(tokens, tagged.tags, stretch, inputs) for stretch in stretches]
@@ -220,7 +222,9 @@ class Entities:
 
     def _windows(self, num_tokens: int, inputs: InputFormat) -> list[Window]:
         max_tokens = min(inputs.max_tokens, self.sample_tokens)
-        overlap = default_overlap(max_tokens) if self.overlap is None else self.overlap
+        overlap = (
+            default_overlap(max_tokens) if self.overlap is None else min(self.overlap, max_tokens // 2 - 1)
+        )
         return windows_of(0, num_tokens, max_tokens=max_tokens, overlap=overlap)
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:

@@ -236,3 +236,20 @@ def test_types_are_those_of_the_training_documents() -> None:
     assert learned.types == ("Disease", "Drug")
     assert learned.config_changes()["id2label"][3] == "B-Drug"
     assert Entities(types=("Drug",)).learned_from(documents).types == ("Drug",)
+
+
+def test_a_type_that_is_not_learned_is_counted_and_missed() -> None:
+    document = Document("a", "ab cd", (Span.of(0, 2, "Drug"), Span.of(3, 5, "Gene")))
+    left_out: Counter[str] = Counter()
+    (sample,) = TASK.samples(document, LONG["bert"], left_out)
+    assert sample.labels[0].tolist() == [IGNORED, 3, IGNORED, 0, IGNORED, IGNORED]
+    assert left_out["mentions of types that aren't learned"] == 1
+    found = Prediction(replace(document, spans=document.spans[:1]))
+    assert TASK.score([document], [found])["strict"]["micro"]["recall"] == 0.5
+
+
+def test_an_overlap_beyond_a_short_model_is_half_of_it() -> None:
+    """One setting serves a long model and the short one beside it."""
+    encoded = replace(TASK, overlap=64).encode(Document("a", "a " * 60), SHORT["bert"])
+    starts = [window.tokens.start for window in encoded.windows]
+    assert 5 < np.diff(starts).max() <= 11

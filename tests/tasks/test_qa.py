@@ -99,6 +99,22 @@ def test_labels_stand_at_the_answer_in_every_window_that_holds_it(inputs: InputF
     assert found == wanted
 
 
+def test_half_an_answer_is_none(inputs: InputFormat) -> None:
+    """Wherever the borders of windows fall, those that hold both of its words are taught, no others."""
+    x, y = inputs.tokenizer.convert_tokens_to_ids(["x", "y"])
+    for before in range(30):
+        text = "a " * before + "x y" + " a" * 30
+        document = asked(text, (2 * before, 2 * before + 3), question="b")
+        for sample in Answers(negatives=None).samples(document, inputs, Counter()):
+            (row,), (first, last) = sample.rows, sample.labels[0]
+            if {x, y} <= set(row.ids.tolist()):
+                # A space is part of the word behind it, where it is a token.
+                assert x in row.ids[[first, first + 1]]
+                assert row.ids[last] == y
+            else:
+                assert (first, last) == (0, 0)
+
+
 def test_the_question_is_global_and_whole_in_every_row(inputs: InputFormat) -> None:
     rows = Answers().encode(asked("ab cd. " * 40, question="what is it"), inputs).rows
     question = inputs.tokens("what is it").ids.tolist()
@@ -173,6 +189,25 @@ def test_impossible_tokens_are_in_no_pair() -> None:
     low = -np.inf
     assert best_pairs(np.array([low, 1.0]), np.array([2.0, 0.0]), 2, 9) == [(1, 1, 1.0)]
     assert best_pairs(np.array([low, low]), np.array([2.0, 0.0]), 2, 9) == []
+
+
+@pytest.mark.parametrize("surest", [0, 1])
+def test_an_answer_in_two_windows_has_the_score_of_the_surer(surest: int, inputs: InputFormat) -> None:
+    document = asked("a " * 60)
+    task = Answers(num_best=3)
+    encoded = task.encode(document, inputs)
+    first, second = encoded.windows[0][:2]
+    shared = range(second.tokens.start, first.tokens.stop)
+    # A token of its own, not of a space.
+    place = next(n for n in shared if np.diff(encoded.tokens.offsets[n]))
+    outputs = silent(encoded, -HIGH)
+    for number, window in enumerate((first, second)):
+        row = encoded.rows[number]
+        outputs[number][row.text.start + place - window.tokens.start] = 3.0 if number == surest else 1.0
+    outputs[2][0] = 4.0
+    best = task.decode(encoded, outputs).details["questions"][0]
+    assert best["best"][0]["start_char"] == encoded.tokens.offsets[place, 0]
+    assert best["null_minus_best"] == pytest.approx(-2 * HIGH - 6)
 
 
 @pytest.mark.parametrize("null_answers", [False, True])
