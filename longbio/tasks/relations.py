@@ -64,7 +64,7 @@ class Relations:
         context_chars: characters read on either side of a pair.
         same_line: both mentions stand in one line, and no more than it is read: i2b2's sentences.
         balanced: weigh classes against how often they occur.
-        weights: of the classes, made of the training documents when `balanced`.
+        weights: of `classes`, in their order; made of the training documents when `balanced`.
         global_tokens: what every token sees, in a model that has global attention.
     """
 
@@ -85,6 +85,8 @@ class Relations:
     def __post_init__(self) -> None:
         if self.classes and self.classes[0] != NONE:
             raise ValueError(f"the first class is {NONE!r}, that of pairs without a relation")
+        if self.weights and len(self.weights) != len(self.classes):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.classes)} classes: name both")
 
     @property
     def classifier(self) -> Classes:

@@ -61,6 +61,11 @@ def test_types_and_pairs_are_those_of_the_training_relations() -> None:
     assert given == TASK
     with pytest.raises(ValueError, match="'none'"):
         Relations(classes=("causes",))
+    with pytest.raises(ValueError, match="2 weights for 0 classes"):
+        Relations(weights=(1.0, 2.0))
+    weighed = replace(TASK, weights=(0.5, 1.0, 2.0))
+    assert weighed.learned_from([NOTE]) == weighed
+    assert weighed.classifier.weights == (0.5, 1.0, 2.0)
 
 
 def test_balanced_weights_are_those_of_the_pairs() -> None:
