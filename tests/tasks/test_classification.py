@@ -161,17 +161,20 @@ def test_a_class_that_was_never_learned_is_wrong(inputs: InputFormat) -> None:
     scores = MULTI.score(gold, many)
     # One found, two made up, two missed.
     assert scores["micro_f1"] == pytest.approx(2 / 6)
-    assert len(MULTI.tuned(gold, many).thresholds) == 3
+    low = [said(MULTI, d, [-2, -5, -5] if d.labels == ("a",) else [-4, -5, -5], inputs) for d in gold]
+    thresholds = MULTI.tuned(gold, low).thresholds
+    assert thresholds[0] < 0.2
+    assert thresholds == MULTI.tuned([gold[0], of(), gold[2]], low).thresholds
 
 
 def test_the_negative_class_is_left_out_of_f1(inputs: InputFormat) -> None:
     task = replace(SINGLE, negative="a", choose_by="micro_f1")
     gold = [of("a"), of("a"), of("b"), of("c")]
-    logits = ([5, 0, 0], [0, 5, 0], [0, 5, 0], [5, 0, 0])
+    logits = ([5, 0, 0], [5, 0, 0], [0, 5, 0], [5, 0, 0])
     found = [said(task, d, list(values), inputs) for d, values in zip(gold, logits, strict=True)]
-    # b is found once and made up once, c is missed; that the first is a counts nowhere.
-    assert task.score(gold, found)["main"] == pytest.approx(2 * 1 / (2 * 1 + 1 + 1))
-    assert task.score(gold, found)["accuracy"] == 0.5
+    # b is found, c is missed; what is said of a counts nowhere.
+    assert task.score(gold, found)["main"] == pytest.approx(2 * 1 / (2 * 1 + 1))
+    assert task.score(gold, found)["accuracy"] == 0.75
 
 
 def test_thresholds_are_tuned_and_applied(inputs: InputFormat) -> None:
