@@ -15,6 +15,9 @@ def finetune(
     data: Annotated[
         Path | None, typer.Option(help="The corpus, or the folder of several, as BLURB's.")
     ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="A budget: optimizer steps of each model at most.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="a.b=c, recipe.epochs=3; again for more.")
     ] = None,
@@ -27,6 +30,8 @@ def finetune(
     from longbio.settings import load_settings
 
     given = [] if data is None else [f"data.path={data}"]
+    if max_steps is not None:
+        given.append(f"recipe.max_steps={max_steps}")
     plan = load_settings(Finetuning, config, [*given, *(overrides or [])])
     with narrated(as_json=as_json, verbose=verbose) as tell:
         results = run.finetune(plan, tell)

@@ -173,9 +173,11 @@ def evaluate(
     if task.kind == "ner":
         counts = counts_by_document(documents, [each.document for each in predictions])
         report |= entity_report(documents, counts)
-    with staged_folder(out) as partial:
-        write_predictions(predictions, task, format_name, partial)
-        write_json(partial / REPORT, report)
+    if processes().is_main_process:
+        with staged_folder(out) as partial:
+            write_predictions(predictions, task, format_name, partial)
+            write_json(partial / REPORT, report)
+    processes().wait_for_everyone()
     saved: dict[str, Any] = read_json(out / REPORT)
     return saved
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.finetuning.settings import Grid, Recipe
+from longbio.training.processes import processes
 
 LearnOne = Callable[[Recipe, Path, str], dict[str, Any]]
 """A recipe, the folder to make and a title: what `learn` returns."""
@@ -44,19 +45,23 @@ def learn_best(
     """
     if len(recipes) == 1:
         return recipes[0], []
-    trials = []
+    state, trials = processes(), []
     for number, recipe in enumerate(recipes, start=1):
         name = f"lr{recipe.learning_rate:g}-batch{recipe.batch}-epochs{recipe.epochs:g}"
         kept = folder / f"{name}.json"
         if not kept.is_file():
             report = learn_one(recipe, folder / name, f"try {number} of {len(recipes)}: {name}")
-            write_json(kept, {"name": name, "dev": report["dev"]["main"]})
+            if state.is_main_process:
+                write_json(kept, {"name": name, "dev": report["dev"]["main"]})
+            state.wait_for_everyone()
         trials.append(read_json(kept))
     best = max(range(len(recipes)), key=lambda number: trials[number]["dev"])
-    winner = folder / trials[best]["name"]
-    if winner.is_dir() and not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        winner.rename(out)
-    for trial in trials:
-        shutil.rmtree(folder / trial["name"], ignore_errors=True)
+    if state.is_main_process:
+        winner = folder / trials[best]["name"]
+        if winner.is_dir() and not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            winner.rename(out)
+        for trial in trials:
+            shutil.rmtree(folder / trial["name"], ignore_errors=True)
+    state.wait_for_everyone()
     return recipes[best], trials

@@ -18,8 +18,9 @@ from transformers import PreTrainedModel, set_seed
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
+from longbio.attention.kernels import auto_choices
 from longbio.corpus.records import Document
-from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.loading import FAMILIES, load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.encoders.saving import save
 from longbio.errors import LongbioError
@@ -30,6 +31,7 @@ from longbio.finetuning.stability import Stability, train_stably
 from longbio.prediction.run import predict
 from longbio.tasks import AnyTask
 from longbio.tasks.task import collate, forward
+from longbio.training.processes import processes
 from longbio.training.stopping import EarlyStopping
 from longbio.training.trainer import OnStep, TrainingSettings
 
@@ -74,8 +76,10 @@ def learn(
         LongbioError: there is nothing to learn from, or the model has diverged.
     """
     work = out.with_name(out.name + ".training")
+    state = processes()
     if (out / REPORT).is_file():
-        shutil.rmtree(work, ignore_errors=True)
+        if state.is_main_process:
+            shutil.rmtree(work, ignore_errors=True)
         done: dict[str, Any] = read_json(out / REPORT)
         return done
     machine = machine or Machine()
@@ -137,7 +141,7 @@ def learn(
         "task": asdict(task),
         "recipe": asdict(recipe),
         "stability": asdict(stability or Stability()),
-        "kernel": machine.kernel,
+        "kernel": _kernel_of(trained, machine),
         "seed": seed,
         "steps": steps,
         "samples": len(samples),
@@ -149,14 +153,27 @@ def learn(
         "seconds": round(seconds, 1),
         "losses": losses,
     }
-    with staged_folder(out) as partial:
-        save(trained, partial, origin=model_folder)
-        tokenizer.save_pretrained(partial)
-        write_json(partial / REPORT, report)
-        (partial / "README.md").write_text(card.render(report, out.name, trained.config.model_type))
-    shutil.rmtree(work, ignore_errors=True)
+    if state.is_main_process:
+        with staged_folder(out) as partial:
+            save(trained, partial, origin=model_folder)
+            tokenizer.save_pretrained(partial)
+            write_json(partial / REPORT, report)
+            (partial / "README.md").write_text(card.render(report, out.name, trained.config.model_type))
+        shutil.rmtree(work, ignore_errors=True)
+    state.wait_for_everyone()
     saved: dict[str, Any] = read_json(out / REPORT)
     return saved
+
+
+def _kernel_of(model: PreTrainedModel, machine: Machine) -> str:
+    """The kernel that was asked for, and what `auto` became; a short model has none."""
+    if model.config.model_type not in FAMILIES:
+        return "none: a short model"
+    if machine.kernel != "auto":
+        return machine.kernel
+    dtype = torch.bfloat16 if machine.precision == "bfloat16" else torch.float32
+    chosen = auto_choices(model.device, dtype)
+    return "auto: " + ", ".join(dict.fromkeys(chosen.values()))
 
 
 def task_of(model_folder: Path) -> AnyTask:

@@ -22,6 +22,7 @@ from longbio.finetuning.grid import learn_best, recipes_of
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
+from longbio.training.processes import processes
 
 PLAN, RESULTS = "plan.json", "results.json"
 
@@ -44,8 +45,11 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     out, tell = plan.out, tell or Silence()
     asked = plan.model_dump(mode="json", exclude={"machine", "seeds"})
     has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
-    refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
-    write_json(out / PLAN, asked)
+    state = processes()
+    with state.main_process_first():
+        refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
+        if state.is_main_process:
+            write_json(out / PLAN, asked)
 
     source = locate(plan.model)
     data = read_data(plan.data)
@@ -69,7 +73,9 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         "plan": plan.model_dump(mode="json"),
         "versions": versions(),
     }
-    write_json(out / RESULTS, results)
+    if state.is_main_process:
+        write_json(out / RESULTS, results)
+    state.wait_for_everyone()
     tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
     saved: dict[str, Any] = read_json(out / RESULTS)
     return saved
@@ -131,6 +137,7 @@ def _run(
         "seed": seed,
         "task": learned["task"],
         "steps": learned["steps"],
+        "kernel": learned["kernel"],
         "left_out": learned["left_out"],
         "history": learned["history"],
         "seconds": learned["seconds"],
@@ -143,7 +150,8 @@ def _run(
             "seconds": scored["seconds"],
         },
     }
-    write_json(home / RESULTS, result)
+    if processes().is_main_process:
+        write_json(home / RESULTS, result)
     return result
 
 

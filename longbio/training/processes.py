@@ -19,8 +19,12 @@ def processes() -> PartialState:
 
     On machines without a GPU they talk through gloo.
     """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=several and not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+    return PartialState(cpu=several_without_gpu(), timeout=LONGEST_WAIT)
+
+
+def several_without_gpu() -> bool:
+    """Whether there are several processes, on a machine without a GPU."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
 
 
 def weights_are_sharded() -> bool:

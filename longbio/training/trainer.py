@@ -20,7 +20,7 @@ from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average
 from longbio.training.optimizers import Group, make_optimizer, parameter_groups
-from longbio.training.processes import processes, refuse_sharded, weights_are_sharded
+from longbio.training.processes import processes, refuse_sharded, several_without_gpu, weights_are_sharded
 from longbio.training.settings import Optimizer as Optimizer
 from longbio.training.settings import Schedule as Schedule
 from longbio.training.settings import TrainingSettings as TrainingSettings
@@ -239,6 +239,8 @@ def _arguments(settings: TrainingSettings, folder: Path) -> transformers.Trainin
     checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.gradient_checkpointing else {}
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
+        # It makes the processes' state anew, and would forget that they talk through gloo.
+        use_cpu=several_without_gpu(),
         max_steps=settings.steps,
         per_device_train_batch_size=device_batch,
         gradient_accumulation_steps=passes,

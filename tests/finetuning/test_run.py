@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +127,46 @@ def test_a_finished_run_does_nothing_and_more_seeds_may_follow(plan: Make, tmp_p
     assert weights.stat().st_mtime_ns == before
     assert both["runs"][0] == first["runs"][0]
     assert both["test"]["runs"] == 2
+
+
+def test_two_processes_learn_what_one_does(plan: Make, tmp_path: Path) -> None:
+    """Gloo on two CPUs: the same losses and scores, each file written once."""
+    alone = finetune(plan("alone", seeds=[0], grid={"learning_rates": [1e-3, 1e-2]}))
+    file = tmp_path / "plan.json"
+    together = plan("together", seeds=[0], grid={"learning_rates": [1e-3, 1e-2]})
+    file.write_text(together.model_dump_json())
+    shared = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", "from longbio.cli import main; main()", "finetune", str(file)],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    results = read_json(tmp_path / "together" / "results.json")
+    assert results["recipe"] == alone["recipe"]
+    assert results["test"]["mean"] == pytest.approx(alone["test"]["mean"], abs=1e-6)
+    losses = [
+        read_json(tmp_path / run / "seed-0" / "model" / "finetuning.json")["losses"]
+        for run in ("alone", "together")
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
 
 
 def test_another_plan_in_the_same_folder_is_refused(plan: Make) -> None:
