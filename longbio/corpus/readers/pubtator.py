@@ -23,7 +23,6 @@ from longbio.errors import LongbioError
 
 PASSAGE = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
 OFFSET = re.compile(r"[0-9]{1,9}")
-NUMBER = re.compile("[0-9]{1,12}")
 MENTION_FIELDS = (5, 6, 7)
 RELATION_FIELDS = (4, 5)
 
