@@ -6,8 +6,8 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability, train_stably
 from longbio.prediction.run import predict
 from longbio.tasks import AnyTask
-from longbio.tasks.task import collate, forward
+from longbio.tasks.task import Prediction, Sample, collate, forward
 from longbio.training.processes import processes
 from longbio.training.stopping import EarlyStopping
 from longbio.training.trainer import OnStep, TrainingSettings
@@ -82,8 +82,72 @@ def learn(
             shutil.rmtree(work, ignore_errors=True)
         done: dict[str, Any] = read_json(out / REPORT)
         return done
-    machine = machine or Machine()
-    task = task.learned_from(train_documents)
+    machine, stability = machine or Machine(), stability or Stability()
+    begun = _begin(model_folder, train_documents, task, recipe, machine, seed)
+    on_start(recipe.steps(len(begun.samples)))
+    start = time.monotonic()
+    trained, losses, history = _train(
+        begun, dev_documents, recipe, stability, machine, seed=seed, work=work, on_step=on_step
+    )
+    seconds = time.monotonic() - start
+
+    found = list(begun.predicted(trained, dev_documents, machine))
+    task = begun.task.tuned(dev_documents, found) if found else begun.task
+    report = {
+        "task": asdict(task),
+        "recipe": asdict(recipe),
+        "stability": asdict(stability),
+        "kernel": _kernel_of(trained, machine),
+        "seed": seed,
+        "steps": len(losses),
+        "samples": len(begun.samples),
+        "left_out": dict(begun.left_out),
+        "origin": model_folder.name,
+        "dev": task.score(dev_documents, found) if found else None,
+        "dev_has_collapsed": task.has_collapsed(found),
+        "history": history,
+        "seconds": round(seconds, 1),
+        "losses": losses,
+    }
+    if state.is_main_process:
+        _save(trained, begun.inputs.tokenizer, report, model_folder, out)
+        shutil.rmtree(work, ignore_errors=True)
+    state.wait_for_everyone()
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A model with a new head, and what it shall learn from."""
+
+    model: PreTrainedModel
+    inputs: InputFormat
+    task: AnyTask
+    samples: Sequence[Sample]
+    left_out: Counter[str]
+
+    def collated(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        return collate(self.task, self.inputs, samples)
+
+    def summed_loss(self, model: nn.Module, batch: Any) -> Tensor:
+        return self.task.summed_loss(forward(model, batch), batch)
+
+    def predicted(
+        self, model: PreTrainedModel, documents: Sequence[Document], machine: Machine
+    ) -> Iterator[Prediction]:
+        return predict(model.eval(), self.inputs, self.task, documents, batch_tokens=machine.batch_tokens)
+
+
+def _begin(
+    model_folder: Path,
+    documents: Sequence[Document],
+    task: AnyTask,
+    recipe: Recipe,
+    machine: Machine,
+    seed: int,
+) -> _Begun:
+    task = task.learned_from(documents)
     set_seed(seed)
     tokenizer = load_tokenizer(model_folder)
     model = load(
@@ -95,74 +159,61 @@ def learn(
         **task.config_changes(),
     )
     inputs = InputFormat.of(model.config, tokenizer)
-
     left_out: Counter[str] = Counter()
-    samples = [sample for d in train_documents for sample in task.samples(d, inputs, left_out)]
+    samples = [sample for document in documents for sample in task.samples(document, inputs, left_out)]
     if not samples:
         raise LongbioError("there is nothing to learn from", where="data.train")
-    steps = recipe.steps(len(samples))
+    return _Begun(model, inputs, task, samples, left_out)
 
-    def collated(chosen: Sequence[Any]) -> dict[str, Tensor]:
-        return collate(task, inputs, chosen)
 
-    def summed_loss(model: nn.Module, batch: Any) -> Tensor:
-        return task.summed_loss(forward(model, batch), batch)
+def _train(
+    begun: _Begun,
+    dev_documents: Sequence[Document],
+    recipe: Recipe,
+    stability: Stability,
+    machine: Machine,
+    *,
+    seed: int,
+    work: Path,
+    on_step: OnStep,
+) -> tuple[PreTrainedModel, list[float], list[tuple[int, float]]]:
+    """The trained model, its losses, and its scores on development documents when it may stop early."""
 
     def dev_score(model: PreTrainedModel) -> float:
-        found = list(predict(model, inputs, task, dev_documents, batch_tokens=machine.batch_tokens))
-        return float(task.tuned(dev_documents, found).score(dev_documents, found)["main"])
+        found = list(begun.predicted(model, dev_documents, machine))
+        return float(begun.task.tuned(dev_documents, found).score(dev_documents, found)["main"])
 
+    steps = recipe.steps(len(begun.samples))
+    order = Samples(
+        begun.samples, batch=recipe.batch, steps=steps, seed=seed, group_by_length=recipe.group_by_length
+    )
     stopping = None
     if recipe.patience is not None and dev_documents:
-        every = max(1, math.ceil(len(samples) / recipe.batch / recipe.evaluations))
+        every = max(1, math.ceil(len(begun.samples) / recipe.batch / recipe.evaluations))
         stopping = EarlyStopping(dev_score, every, recipe.patience)
-    on_start(steps)
-    start = time.monotonic()
     trained, losses = train_stably(
-        model,
-        Samples(samples, batch=recipe.batch, steps=steps, seed=seed, group_by_length=recipe.group_by_length),
-        collated,
-        summed_loss,
+        begun.model,
+        order,
+        begun.collated,
+        begun.summed_loss,
         training_settings(recipe, machine, steps, seed),
         work,
-        stability or Stability(),
-        logits_of=task.logits,
+        stability,
+        logits_of=begun.task.logits,
         stopping=stopping,
         on_step=on_step,
     )
-    seconds = time.monotonic() - start
-    trained.eval()
-    predictions = list(predict(trained, inputs, task, dev_documents, batch_tokens=machine.batch_tokens))
-    dev: dict[str, Any] | None = None
-    if dev_documents:
-        task = task.tuned(dev_documents, predictions)
-        dev = task.score(dev_documents, predictions)
-    report = {
-        "task": asdict(task),
-        "recipe": asdict(recipe),
-        "stability": asdict(stability or Stability()),
-        "kernel": _kernel_of(trained, machine),
-        "seed": seed,
-        "steps": steps,
-        "samples": len(samples),
-        "left_out": dict(left_out),
-        "origin": model_folder.name,
-        "dev": dev,
-        "dev_has_collapsed": task.has_collapsed(predictions),
-        "history": [] if stopping is None else stopping.history,
-        "seconds": round(seconds, 1),
-        "losses": losses,
-    }
-    if state.is_main_process:
-        with staged_folder(out) as partial:
-            save(trained, partial, origin=model_folder)
-            tokenizer.save_pretrained(partial)
-            write_json(partial / REPORT, report)
-            (partial / "README.md").write_text(card.render(report, out.name, trained.config.model_type))
-        shutil.rmtree(work, ignore_errors=True)
-    state.wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+    return trained, losses, [] if stopping is None else stopping.history
+
+
+def _save(
+    model: PreTrainedModel, tokenizer: Any, report: dict[str, Any], model_folder: Path, out: Path
+) -> None:
+    with staged_folder(out) as partial:
+        save(model, partial, origin=model_folder)
+        tokenizer.save_pretrained(partial)
+        write_json(partial / REPORT, report)
+        (partial / "README.md").write_text(card.render(report, out.name, model.config.model_type))
 
 
 def _kernel_of(model: PreTrainedModel, machine: Machine) -> str:
