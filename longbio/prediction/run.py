@@ -53,7 +53,8 @@ def _pools(task: Task[Any], documents: Iterable[Document], inputs: InputFormat) 
     for document in documents:
         encoded = task.encode(document, inputs)
         pool.append(encoded)
-        size += len(encoded.rows)
+        # Some documents have no row: nothing is asked of them.
+        size += max(1, len(encoded.rows))
         if size >= POOLED_ROWS:
             yield pool
             pool, size = [], 0

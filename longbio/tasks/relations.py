@@ -58,7 +58,10 @@ class Relations:
         classes: types of relations, `none` first; those of the training documents when empty.
         pairs: types of heads and tails that may be related; those of the training relations when
             empty.
-        style: how a pair stands in its text.
+        directed: a relation goes from its head to its tail. Without, as between two drugs, what comes
+            first in the text is the head, and each pair is asked about once.
+        style: how a pair stands in its text. Masked, two mentions of one type look the same either way
+            round: they are better not directed.
         reach_chars: characters between two mentions at most; pairs further apart are not asked
             about, and their relations count as missed. None for any distance.
         context_chars: characters read on either side of a pair.
@@ -74,6 +77,7 @@ class Relations:
     kind: Literal["relations"] = "relations"
     classes: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    directed: bool = True
     style: Literal["marked", "masked"] = "marked"
     reach_chars: int | None = 300
     context_chars: int = 300
@@ -103,7 +107,7 @@ class Relations:
 
     def learned_from(self, documents: Sequence[Document]) -> Relations:
         """With the types of relations and of pairs that occur."""
-        related = [relation for document in documents for relation in document.relations]
+        related = [relation for document in documents for relation in self._relations(document)]
         names = sorted({relation.label for relation in related})
         pairs = sorted({(relation.head.label, relation.tail.label) for relation in related})
         found = replace(self, classes=self.classes or (NONE, *names), pairs=self.pairs or tuple(pairs))
@@ -118,10 +122,18 @@ class Relations:
 
     def candidates(self, document: Document) -> Iterator[tuple[Span, Span]]:
         """Pairs of mentions that may be related, each once, heads and tails in text order."""
-        allowed = set(self.pairs)
-        for head, tail in itertools.permutations(sorted(set(document.spans)), 2):
+        allowed, spans = set(self.pairs), sorted(set(document.spans))
+        pairs = itertools.permutations(spans, 2) if self.directed else itertools.combinations(spans, 2)
+        for head, tail in pairs:
             if (head.label, tail.label) in allowed and self._is_near(head, tail, document):
                 yield head, tail
+
+    def _relations(self, document: Document) -> list[Relation]:
+        """Those that are known, from what comes first in the text where they aren't directed."""
+        if self.directed:
+            return list(document.relations)
+        turned = {_in_text_order(each) for each in document.relations}
+        return sorted(turned)
 
     def _is_near(self, head: Span, tail: Span, document: Document) -> bool:
         first, second = sorted((head, tail))
@@ -132,7 +144,7 @@ class Relations:
     def _texts(self, document: Document, left_out: Counter[str]) -> list[Document]:
         """The text of each candidate, with its class."""
         labels: dict[tuple[Span, Span], str] = {}
-        for relation in document.relations:
+        for relation in self._relations(document):
             left_out["relations of a pair that has another"] += (relation.head, relation.tail) in labels
             labels.setdefault((relation.head, relation.tail), relation.label)
         pairs = list(self.candidates(document))
@@ -222,7 +234,7 @@ class Relations:
         """Micro F1 of relations: same type, head and tail. One that no pair was asked about is missed."""
         counts = by_type(
             [
-                count_entities(document.relations, each.document.relations)
+                count_entities(self._relations(document), self._relations(each.document))
                 for document, each in zip(gold, predictions, strict=True)
             ]
         )
@@ -239,3 +251,8 @@ class Relations:
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No relation anywhere."""
         return not any(each.document.relations for each in predictions)
+
+
+def _in_text_order(relation: Relation) -> Relation:
+    head, tail = sorted((relation.head, relation.tail))
+    return Relation(relation.label, head, tail)

@@ -257,3 +257,16 @@ def test_a_document_without_pairs_has_no_rows(document: Document, inputs: InputF
     assert found.document == document
     assert TASK.has_collapsed([found])
     assert TASK.score([document], [found])["main"] == 0
+
+
+def test_without_direction_each_pair_is_asked_about_once_in_text_order() -> None:
+    first, second, third = (Span.of(4 * n, 4 * n + 3, "Drug") for n in range(3))
+    related = (Relation("int", second, first), Relation("int", first, third))
+    document = Document("a", "aaa bbb ccc", (first, second, third), relations=related)
+    either, one_way = Relations(directed=False), Relations()
+    asked = [list(task.learned_from([document]).candidates(document)) for task in (either, one_way)]
+    assert asked[0] == [(first, second), (first, third), (second, third)]
+    assert len(asked[1]) == 6
+    turned = replace(document, relations=(Relation("int", first, second), Relation("int", third, first)))
+    for task, f1 in ((either, 1.0), (one_way, 0.0)):
+        assert task.score([document], [Prediction(turned)])["main"] == f1
