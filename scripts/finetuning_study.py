@@ -127,9 +127,9 @@ def run(name: str, arm: str, model: str, asked: argparse.Namespace) -> dict[str,
     if asked.quick:
         overrides += ["recipe.max_steps=2", "data.train_documents=8", "data.eval_documents=2"]
     plan = load_settings(Finetuning, ROOT / "configs" / "finetune" / f"{name}.yaml", overrides)
-    narrator = Narrator(Console(soft_wrap=True))
-    narrator.end(f"{name}, {arm}")
-    return finetune(plan, narrator)
+    console = Console(soft_wrap=True)
+    console.print(f"== {name}, {arm}")
+    return finetune(plan, Narrator(console))
 
 
 def row_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -85,9 +85,9 @@ def run(name: str, technique: str, asked: argparse.Namespace) -> dict[str, Any]:
     if asked.quick:
         overrides += ["recipe.max_steps=2", "data.train_documents=16", "data.eval_documents=8"]
     plan = load_settings(Finetuning, ROOT / "configs" / "finetune" / f"{name}.yaml", overrides)
-    narrator = Narrator(Console(soft_wrap=True))
-    narrator.end(f"{name}: {technique}")
-    return finetune(plan, narrator)
+    console = Console(soft_wrap=True)
+    console.print(f"== {name}: {technique}")
+    return finetune(plan, Narrator(console))
 
 
 def table_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
