@@ -1,6 +1,6 @@
 """Each stabiliser against plain fine-tuning on two small sets: BIOSSES, and GAD at 500 examples.
 
-    python scripts/stability_study.py DATA OUT --model MODEL [--seeds 5] [--only mixout,plain] [--quick]
+    python scripts/stability_study.py DATA OUT --model MODEL [--seeds 5] [--only plain] [--quick]
 
 DATA holds BLURB's folders (docs/data.md). Every arm has the same data, steps and seeds. What is printed
 is a table in Markdown: mean, standard deviation, minimum and collapsed runs; it stands in OUT/table.md.
@@ -55,13 +55,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default=",".join(TECHNIQUES))
+    parser.add_argument("--only", action="append", choices=list(TECHNIQUES), help="again for more")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--quick", action="store_true", help="two steps of few documents, to see it run")
     asked = parser.parse_args()
 
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for technique in asked.only.split(","):
+    for technique in asked.only or TECHNIQUES:
         for name in asked.sets.split(","):
             if not (technique.startswith("R-Drop") and name in WITHOUT_SOFTMAX):
                 found[technique, name] = run(name, technique, asked)
