@@ -23,9 +23,7 @@ from scipy.stats import t
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console
-
-from longbio.cli.progress import Narrator
+from longbio.cli.output import narrated
 from longbio.finetuning.run import finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.settings import load_settings
@@ -127,9 +125,9 @@ def run(name: str, arm: str, model: str, asked: argparse.Namespace) -> dict[str,
     if asked.quick:
         overrides += ["recipe.max_steps=2", "data.train_documents=8", "data.eval_documents=2"]
     plan = load_settings(Finetuning, ROOT / "configs" / "finetune" / f"{name}.yaml", overrides)
-    console = Console(soft_wrap=True)
-    console.print(f"== {name}, {arm}")
-    return finetune(plan, Narrator(console))
+    with narrated(as_json=False, verbose=False) as tell:
+        tell.console.print(f"== {name}, {arm}")
+        return finetune(plan, tell)
 
 
 def row_of(name: str, results: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -17,9 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console
-
-from longbio.cli.progress import Narrator
+from longbio.cli.output import narrated
 from longbio.finetuning.run import finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.settings import load_settings
@@ -85,9 +83,9 @@ def run(name: str, technique: str, asked: argparse.Namespace) -> dict[str, Any]:
     if asked.quick:
         overrides += ["recipe.max_steps=2", "data.train_documents=16", "data.eval_documents=8"]
     plan = load_settings(Finetuning, ROOT / "configs" / "finetune" / f"{name}.yaml", overrides)
-    console = Console(soft_wrap=True)
-    console.print(f"== {name}: {technique}")
-    return finetune(plan, Narrator(console))
+    with narrated(as_json=False, verbose=False) as tell:
+        tell.console.print(f"== {name}: {technique}")
+        return finetune(plan, tell)
 
 
 def table_of(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
