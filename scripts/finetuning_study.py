@@ -3,9 +3,11 @@
     python scripts/finetuning_study.py DATA OUT --short MODEL --long MODEL [--sets ncbi-disease,hoc]
         [--seeds 3] [--quick]
 
-DATA is laid out as docs/data.md says. Both models get the same configuration, the same samples and the
-same number of steps; the short one reads documents in overlapping windows. A run that was killed goes
-on; one that is finished is only read. What is printed is a table in Markdown, and stands in OUT/table.md.
+DATA is laid out as docs/data.md says. Both models get the same configuration and the same number of
+steps of as many samples. A sample is the same text for both, which the short model reads in overlapping
+windows; but for questions it is a window, and a long one holds up to eight times the text. A run that
+was killed goes on; one that is finished is only read. What is printed is a table in Markdown, and stands
+in OUT/table.md.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from scipy.stats import t
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from longbio.artifacts.files import read_json
 from longbio.cli.output import narrated
 from longbio.finetuning.run import finetune
 from longbio.finetuning.settings import Finetuning
@@ -101,14 +104,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps and documents, to see it run")
     asked = parser.parse_args()
 
-    rows = []
     for name in asked.sets.split(","):
-        results = {
-            arm: run(name, arm, model, asked) for arm, model in (("short", asked.short), ("long", asked.long))
-        }
-        rows.append(row_of(name, results))
-        write_table(rows, asked.out / "table.md")
+        for arm, model in (("short", asked.short), ("long", asked.long)):
+            run(name, arm, model, asked)
+        write_table(rows_of(asked.out), asked.out / "table.md")
     print((asked.out / "table.md").read_text())
+
+
+def rows_of(out: Path) -> list[list[str]]:
+    """A line for each set that both arms have finished, whenever that was."""
+    rows = []
+    for name in BUDGETS:
+        files = {arm: out / f"{name}-{arm}" / "results.json" for arm in ("short", "long")}
+        if all(file.is_file() for file in files.values()):
+            rows.append(row_of(name, {arm: read_json(file) for arm, file in files.items()}))
+    return rows
 
 
 def run(name: str, arm: str, model: str, asked: argparse.Namespace) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     python scripts/stability_study.py DATA OUT --model MODEL [--seeds 5] [--only plain] [--quick]
 
-DATA holds BLURB's folders (docs/data.md). Every arm has the same data, steps and seeds. What is printed
-is a table in Markdown: mean, standard deviation, minimum and collapsed runs; it stands in OUT/table.md.
+DATA holds BLURB's folders (docs/data.md). Every arm has the same data, seeds and steps, but for the one
+that says otherwise. What is printed is a table in Markdown: mean, standard deviation, minimum and
+collapsed runs; it stands in OUT/table.md, with the arms of this call.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import typer
 
 from longbio.cli.output import Json, Verbose, narrated, print_json
 
+SHOWN_FAULTS = 10
+
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model.")],
@@ -19,6 +21,12 @@ def evaluate(
         str | None, typer.Option("--task", help="What the model shall have learned; found by itself.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="labels=DIAGNOSIS: a table's; again for more.")
+    ] = None,
+    one_type: Annotated[
+        bool, typer.Option(help="All mentions are of one type, as BLURB counts JNLPBA's.")
+    ] = False,
     max_misaligned: Annotated[
         float, typer.Option(min=0, max=1, help="Share of mentions that may not be where they say.")
     ] = 0.01,
@@ -29,14 +37,23 @@ def evaluate(
     from longbio.corpus.readers import format_of, read_documents
     from longbio.corpus.reading import Reading
     from longbio.finetuning import evaluate as evaluation
+    from longbio.finetuning.data import of_one_type
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
         task = evaluation.task_for(model, task_name)
-        reading = Reading(encoding)
+        named = dict(column.split("=", 1) for column in columns or [] if "=" in column)
+        reading = Reading(encoding, named)
         found = format_name or format_of(data)
         documents = read_documents(data, found, reading=reading, max_misaligned=max_misaligned)
-        for fault, where in reading.alignment.faults:
+        for fault, where in reading.alignment.faults[:SHOWN_FAULTS]:
             tell.console.print(f"left out: {where}: {fault}", markup=False)
+        more = len(reading.alignment.faults) - SHOWN_FAULTS
+        if more > 0:
+            tell.console.print(f"left out: {more:,} more mentions")
+        for what, count in reading.passed_over.items():
+            tell.console.print(f"passed over: {count:,} {what}", markup=False)
+        if one_type:
+            documents = of_one_type(documents)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))
         report = evaluation.evaluate(
             model, documents, out, task=task, format_name=found, on_document=lambda done: advance(done, "")

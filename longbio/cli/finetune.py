@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def finetune(
     from longbio.finetuning.settings import Finetuning
     from longbio.settings import load_settings
 
-    given = [] if data is None else [f"data.path={data}"]
+    given = [] if data is None else [f"data.path={json.dumps(str(data))}"]
     if max_steps is not None:
         given.append(f"recipe.max_steps={max_steps}")
     plan = load_settings(Finetuning, config, [*given, *(overrides or [])])

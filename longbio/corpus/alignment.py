@@ -29,6 +29,11 @@ class Alignment:
             self.faults.append((fault, where))
         return fault is None
 
+    def add(self, other: Alignment) -> None:
+        """Count what another has counted, too."""
+        self.mentions += other.mentions
+        self.faults += other.faults
+
     def refuse_beyond(self, share: float) -> None:
         """Raises LongbioError, with the first fault, when more than a share of the mentions has one."""
         if len(self.faults) > share * self.mentions:

@@ -76,7 +76,10 @@ def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.name.endswith(suffixes))
+    try:
+        files = sorted(file for file in path.iterdir() if file.is_file() and file.name.endswith(suffixes))
+    except OSError as error:
+        raise LongbioError(f"the folder can't be read ({error.strerror})", where=path) from error
     if not files:
         raise LongbioError(f"the folder holds no {' or '.join(suffixes)} file", where=path)
     return files
@@ -87,9 +90,12 @@ def beginning_of(path: Path, suffixes: tuple[str, ...], characters: int = 1 << 1
 
     For finding out a format: bytes that are no UTF-8 are left out.
     """
-    for file in _candidates(path, suffixes):
-        with file.open("rb") as opened:
-            return opened.read(characters).decode("utf-8", errors="ignore").removeprefix("\ufeff")
+    try:
+        for file in _candidates(path, suffixes):
+            with file.open("rb") as opened:
+                return opened.read(characters).decode("utf-8", errors="ignore").removeprefix("\ufeff")
+    except OSError as error:
+        raise LongbioError(f"it can't be read ({error.strerror})", where=path) from error
     return ""
 
 

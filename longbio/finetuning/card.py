@@ -7,6 +7,7 @@ from typing import Any
 
 import longbio
 from longbio.artifacts.cards import markdown_table, model_card
+from longbio.finetuning.stability import Stability
 
 PIPELINES = {
     "ner": "token-classification",
@@ -20,7 +21,13 @@ PIPELINES = {
 def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
     """The README.md of a folder, from its `finetuning.json`. It holds no text of the corpus."""
     kind = report["task"]["kind"]
-    settings = {**report["task"], **report["recipe"], "seed": report["seed"], "steps": report["steps"]}
+    settings = {
+        **report["task"],
+        **report["recipe"],
+        **_changed(report["stability"]),
+        "seed": report["seed"],
+        "steps": report["steps"],
+    }
     rows = [(key, f"`{value}`") for key, value in settings.items() if value not in (None, "", (), [])]
     left_out = [(what, f"{count:,}") for what, count in report["left_out"].items() if count]
     sections = [
@@ -46,3 +53,8 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
         "tags": ["longbio", model_type],
     }
     return model_card(title=name, metadata=metadata, sections=sections)
+
+
+def _changed(stability: Mapping[str, Any]) -> dict[str, Any]:
+    """What was done against unstable learning; all else is off."""
+    return {key: value for key, value in stability.items() if value != getattr(Stability(), key)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
+
+DEV_NAMES = ("dev", "valid", "validation", "val")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,21 @@ class Splits:
     format: str
     described: dict[str, Any] = field(default_factory=dict)
 
+    def summary(self) -> str:
+        """One line of what was read, and of what wasn't."""
+        told = self.described
+        held_out = ", held out of them," if told["dev_is_held_out"] else ""
+        parts = [
+            f"{len(self.train):,} to learn from, {len(self.dev):,}{held_out} to choose by,"
+            f" {len(self.test):,} to score"
+        ]
+        if told["left_out"]:
+            parts.append(f"{len(told['left_out']):,} of {told['mentions_checked']:,} mentions left out")
+        parts += [f"passed over: {count:,} {what}" for what, count in told["passed_over"].items()]
+        if told["groups_in_two_splits"]:
+            parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
+        return "; ".join(parts)
+
 
 def read_data(settings: DataSettings) -> Splits:
     """Read the documents of a run.
@@ -49,7 +67,7 @@ def read_data(settings: DataSettings) -> Splits:
         if paths[split] is None:
             raise LongbioError(
                 f"the corpus has no {split!r} folder or file",
-                where=settings.path,
+                where=None if settings.path is None else _of_set(settings.path, settings.name),
                 remedy=f"add one, or set data.{split}",
             )
     reading = Reading(settings.encoding, settings.columns)
@@ -76,6 +94,7 @@ def read_data(settings: DataSettings) -> Splits:
         "mentions_checked": reading.alignment.mentions,
         "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
         "passed_over": dict(reading.passed_over),
+        "groups_in_two_splits": _shared_groups(train, dev, test),
     }
     return Splits(train, dev, test, formats["test"], described)
 
@@ -87,7 +106,14 @@ def _place(settings: DataSettings, split: str) -> Path | None:
     folder = _of_set(settings.path, settings.name)
     if not folder.is_dir():
         raise LongbioError("there is no such folder", where=folder, remedy="set data.path, or give --data")
-    return split_of(folder, split)
+    names = DEV_NAMES if split == "dev" else (split,)
+    return next((found for name in names if (found := split_of(folder, name)) is not None), None)
+
+
+def _shared_groups(*splits: Sequence[Document]) -> int:
+    """Groups of which documents stand in more than one split."""
+    groups = Counter(group for split in splits for group in {d.group for d in split if d.group is not None})
+    return sum(count > 1 for count in groups.values())
 
 
 def _of_set(folder: Path, name: str | None) -> Path:
@@ -101,15 +127,7 @@ def _of_set(folder: Path, name: str | None) -> Path:
 def _adapted(documents: list[Document], settings: DataSettings) -> list[Document]:
     """With mentions of one type, and some of the questions, where that is asked for."""
     if settings.one_type:
-        documents = [
-            replace(
-                document,
-                spans=tuple(sorted({Span(span.fragments, UNNAMED) for span in document.spans})),
-                relations=(),
-                attributes=(),
-            )
-            for document in documents
-        ]
+        documents = of_one_type(documents)
     if settings.question_share < 1:
         draw = np.random.default_rng(0)
         documents = [
@@ -120,6 +138,19 @@ def _adapted(documents: list[Document], settings: DataSettings) -> list[Document
             for document in documents
         ]
     return documents
+
+
+def of_one_type(documents: Sequence[Document]) -> list[Document]:
+    """With mentions of one type, each place once; what is said of mentions is left out."""
+    return [
+        replace(
+            document,
+            spans=tuple(sorted({Span(span.fragments, UNNAMED) for span in document.spans})),
+            relations=(),
+            attributes=(),
+        )
+        for document in documents
+    ]
 
 
 def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:

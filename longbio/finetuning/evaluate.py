@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ import numpy as np
 from scipy.stats import bootstrap
 from transformers import AutoConfig
 
+from longbio.artifacts.checkpoints import weights_digest
 from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
 from longbio.encoders.loading import load, load_tokenizer, one_line
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
+from longbio.finetuning.data import digest
 from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import task_of
 from longbio.finetuning.settings import Machine
@@ -36,6 +38,7 @@ from longbio.training.processes import processes
 REPORT = "scores.json"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+BATCHED_NUMBERS = 4_000_000
 
 MEASURES = {"qa": "F1", "similarity": "Pearson", "relations": "micro F1"}
 
@@ -45,6 +48,8 @@ LENGTHS = (0, 512, 1024, 2048, 4096, 1 << 62)
 PREDICTION_FORMATS = {
     ("ner", "brat"): "brat",
     ("relations", "brat"): "brat",
+    ("ner", "bioc"): "bioc",
+    ("relations", "bioc"): "bioc",
     ("ner", "iob"): "conll",
     ("qa", "squad"): "squad",
 }
@@ -97,7 +102,9 @@ def spread(first: Sequence[dict[str, Counts]], second: Sequence[dict[str, Counts
     value = float(statistic(every))
     if len(first) < 2:
         return Interval(value, -1.0 if second else 0.0, 1.0)
-    without_one = [float(statistic(np.delete(every, row))) for row in every]
+    without_one = _micro_f1(ours.sum(axis=0) - ours)
+    if theirs is not None:
+        without_one = without_one - _micro_f1(theirs.sum(axis=0) - theirs)
     if np.ptp(without_one) < 1e-12:
         # Every document says the same: BCa has no answer, and there is no spread.
         return Interval(value, value, value)
@@ -106,6 +113,8 @@ def spread(first: Sequence[dict[str, Counts]], second: Sequence[dict[str, Counts
         statistic,
         vectorized=True,
         n_resamples=RESAMPLES,
+        # Its jackknife would hold a copy of the corpus for each document.
+        batch=max(1, BATCHED_NUMBERS // len(first)),
         confidence_level=CONFIDENCE,
         rng=np.random.default_rng(0),
     ).confidence_interval
@@ -138,7 +147,8 @@ def evaluate(
     Args:
         model_folder: what `learn` left, short or long.
         documents: with what is true of them.
-        out: the folder to make; when it is there already, nothing is done.
+        out: the folder to make; when it is there already, of the same model and documents, nothing is
+            done.
         task: what the model was trained for; what `learn` recorded when None.
         format_name: the format the documents came in, in which predictions are written where it can
             hold them.
@@ -149,11 +159,20 @@ def evaluate(
         What is saved as `scores.json` in `out`: `scores`, `by_length`, `seconds`; of entities also
         precision, recall, F1 and counts by type and in all, the interval of micro F1 over
         documents, and `documents`, the counts of each.
+
+    Raises:
+        LongbioError: `out` holds something else, or the documents can't be scored.
     """
-    if (out / REPORT).is_file():
-        done: dict[str, Any] = read_json(out / REPORT)
-        return done
     task = task or task_of(model_folder)
+    made_of = {
+        "weights_sha256": weights_digest(model_folder),
+        "documents_sha256": digest(documents),
+        "task": json.loads(json.dumps(asdict(task))),
+    }
+    if (out / REPORT).is_file():
+        return _the_same(read_json(out / REPORT), made_of, out)
+    refuse_unless_free(out)
+    task.check(documents)
     machine = machine or Machine()
     model = load(model_folder, task.head, machine.kernel).to(processes().device)
     inputs = InputFormat.of(model.config, load_tokenizer(model_folder))
@@ -165,6 +184,7 @@ def evaluate(
     seconds = time.monotonic() - start
     report = {
         "task": task.kind,
+        "made_of": made_of,
         "scores": task.score(documents, predictions),
         "by_length": by_length(task, documents, predictions),
         "has_collapsed": task.has_collapsed(predictions),
@@ -182,6 +202,16 @@ def evaluate(
     return saved
 
 
+def _the_same(found: dict[str, Any], made_of: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    if found.get("made_of") != made_of:
+        raise LongbioError(
+            "the scores there are of another model or other documents",
+            where=out,
+            remedy="choose another --out, or delete the folder",
+        )
+    return found
+
+
 def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
     """What a model was fine-tuned for: as `learn` recorded it, or as its config tells.
 
@@ -194,6 +224,8 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
     """
     if kind is not None and kind not in TASKS:
         raise LongbioError(f"there is no task {kind!r}", where="--task", remedy=f"choose from {list(TASKS)}")
+    if not model_folder.is_dir():
+        raise LongbioError("there is no such folder", where=model_folder, remedy="give a model's folder")
     if (model_folder / RECORD).is_file():
         task = task_of(model_folder)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import shutil
 import time
 from collections import Counter
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
 
+import longbio
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.attention.kernels import auto_choices
 from longbio.corpus.records import Document
+from longbio.encoders.heads import begin_from_pooler
 from longbio.encoders.loading import FAMILIES, load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.encoders.saving import save
@@ -98,6 +102,7 @@ def learn(
         "recipe": asdict(recipe),
         "stability": asdict(stability),
         "kernel": _kernel_of(trained, machine),
+        "versions": versions(),
         "seed": seed,
         "steps": len(losses),
         "samples": len(begun.samples),
@@ -158,6 +163,7 @@ def _begin(
         dtype=torch.float32,
         **task.config_changes(),
     )
+    begin_from_pooler(model, model_folder)
     inputs = InputFormat.of(model.config, tokenizer)
     left_out: Counter[str] = Counter()
     samples = [sample for document in documents for sample in task.samples(document, inputs, left_out)]
@@ -225,6 +231,16 @@ def _kernel_of(model: PreTrainedModel, machine: Machine) -> str:
     dtype = torch.bfloat16 if machine.precision == "bfloat16" else torch.float32
     chosen = auto_choices(model.device, dtype)
     return "auto: " + ", ".join(dict.fromkeys(chosen.values()))
+
+
+def versions() -> dict[str, str]:
+    """Of what a result depends on."""
+    return {
+        "longbio": longbio.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def task_of(model_folder: Path) -> AnyTask:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
 
-import longbio
 from longbio.artifacts.checkpoints import locate, weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.plans import refuse_another_plan
@@ -43,16 +39,20 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
             has diverged.
     """
     out, tell = plan.out, tell or Silence()
-    asked = plan.model_dump(mode="json", exclude={"machine", "seeds"})
-    has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
-    state = processes()
-    with state.main_process_first():
-        refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
-        if state.is_main_process:
-            write_json(out / PLAN, asked)
-
     source = locate(plan.model)
     data = read_data(plan.data)
+    tell.begin("documents", 0)
+    tell.end(data.summary())
+    weights = weights_digest(source)
+    _bind(plan, data, weights)
+    done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
+    if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
+        tell.end(f"finished before: {_spoken(done['test'], len(plan.seeds))}; results: {out / RESULTS}")
+        finished: dict[str, Any] = done
+        return finished
+
+    for documents in (data.dev, data.test):
+        plan.task.check(documents)
     first = plan.seeds[0]
     recipe, tried = learn_best(
         recipes_of(plan.recipe, plan.grid),
@@ -63,7 +63,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
     results = {
         "task": runs[0]["task"],
-        "model": {"name": plan.model, "weights_sha256": weights_digest(source)},
+        "model": {"name": plan.model, "weights_sha256": weights},
         "data": data.described,
         "grid": tried,
         "recipe": asdict(recipe),
@@ -71,14 +71,32 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         "dev": over_seeds([run["dev"] for run in runs]),
         "runs": runs,
         "plan": plan.model_dump(mode="json"),
-        "versions": versions(),
     }
-    if state.is_main_process:
+    if processes().is_main_process:
         write_json(out / RESULTS, results)
-    state.wait_for_everyone()
+    processes().wait_for_everyone()
     tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
     saved: dict[str, Any] = read_json(out / RESULTS)
     return saved
+
+
+def _bind(plan: Finetuning, data: Splits, weights: str) -> None:
+    """A folder with work in it belongs to one plan, one model and the same documents, wherever they lie;
+    seeds may be added."""
+    out, places = plan.out, {"path", "train", "dev", "test"}
+    asked = plan.model_dump(
+        mode="json", exclude={"machine": True, "seeds": True, "out": True, "data": places}
+    )
+    asked["model"] = weights
+    asked["data"]["sha256"] = data.described["sha256"]
+    asked["machine"] = {"precision": plan.machine.precision, "device_batch": plan.machine.device_batch}
+    asked["seed of the grid"] = plan.seeds[0] if len(recipes_of(plan.recipe, plan.grid)) > 1 else None
+    state = processes()
+    with state.main_process_first():
+        has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
+        refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
+        if state.is_main_process:
+            write_json(out / PLAN, asked)
 
 
 def _home(plan: Finetuning, seed: int) -> Path:
@@ -138,6 +156,7 @@ def _run(
         "task": learned["task"],
         "steps": learned["steps"],
         "kernel": learned["kernel"],
+        "versions": learned["versions"],
         "left_out": learned["left_out"],
         "history": learned["history"],
         "seconds": learned["seconds"],
@@ -165,16 +184,6 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "minimum": float(mains.min()),
         "collapsed": sum(bool(run["has_collapsed"]) for run in runs),
         "runs": len(mains),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Of what a result depends on."""
-    return {
-        "longbio": longbio.__version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
     }
 
 

@@ -36,8 +36,9 @@ class Samples(Dataset[Sample]):
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """(steps * batch,) numbers of samples."""
-        epochs = -(-self.length // len(self.samples))
-        return np.concatenate([self._epoch(epoch) for epoch in range(epochs)])[: self.length]
+        size = len(self.samples)
+        epochs = [self._epoch(epoch, epoch * size) for epoch in range(-(-self.length // size))]
+        return np.concatenate(epochs)[: self.length]
 
     def __len__(self) -> int:
         return self.length
@@ -45,19 +46,25 @@ class Samples(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         return self.samples[self.order[index]]
 
-    def _epoch(self, epoch: int) -> NDArray[np.int64]:
+    def _epoch(self, epoch: int, begin: int) -> NDArray[np.int64]:
+        """Every sample once. `begin` is where in the run the epoch begins: within a step, perhaps, that
+        the epoch before left unfinished."""
         draw = np.random.default_rng((self.seed, epoch))
         order = draw.permutation(len(self.samples))
         if not self.group_by_length or self.batch == 1:
             return order
-        lengths = np.array([sum(len(row.ids) for row in sample.rows) for sample in self.samples])
+        first, rest = np.split(order, [-begin % self.batch])
         size = GROUPED_BATCHES * self.batch
         batches = []
-        for start in range(0, len(order), size):
-            group = order[start : start + size]
-            by_length = group[np.argsort(lengths[group], kind="stable")]
+        for start in range(0, len(rest), size):
+            group = rest[start : start + size]
+            by_length = group[np.argsort(self.lengths[group], kind="stable")]
             batches += np.split(by_length, range(self.batch, len(by_length), self.batch))
-        # The one that isn't full comes last: batches of the next epoch begin behind it.
         full = [batch for batch in batches if len(batch) == self.batch]
-        rest = [batch for batch in batches if len(batch) < self.batch]
-        return np.concatenate([*(full[number] for number in draw.permutation(len(full))), *rest])
+        unfinished = [batch for batch in batches if len(batch) < self.batch]
+        return np.concatenate([first, *(full[n] for n in draw.permutation(len(full))), *unfinished])
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sample."""
+        return np.array([sum(len(row.ids) for row in sample.rows) for sample in self.samples])

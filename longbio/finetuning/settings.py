@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from longbio.attention.kernels import KERNELS
 from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.finetuning.stability import Stability
 from longbio.settings import Settings
@@ -104,8 +105,16 @@ class Recipe:
     evaluations: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.learning_rate, self.batch, self.epochs, self.evaluations) <= 0:
-            raise ValueError("learning_rate, batch, epochs and evaluations are above 0")
+        if min(self.learning_rate, self.batch, self.epochs, self.evaluations, self.clip) <= 0:
+            raise ValueError("learning_rate, batch, epochs, evaluations and clip are above 0")
+        if not 0 <= self.warmup_share < 1:
+            raise ValueError(f"a warm-up of {self.warmup_share:g} of the steps; from 0 to below 1 can be")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ValueError(f"a dropout of {self.dropout:g}; from 0 to below 1 can be")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError("patience is above 0, or null to learn to the end")
+        if min(self.weight_decay, self.head_factor) < 0:
+            raise ValueError("weight_decay and head_factor are 0 or more")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError("max_steps is above 0, or null for all that epochs make")
 
@@ -131,15 +140,20 @@ class Grid:
     batches: tuple[int, ...] = ()
     epochs: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        if min((*self.learning_rates, *self.batches, *self.epochs), default=1) <= 0:
+            raise ValueError("learning_rates, batches and epochs are above 0")
+
 
 @dataclass(frozen=True)
 class Machine:
-    """How the work is done; the result is the same to rounding.
+    """How the work is done.
 
     Args:
-        kernel: of `attention`, or `stock`.
+        kernel: of `attention`, or `stock`; the result is the same to rounding.
         precision: `float32`, or `bfloat16` for autocast.
-        device_batch: samples in one pass of one device; None for all that are its share.
+        device_batch: samples in one pass of one device; None for all that are its share. With
+            dropout it decides what is drawn.
         batch_tokens: tokens of one pass while predicting.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
         save_steps: steps between two checkpoints.
@@ -153,6 +167,16 @@ class Machine:
     batch_tokens: int = 8192
     gradient_checkpointing: bool = False
     save_steps: int = 200
+
+    def __post_init__(self) -> None:
+        if self.kernel not in ("auto", "stock", *KERNELS):
+            raise ValueError(
+                f"there is no kernel {self.kernel!r}; choose from auto, stock, {', '.join(KERNELS)}"
+            )
+        if min(self.device_batch or 1, self.batch_tokens, self.save_steps) < 1 or self.device_batch == 0:
+            raise ValueError(
+                "device_batch, batch_tokens and save_steps are above 0; device_batch may be null"
+            )
 
 
 class Finetuning(Settings):
@@ -184,3 +208,10 @@ class Finetuning(Settings):
     @classmethod
     def _at_home(cls, path: Path) -> Path:
         return path.expanduser()
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed counts once")
+        return seeds

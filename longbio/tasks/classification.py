@@ -24,6 +24,9 @@ from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresh
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import Reading, WholeRows, pooled, pooled_outputs, row_samples, whole_rows
 
+MANY = 20
+"""Documents, of which fewer than half can be of a class of their own."""
+
 Measure = Literal["accuracy", "micro_f1", "macro_f1", "auroc"]
 
 
@@ -81,7 +84,14 @@ class Classes:
         weights = tuple(self._weight(counts[name], len(documents), len(classes)) for name in classes)
         if self.negative is not None and self.negative not in classes:
             raise LongbioError(
-                f"no class is {self.negative!r}", where="task.negative", remedy=f"choose from {list(classes)}"
+                f"none of the {len(classes)} classes is {self.negative!r}", where="task.negative"
+            )
+        if len(documents) > MANY and len(classes) > len(documents) / 2:
+            # The column of the texts, perhaps: nothing of it may stand in a config or an error.
+            raise LongbioError(
+                f"{len(documents):,} documents have {len(classes):,} classes",
+                where="data.columns.labels",
+                remedy="name the column that holds the classes",
             )
         return replace(self, classes=classes, weights=weights if self.balanced else self.weights)
 
@@ -101,6 +111,11 @@ class Classes:
                 remedy="name the column with data.columns.labels, or set task.multi_label",
             )
         return labels
+
+    def check(self, documents: Sequence[Document]) -> None:
+        """Each has its labels."""
+        for document in documents:
+            self._labels(document)
 
     def config_changes(self) -> dict[str, Any]:
         """The classes' names, and what transformers calls the problem."""

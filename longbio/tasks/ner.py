@@ -180,6 +180,10 @@ class Entities:
     constrained: bool = True
     score_by: Literal["mentions", "words"] = "mentions"
 
+    def __post_init__(self) -> None:
+        if self.sample_tokens < 8 or (self.overlap is not None and self.overlap < 0):
+            raise ValueError("sample_tokens is 8 or more, an overlap 0 or more")
+
     @property
     def labels(self) -> Labels:
         """The tags."""
@@ -188,6 +192,9 @@ class Entities:
     def learned_from(self, documents: Sequence[Document]) -> Entities:
         """See `Task.learned_from`."""
         return replace(self, types=self.types or Labels.of(documents).types)
+
+    def check(self, documents: Sequence[Document]) -> None:
+        """Whatever has no mention is scored as such."""
 
     def config_changes(self) -> dict[str, Any]:
         """See `Task.config_changes`."""

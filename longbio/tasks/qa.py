@@ -21,6 +21,7 @@ from longbio.corpus.records import Document, Question
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
+from longbio.errors import LongbioError
 from longbio.tasks.answers import (
     answer_scores,
     best_null_threshold,
@@ -98,10 +99,21 @@ class Answers:
     def __post_init__(self) -> None:
         if self.max_answer_tokens < 1 or self.num_best < 1:
             raise ValueError("max_answer_tokens and num_best are at least 1")
+        if min(self.negatives or 0, self.overlap or 0) < 0:
+            raise ValueError("negatives and an overlap are 0 or more")
 
     def learned_from(self, documents: Sequence[Document]) -> Answers:
         """There are no classes."""
         return self
+
+    def check(self, documents: Sequence[Document]) -> None:
+        """Each question has an id of its own: answers are found by it."""
+        ids = Counter(question.id for document in documents for question in document.questions)
+        if ids.total() > len(ids):
+            name, times = ids.most_common(1)[0]
+            raise LongbioError(
+                f"question {name} is there {times} times", where="data", remedy="give each an id of its own"
+            )
 
     def config_changes(self) -> dict[str, Any]:
         """Nothing."""

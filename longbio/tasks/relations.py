@@ -7,7 +7,8 @@ classification.
 
 from __future__ import annotations
 
-import itertools
+import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,17 +117,33 @@ class Relations:
         texts = [text for document in documents for text in found._texts(document, Counter())]
         return replace(found, weights=found.classifier.learned_from(texts).weights)
 
+    def check(self, documents: Sequence[Document]) -> None:
+        """Whatever has no relation is scored as such."""
+
     def config_changes(self) -> dict[str, Any]:
         """Those of the classifier."""
         return self.classifier.config_changes()
 
     def candidates(self, document: Document) -> Iterator[tuple[Span, Span]]:
         """Pairs of mentions that may be related, each once, heads and tails in text order."""
-        allowed, spans = set(self.pairs), sorted(set(document.spans))
-        pairs = itertools.permutations(spans, 2) if self.directed else itertools.combinations(spans, 2)
-        for head, tail in pairs:
-            if (head.label, tail.label) in allowed and self._is_near(head, tail, document):
+        allowed = set(self.pairs)
+        for head, tail in sorted(self._near(document)):
+            if (head.label, tail.label) in allowed:
                 yield head, tail
+
+    def _near(self, document: Document) -> Iterator[tuple[Span, Span]]:
+        """Pairs of mentions that are near enough, both ways round where relations are directed."""
+        spans = sorted(set(document.spans))
+        line_ends = [match.start() for match in re.finditer("\n", document.text)] if self.same_line else []
+        for number, first in enumerate(spans):
+            for second in spans[number + 1 :]:
+                if self.reach_chars is not None and second.start_char - first.end_char > self.reach_chars:
+                    break
+                begin, end = (bisect_left(line_ends, span.start_char) for span in (first, second))
+                if begin == end:
+                    yield first, second
+                    if self.directed:
+                        yield second, first
 
     def _relations(self, document: Document) -> list[Relation]:
         """Those that are known, from what comes first in the text where they aren't directed."""
@@ -134,12 +151,6 @@ class Relations:
             return list(document.relations)
         turned = {_in_text_order(each) for each in document.relations}
         return sorted(turned)
-
-    def _is_near(self, head: Span, tail: Span, document: Document) -> bool:
-        first, second = sorted((head, tail))
-        if self.same_line and "\n" in document.text[first.start_char : second.start_char]:
-            return False
-        return self.reach_chars is None or second.start_char - first.end_char <= self.reach_chars
 
     def _texts(self, document: Document, left_out: Counter[str]) -> list[Document]:
         """The text of each candidate, with its class."""

@@ -57,6 +57,11 @@ class Similarity:
             raise LongbioError("all pairs have the same score", where="data.train")
         return replace(self, mean=float(scores.mean()), deviation=float(scores.std()))
 
+    def check(self, documents: Sequence[Document]) -> None:
+        """Each has its score."""
+        for document in documents:
+            _score(document)
+
     def config_changes(self) -> dict[str, Any]:
         """One number comes out."""
         return {"num_labels": 1, "problem_type": "regression"}

@@ -41,6 +41,10 @@ class Reading:
     pooling: Pooling = "mean"
     overlap: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.overlap is not None and self.overlap < 0:
+            raise ValueError("an overlap is 0 or more")
+
 
 @dataclass(frozen=True, eq=False)
 class WholeRows:

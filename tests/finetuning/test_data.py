@@ -115,6 +115,29 @@ def test_an_empty_split_is_said(tmp_path: Path) -> None:
         read_data(of(tmp_path))
 
 
+def test_patients_in_two_splits_are_counted_and_other_names_of_dev_are_known(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        table(tmp_path, split, 6, patients=3 if split != "valid" else 2)
+    data = read_data(of(tmp_path))
+    assert not data.described["dev_is_held_out"]
+    assert data.described["groups_in_two_splits"] == 3
+    assert "3 groups (patients) are in two splits" in data.summary()
+
+
+def test_misaligned_mentions_of_each_split_count_for_themselves(tmp_path: Path) -> None:
+    """A clean training set doesn't hide a test set that is off."""
+    for split, shift in (("train", 0), ("test", 1)):
+        folder = tmp_path / split
+        folder.mkdir()
+        (folder / "a.txt").write_text("tarva " * 300)
+        lines = [
+            f"T{n}\tDrug {6 * n + shift} {6 * n + 5 + shift}\ttarva\n" for n in range(200 if not shift else 1)
+        ]
+        (folder / "a.ann").write_text("".join(lines))
+    with pytest.raises(LongbioError, match="1 of 1 mentions"):
+        read_data(of(tmp_path, dev=tmp_path / "train"))
+
+
 def test_the_digest_is_of_all_that_is_known() -> None:
     one, other = Document("a", "x", labels=("y",)), Document("a", "x", labels=("z",))
     assert digest([one]) == digest([one]) != digest([other])

@@ -73,6 +73,14 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
     gold = [Document("a", "drug 1 the drug 2", (Span.of(0, 6, "Drug"),))]
     report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder, "ner"))
     assert report == read_json(tmp_path / "scores" / "scores.json")
+    with pytest.raises(LongbioError, match="of another model or other documents"):
+        evaluate(folder, [Document("a", "drug 1")], tmp_path / "scores", task=task_for(folder))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(LongbioError, match="not empty"):
+        evaluate(folder, gold, tmp_path / "full", task=task_for(folder))
+    with pytest.raises(LongbioError, match="no such folder"):
+        task_for(tmp_path / "mistyped")
     assert report["micro"]["true_positives"] + report["micro"]["false_negatives"] == 1
 
     with pytest.raises(LongbioError, match="there is no task 'tagging'"):

@@ -90,7 +90,7 @@ def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> Non
         assert recorded["test"]["by_length"][0]["documents"] == 2
         details = [json.loads(line) for line in (home / "test" / "details.jsonl").read_text().splitlines()]
         assert [each["id"] for each in details] == ["note-6", "note-7"]
-    assert results["versions"].keys() == {"longbio", "torch", "transformers", "python"}
+        assert recorded["versions"].keys() == {"longbio", "torch", "transformers", "python"}
     assert results["plan"]["machine"]["kernel"] == "auto"
     assert len(results["model"]["weights_sha256"]) == 64
 
@@ -110,7 +110,7 @@ def test_the_development_documents_choose_among_a_grid(plan: Make, tmp_path: Pat
 def test_a_run_killed_at_every_stage_ends_as_if_nothing_had_happened(plan: Make, tmp_path: Path) -> None:
     grid = {"learning_rates": [1e-3, 1e-2]}
     whole = finetune(plan("whole", grid=grid))
-    for stage in (2, 2, 1, 2):
+    for stage in (3, 3, 2, 3):
         with pytest.raises(KeyboardInterrupt):
             finetune(plan("killed", grid=grid), StopAt(stage))
     resumed = finetune(plan("killed", grid=grid))
@@ -175,6 +175,58 @@ def test_another_plan_in_the_same_folder_is_refused(plan: Make) -> None:
         finetune(plan(recipe={"learning_rate": 1e-3}))
 
 
+def test_other_documents_and_another_model_are_refused(
+    plan: Make, tmp_path: Path, drug_notes: Callable[[int], list[Document]], tiny_long_folder: Path
+) -> None:
+    finetune(plan(seeds=[0]))
+    with pytest.raises(LongbioError, match="asked for another model"):
+        finetune(plan(model=str(tiny_long_folder)))
+    # The same documents elsewhere, and a folder that was moved, are the same.
+    (tmp_path / "data").rename(tmp_path / "moved")
+    (tmp_path / "run").rename(tmp_path / "also-moved")
+    told = Told()
+    finetune(plan("also-moved", seeds=[0], data={"path": tmp_path / "moved"}), told)
+    assert told.results[-1].startswith("finished before")
+    brat.write(drug_notes(9)[8:], tmp_path / "moved" / "test")
+    with pytest.raises(LongbioError, match="asked for another data"):
+        finetune(plan("also-moved", seeds=[0, 1], data={"path": tmp_path / "moved"}))
+
+
+def test_a_grid_belongs_to_its_first_seed(plan: Make) -> None:
+    grid = {"learning_rates": [1e-3, 1e-2]}
+    with pytest.raises(KeyboardInterrupt):
+        finetune(plan(grid=grid, seeds=[0]), StopAt(3))
+    with pytest.raises(LongbioError, match="another seed of the grid"):
+        finetune(plan(grid=grid, seeds=[5, 0]))
+    with pytest.raises(ValueError, match="each seed counts once"):
+        plan(seeds=[0, 0])
+
+
+def test_documents_that_cannot_be_scored_are_said_before_training(plan: Make, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        lines = "".join(f"the {n}\t{'' if split == 'test' else n % 2}\n" for n in range(6))
+        (tmp_path / f"{split}.tsv").write_text(f"text\tlabel\n{lines}")
+    told = Told()
+    with pytest.raises(LongbioError, match="no label"):
+        finetune(plan(task={"kind": "classification"}, data={"path": tmp_path}), told)
+    assert not any(title.startswith("seed") for title in told.titles)
+
+
+class Told(Silence):
+    """Remembers what is told."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+        self.results: list[str] = []
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        self.titles.append(title)
+        return super().begin(title, total)
+
+    def end(self, result: str) -> None:
+        self.results.append(result)
+
+
 def test_stability_is_a_setting(plan: Make, tmp_path: Path) -> None:
     finetune(plan(seeds=[0], stability={"freeze_layers": 2}))
     source = load(plan().model, "ner", num_labels=3).state_dict()
@@ -218,6 +270,11 @@ def test_over_seeds_by_hand() -> None:
         ({"data": {}}, "give path, or train and test"),
         ({"task": {"kind": "classification", "multi_label": True}}, "several labels"),
         ({"seeds": []}, "seeds"),
+        ({"machine": {"kernel": "foo"}}, "no kernel 'foo'"),
+        ({"machine": {"save_steps": 0}}, "above 0"),
+        ({"recipe": {"learning_rate": 1, "patience": 0}}, "patience is above 0"),
+        ({"recipe": {"learning_rate": 1, "dropout": 1.5}}, "a dropout of 1.5"),
+        ({"grid": {"batches": [0]}}, "above 0"),
     ],
 )
 def test_nonsense_is_refused(changes: dict[str, Any], said: str, plan: Make) -> None:

@@ -136,7 +136,7 @@ def test_weights_that_are_given_are_kept() -> None:
 
 
 def test_what_cannot_be_learned_is_said_before_training() -> None:
-    with pytest.raises(LongbioError, match="no class is 'false'"):
+    with pytest.raises(LongbioError, match="none of the 2 classes is 'false'"):
         Classes(negative="false").learned_from([of("a"), of("b")])
     for wrong in (of(), of("a", "b"), Document("a", "x")):
         with pytest.raises(LongbioError, match="document a"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from longbio.corpus.alignment import MAX_MISALIGNED
+from longbio.corpus.alignment import MAX_MISALIGNED, Alignment
 from longbio.corpus.readers import (
     bioc,
     blurb,
@@ -100,8 +100,13 @@ def stream_documents(
     name = format_name or format_of(path)
     if name not in READERS:
         raise LongbioError(f"there is no format {name!r}", where=path, remedy=f"choose from {list(READERS)}")
-    yield from READERS[name].read(path, reading)
-    reading.alignment.refuse_beyond(max_misaligned)
+    # Counted apart: the share is of what lies here, whatever was read before.
+    here = replace(reading, alignment=Alignment())
+    try:
+        yield from READERS[name].read(path, here)
+    finally:
+        reading.alignment.add(here.alignment)
+    here.alignment.refuse_beyond(max_misaligned)
 
 
 def format_of(path: Path) -> str:
