@@ -228,11 +228,9 @@ class Entities:
         return tokens.in_units(document.units) if document.units else tokens
 
     def _windows(self, num_tokens: int, inputs: InputFormat) -> list[Window]:
-        max_tokens = min(inputs.max_tokens, self.sample_tokens)
-        overlap = (
-            default_overlap(max_tokens) if self.overlap is None else min(self.overlap, max_tokens // 2 - 1)
-        )
-        return windows_of(0, num_tokens, max_tokens=max_tokens, overlap=overlap)
+        room = inputs.max_tokens
+        overlap = default_overlap(room) if self.overlap is None else min(self.overlap, room // 2 - 1)
+        return windows_of(0, num_tokens, max_tokens=room, overlap=overlap)
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
         """`labels` (B, T): a tag at the first token of each word."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.tasks.ner import Entities, TaggedRows, encode, word_heads
 from longbio.tasks.task import IGNORED, Prediction, collate
@@ -253,3 +255,12 @@ def test_an_overlap_beyond_a_short_model_is_half_of_it() -> None:
     encoded = replace(TASK, overlap=64).encode(Document("a", "a " * 60), SHORT["bert"])
     starts = [window.tokens.start for window in encoded.windows]
     assert 5 < np.diff(starts).max() <= 11
+
+
+def test_what_is_learned_from_at_once_does_not_limit_what_is_read(tiny_long_folder: Path) -> None:
+    """A long model reads a whole note, however short the samples it learned from."""
+    inputs = InputFormat.of(load(tiny_long_folder).config, load_tokenizer(tiny_long_folder))
+    document = Document("a", "the patient " * 100)
+    task = Entities(types=("Drug",), sample_tokens=64)
+    assert len(task.encode(document, inputs).rows) == 1
+    assert len(task.samples(document, inputs, Counter())) == 4
