@@ -84,8 +84,7 @@ def load(
     chosen = None if kernel == "stock" else _ready(kernel)
 
     changes = dict(config_changes)
-    with one_line(path):
-        config = AutoConfig.from_pretrained(str(path))
+    config = config_of(path)
     if config.model_type == "longformer":
         longformer.refuse_windows(changes.get("attention_window", config.attention_window))
     if dropout is not None:
@@ -130,6 +129,16 @@ def dropout_names(model_type: str) -> tuple[str, str]:
     if model_type == "distilbert":
         return "dropout", "attention_dropout"
     return "hidden_dropout_prob", "attention_probs_dropout_prob"
+
+
+def config_of(path: str | Path) -> Any:
+    """The config of a checkpoint.
+
+    Raises:
+        LongbioError: there is none.
+    """
+    with one_line(path):
+        return AutoConfig.from_pretrained(str(path))
 
 
 def load_tokenizer(path: str | Path) -> Any:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap
-from transformers import AutoConfig
 
 from longbio.artifacts.checkpoints import weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
-from longbio.encoders.loading import load, load_tokenizer, one_line
+from longbio.encoders.loading import config_of, load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.finetuning.data import digest
@@ -172,10 +171,10 @@ def evaluate(
     if (out / REPORT).is_file():
         return _the_same(read_json(out / REPORT), made_of, out)
     refuse_unless_free(out)
-    task.check(documents)
     machine = machine or Machine()
     model = load(model_folder, task.head, machine.kernel).to(processes().device)
     inputs = InputFormat.of(model.config, load_tokenizer(model_folder))
+    task.check(documents, inputs)
     start = time.monotonic()
     found = predict(
         model, inputs, task, documents, batch_tokens=machine.batch_tokens, on_document=on_document
@@ -229,9 +228,7 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
     if (model_folder / RECORD).is_file():
         task = task_of(model_folder)
     else:
-        with one_line(model_folder):
-            config = AutoConfig.from_pretrained(model_folder)
-        task = _task_of_config(config, model_folder)
+        task = _task_of_config(config_of(model_folder), model_folder)
     if kind not in (None, task.kind):
         raise LongbioError(f"the model was fine-tuned for {task.kind}, not {kind}", where=model_folder)
     return task

@@ -12,6 +12,8 @@ import numpy as np
 from longbio.artifacts.checkpoints import locate, weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.plans import refuse_another_plan
+from longbio.encoders.loading import config_of, load_tokenizer
+from longbio.encoders.rows import InputFormat
 from longbio.finetuning.data import Splits, read_data
 from longbio.finetuning.evaluate import evaluate
 from longbio.finetuning.grid import learn_best, recipes_of
@@ -51,8 +53,9 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         finished: dict[str, Any] = done
         return finished
 
+    inputs = InputFormat.of(config_of(source), load_tokenizer(source))
     for documents in (data.dev, data.test):
-        plan.task.check(documents)
+        plan.task.check(documents, inputs)
     first = plan.seeds[0]
     recipe, tried = learn_best(
         recipes_of(plan.recipe, plan.grid),

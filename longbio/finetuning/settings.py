@@ -209,6 +209,12 @@ class Finetuning(Settings):
     def _at_home(cls, path: Path) -> Path:
         return path.expanduser()
 
+    @model_validator(mode="after")
+    def _epochs_count(self) -> Self:
+        if self.grid.epochs and self.recipe.max_steps is not None:
+            raise ValueError("a grid of epochs and max_steps: the steps would be the same for all")
+        return self
+
     @field_validator("seeds")
     @classmethod
     def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:

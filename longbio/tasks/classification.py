@@ -22,7 +22,15 @@ from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
 from longbio.tasks.task import Array, Prediction, Sample
-from longbio.tasks.whole import Reading, WholeRows, pooled, pooled_outputs, row_samples, whole_rows
+from longbio.tasks.whole import (
+    Reading,
+    WholeRows,
+    pooled,
+    pooled_outputs,
+    query_of,
+    row_samples,
+    whole_rows,
+)
 
 MANY = 20
 """Documents, of which fewer than half can be of a class of their own."""
@@ -112,10 +120,11 @@ class Classes:
             )
         return labels
 
-    def check(self, documents: Sequence[Document]) -> None:
-        """Each has its labels."""
+    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
+        """Each has its labels, and a query that leaves room for its text."""
         for document in documents:
             self._labels(document)
+            query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
         """The classes' names, and what transformers calls the problem."""

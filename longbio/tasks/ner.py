@@ -193,7 +193,7 @@ class Entities:
         """See `Task.learned_from`."""
         return replace(self, types=self.types or Labels.of(documents).types)
 
-    def check(self, documents: Sequence[Document]) -> None:
+    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Whatever has no mention is scored as such."""
 
     def config_changes(self) -> dict[str, Any]:

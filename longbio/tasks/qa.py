@@ -106,14 +106,17 @@ class Answers:
         """There are no classes."""
         return self
 
-    def check(self, documents: Sequence[Document]) -> None:
-        """Each question has an id of its own: answers are found by it."""
+    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
+        """Each question has an id of its own, by which its answer is found, and leaves room for its text."""
         ids = Counter(question.id for document in documents for question in document.questions)
         if ids.total() > len(ids):
             name, times = ids.most_common(1)[0]
             raise LongbioError(
                 f"question {name} is there {times} times", where="data", remedy="give each an id of its own"
             )
+        for document in documents:
+            for question in document.questions:
+                inputs.refuse_long_query(inputs.tokens(question.text), f"question {question.id}")
 
     def config_changes(self) -> dict[str, Any]:
         """Nothing."""

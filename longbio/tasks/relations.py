@@ -117,7 +117,7 @@ class Relations:
         texts = [text for document in documents for text in found._texts(document, Counter())]
         return replace(found, weights=found.classifier.learned_from(texts).weights)
 
-    def check(self, documents: Sequence[Document]) -> None:
+    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Whatever has no relation is scored as such."""
 
     def config_changes(self) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import similarity_scores
 from longbio.tasks.task import Array, Prediction, Sample
-from longbio.tasks.whole import Reading, WholeRows, pooled, pooled_outputs, row_samples, whole_rows
+from longbio.tasks.whole import (
+    Reading,
+    WholeRows,
+    pooled,
+    pooled_outputs,
+    query_of,
+    row_samples,
+    whole_rows,
+)
 
 COLLAPSED = 0.05
 """A model whose scores spread less than this share of the true ones says the same of every pair."""
@@ -57,10 +65,11 @@ class Similarity:
             raise LongbioError("all pairs have the same score", where="data.train")
         return replace(self, mean=float(scores.mean()), deviation=float(scores.std()))
 
-    def check(self, documents: Sequence[Document]) -> None:
-        """Each has its score."""
+    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
+        """Each has its score, and a first text that leaves room for its second."""
         for document in documents:
             _score(document)
+            query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
         """One number comes out."""

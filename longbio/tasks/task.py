@@ -68,8 +68,9 @@ class Task(Protocol[E]):
     def learned_from(self, documents: Sequence[Document]) -> Self:
         """The same task, its classes those of the training documents."""
 
-    def check(self, documents: Sequence[Document]) -> None:
-        """Raises LongbioError when something is missing in documents that shall be scored."""
+    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
+        """Raises LongbioError when documents can't be scored: their truth is missing, or a question is longer
+        than the model can take."""
 
     def config_changes(self) -> dict[str, Any]:
         """What the task sets in a model's config."""

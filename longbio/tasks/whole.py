@@ -13,7 +13,7 @@ from torch import Tensor
 from longbio.corpus.records import Document
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
-from longbio.encoders.tokens import windows_of
+from longbio.encoders.tokens import Tokens, windows_of
 from longbio.tasks.task import Array, Sample
 
 Part = Literal["windows", "head", "head-tail"]
@@ -74,9 +74,7 @@ def whole_rows(document: Document, inputs: InputFormat, reading: Reading, roles:
         LongbioError: the query is longer than half of what the model reads.
     """
     tokens = inputs.tokens(document.text, roles)
-    query = None if document.query is None else inputs.tokens(document.query)
-    if query is not None:
-        inputs.refuse_long_query(query, f"document {document.id}")
+    query = query_of(document, inputs)
     room, size = inputs.room(query), len(tokens.ids)
     if size <= room or reading.part == "windows":
         overlap = default_overlap(room) if reading.overlap is None else min(reading.overlap, room // 2)
@@ -87,6 +85,19 @@ def whole_rows(document: Document, inputs: InputFormat, reading: Reading, roles:
     part = np.concatenate([np.arange(room - tail), np.arange(size - tail, size)])
     row = inputs.row(tokens, part, query, roles)
     return WholeRows(document, (row,), size, size - room)
+
+
+def query_of(document: Document, inputs: InputFormat) -> Tokens | None:
+    """What is read before a document's text, if there is something.
+
+    Raises:
+        LongbioError: it is longer than half of what the model reads, and is never cut.
+    """
+    if document.query is None:
+        return None
+    query = inputs.tokens(document.query)
+    inputs.refuse_long_query(query, f"document {document.id}")
+    return query
 
 
 def row_samples(samples: Sequence[Sample]) -> Tensor:

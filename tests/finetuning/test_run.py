@@ -96,7 +96,7 @@ def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> Non
 
 
 def test_the_development_documents_choose_among_a_grid(plan: Make, tmp_path: Path) -> None:
-    grid = {"learning_rates": [1e-9, 1e-2], "epochs": [100, 50]}
+    grid = {"learning_rates": [1e-9, 1e-2], "batches": [2, 4]}
     results = finetune(plan(grid=grid, seeds=[3]))
     scores = {trial["name"]: trial["dev"] for trial in results["grid"]}
     assert len(scores) == 4
@@ -212,6 +212,17 @@ def test_documents_that_cannot_be_scored_are_said_before_training(plan: Make, tm
     assert not any(title.startswith("seed") for title in told.titles)
 
 
+def test_a_question_that_leaves_no_room_is_said_before_training(plan: Make, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        question = "the " * (60 if split == "test" else 3)
+        lines = "".join(f"{question}\tthe {n}\tc{n % 2}\n" for n in range(6))
+        (tmp_path / f"{split}.tsv").write_text(f"question\ttext\tlabel\n{lines}")
+    told = Told()
+    with pytest.raises(LongbioError, match="the question or first text has"):
+        finetune(plan(task={"kind": "classification"}, data={"path": tmp_path}), told)
+    assert not any(title.startswith("seed") for title in told.titles)
+
+
 class Told(Silence):
     """Remembers what is told."""
 
@@ -275,6 +286,7 @@ def test_over_seeds_by_hand() -> None:
         ({"recipe": {"learning_rate": 1, "patience": 0}}, "patience is above 0"),
         ({"recipe": {"learning_rate": 1, "dropout": 1.5}}, "a dropout of 1.5"),
         ({"grid": {"batches": [0]}}, "above 0"),
+        ({"grid": {"epochs": [1, 2]}}, "a grid of epochs and max_steps"),
     ],
 )
 def test_nonsense_is_refused(changes: dict[str, Any], said: str, plan: Make) -> None:
