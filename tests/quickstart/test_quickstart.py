@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import longbio.finetuning.entities
 import pytest
 
+import longbio.finetuning.learn
 import longbio.pretraining.train
 from longbio.corpus.readers import read_documents
 from longbio.corpus.synthetic import synthesize
