@@ -48,6 +48,7 @@ def load(
     kernel: str = "auto",
     *,
     new_head: bool = False,
+    head_seed: int | None = None,
     dropout: float | None = None,
     bigbird_pattern: str = "longbio",
     **config_changes: Any,
@@ -65,6 +66,8 @@ def load(
         kernel: `auto`, a name of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own
             attention.
         new_head: let a masked-LM model start without a head of its own.
+        head_seed: of the weights that the checkpoint lacks; None to draw them from torch's generator.
+            How much transformers draws before them depends on what the process did before.
         dropout: replaces the config's probabilities, for hidden states and for attention,
             under whatever name the family gives them.
         bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
@@ -93,6 +96,8 @@ def load(
         model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
     heads = () if task == "mlm" and not new_head else NEW_HEADS[task]
     _refuse_holes(path, heads, report["missing_keys"])
+    if head_seed is not None:
+        _draw(model, report["missing_keys"], head_seed)
 
     if kernel != "stock" and config.model_type == "big_bird":
         bigbird.install(model, chosen, bigbird_pattern)
@@ -153,6 +158,19 @@ def load_tokenizer(path: str | Path) -> Any:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+@torch.no_grad()
+def _draw(model: PreTrainedModel, missing: Any, seed: int) -> None:
+    """Initialise the modules of missing weights by the model's own rule, from a seed of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name in sorted({name.rpartition(".")[0] for name in missing}):
+            module = model.get_submodule(name)
+            for weight in module.parameters(recurse=False):
+                # Transformers marks what it has initialised, and its rule leaves that alone.
+                weight._is_hf_initialized = False  # type: ignore[attr-defined]
+            model._init_weights(module)
 
 
 def _refuse_holes(path: str | Path, heads: tuple[str, ...], missing: Any) -> None:

@@ -159,6 +159,7 @@ def _begin(
         model_folder,
         task.head,
         machine.kernel,
+        head_seed=seed,
         dropout=recipe.dropout,
         dtype=torch.float32,
         **task.config_changes(),

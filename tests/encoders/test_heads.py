@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 
 from longbio.encoders.heads import begin_from_pooler
@@ -29,3 +30,17 @@ def test_the_pooler_of_the_checkpoint_is_taken(tiny_long_folder: Path, tmp_path:
 def test_others_are_left_alone(tiny_bert_folder: Path, tiny_long_folder: Path) -> None:
     assert not begin_from_pooler(load(tiny_bert_folder, "classification"), tiny_bert_folder)
     assert not begin_from_pooler(load(tiny_long_folder, "ner"), tiny_long_folder)
+
+
+def test_a_new_head_depends_on_its_seed_alone(tiny_bert_folder: Path) -> None:
+    heads = []
+    for drawn, seed in ((0, 3), (1000, 3), (0, 4)):
+        torch.manual_seed(drawn)
+        torch.rand(drawn + 1)
+        heads.append(load(tiny_bert_folder, "ner", head_seed=seed, num_labels=3).classifier)
+    assert torch.equal(heads[0].weight, heads[1].weight)
+    assert not torch.equal(heads[0].weight, heads[2].weight)
+    assert not heads[0].bias.any()
+    # What is in the checkpoint stays.
+    encoders = [load(tiny_bert_folder, "ner", head_seed=seed).base_model.state_dict() for seed in (3, 4)]
+    assert all(torch.equal(encoders[0][name], encoders[1][name]) for name in encoders[0])
