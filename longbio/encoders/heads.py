@@ -1,13 +1,26 @@
-"""A head for documents begins as its source's would."""
+"""Weights that a checkpoint lacks: drawn by the model's own rule, or begun as its source's would be."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from longbio.artifacts.checkpoints import read_weights
+
+
+@torch.no_grad()
+def initialise(model: Any, modules: Iterable[nn.Module]) -> None:
+    """Draw modules' own weights, not those of modules within them, by the model's rule and from torch's
+    generator."""
+    for module in modules:
+        for weight in module.parameters(recurse=False):
+            # Transformers marks what it has loaded, and its rule leaves that alone.
+            weight._is_hf_initialized = False  # type: ignore[attr-defined]  # a mark of its own
+        model._init_weights(module)
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
+from longbio.encoders.heads import initialise
 from longbio.errors import LongbioError
 
 TASKS: dict[str, Any] = {
@@ -166,11 +167,7 @@ def _draw(model: PreTrainedModel, missing: Any, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name in sorted({name.rpartition(".")[0] for name in missing}):
-            module = model.get_submodule(name)
-            for weight in module.parameters(recurse=False):
-                # Transformers marks what it has initialised, and its rule leaves that alone.
-                weight._is_hf_initialized = False  # type: ignore[attr-defined]
-            model._init_weights(module)
+            initialise(model, [model.get_submodule(name)])
 
 
 def _refuse_holes(path: str | Path, heads: tuple[str, ...], missing: Any) -> None:

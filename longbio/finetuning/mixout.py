@@ -23,7 +23,7 @@ class MixedLinear(nn.Linear):
     pretrained: Tensor
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:  # type: ignore[override]  # a parameter, read as a property
         """The weight that this forward pass sees; the parameter itself in evaluation mode.
 
         A property, because a Longformer's few global tokens read the weight and not the layer.
@@ -43,7 +43,7 @@ def install(modules: Iterable[nn.Module], probability: float) -> None:
             if type(linear) is nn.Linear and linear.weight.requires_grad:
                 pretrained = linear.weight.detach().clone()
                 linear.__class__ = MixedLinear
-                linear.probability = probability  # type: ignore[assignment]
+                linear.probability = probability  # type: ignore[assignment]  # its class has just changed
                 linear.register_buffer("pretrained", pretrained, persistent=False)
 
 
@@ -52,4 +52,4 @@ def remove(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, MixedLinear):
             del module.pretrained, module.probability
-            module.__class__ = nn.Linear  # type: ignore[assignment]
+            module.__class__ = nn.Linear  # type: ignore[assignment]  # back to the class it had

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
+from longbio.encoders.heads import initialise
 from longbio.encoders.loading import dropout_names
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
@@ -114,9 +115,9 @@ def prepare(model: PreTrainedModel, stability: Stability) -> None:
         )
     pretrained = parts.layers[: len(parts.layers) - random]
     for module in parts.layers[len(pretrained) :]:
-        _initialise(model, module)
+        initialise(model, module.modules())
     if random and parts.pooler is not None:
-        _initialise(model, parts.pooler)
+        initialise(model, parts.pooler.modules())
 
     below = parts.embeddings if frozen or stability.freeze_embeddings else ()
     for module in (*below, *parts.layers[:frozen]):
@@ -124,13 +125,6 @@ def prepare(model: PreTrainedModel, stability: Stability) -> None:
     if stability.mixout:
         refuse_sharded("mixout needs")
         mixout.install(pretrained, stability.mixout)
-
-
-def _initialise(model: PreTrainedModel, module: nn.Module) -> None:
-    for weight in module.parameters():
-        # Transformers marks what it has loaded, and its initialisers leave that alone.
-        weight._is_hf_initialized = False  # type: ignore[attr-defined]
-    module.apply(model._init_weights)
 
 
 def _refuse_equal_passes(model: PreTrainedModel, stability: Stability) -> None:

@@ -86,7 +86,7 @@ class UncorrectedAdamW(torch.optim.Optimizer):
         super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "betas": betas, "epsilon": epsilon})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # returns no loss
         """Move every weight that has a gradient."""
         assert closure is None, "the training loop computes its gradients itself"
         for group in self.param_groups:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bioc import BioCDocument, biocjson, biocxml
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from longbio.corpus.reading import read_markup
 from longbio.errors import LongbioError

@@ -19,6 +19,7 @@ from bioc import (
 
 from longbio.corpus.readers.bioc import LABEL
 from longbio.corpus.records import Attribute, Document, Span
+from longbio.corpus.writers.mentions import named
 from longbio.errors import LongbioError
 
 FILE = "documents.xml"
@@ -70,7 +71,7 @@ def _converted(document: Document) -> BioCDocument:
     name_of = {span: str(number) for number, span in enumerate(document.spans, start=1)}
     about: dict[Span, list[Attribute]] = {span: [] for span in document.spans}
     for attribute in document.attributes:
-        _known(attribute.span, name_of, document)
+        named(attribute.span, name_of, document)
         about[attribute.span].append(attribute)
     for span, name in name_of.items():
         for infons in _infons(span, about[span], document):
@@ -80,8 +81,8 @@ def _converted(document: Document) -> BioCDocument:
         relation = BioCRelation()
         relation.id = f"R{number}"
         relation.infons[LABEL] = _label(each.label, document)
-        relation.add_node(BioCNode(_known(each.head, name_of, document), "head"))
-        relation.add_node(BioCNode(_known(each.tail, name_of, document), "tail"))
+        relation.add_node(BioCNode(named(each.head, name_of, document), "head"))
+        relation.add_node(BioCNode(named(each.tail, name_of, document), "tail"))
         passage.add_relation(relation)
     return converted
 
@@ -128,14 +129,3 @@ def _checked(text: str, document: Document) -> str:
             remedy="take it out of the text, or write another format",
         )
     return text
-
-
-def _known(span: Span, name_of: dict[Span, str], document: Document) -> str:
-    if span not in name_of:
-        raise LongbioError(
-            f"a relation or an attribute is about {span.start_char} to {span.end_char}, which is no span "
-            "of the document",
-            where=document.id,
-            remedy="add the span to the document's spans",
-        )
-    return name_of[span]

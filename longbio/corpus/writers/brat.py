@@ -8,6 +8,7 @@ from pathlib import Path
 
 from longbio.corpus.readers.brat import ONE_LINE
 from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.writers.mentions import named
 from longbio.errors import LongbioError
 
 # What labels and names must be to stand in their columns: one word.
@@ -76,14 +77,14 @@ def _mention(span: Span, document: Document) -> str:
 
 
 def _relation(relation: Relation, name_of: dict[Span, str], document: Document) -> str:
-    head, tail = _known(relation.head, name_of, document), _known(relation.tail, name_of, document)
+    head, tail = named(relation.head, name_of, document), named(relation.tail, name_of, document)
     return f"{_word(relation.label, document)} Arg1:{head} Arg2:{tail}"
 
 
 def _attribute(attribute: Attribute, name_of: dict[Span, str], document: Document) -> str:
     if set(attribute.value) & set("\r\n"):
         raise LongbioError(f"a value of the attribute {attribute.name!r} holds a line end", where=document.id)
-    line = f"{_word(attribute.name, document)} {_known(attribute.span, name_of, document)}"
+    line = f"{_word(attribute.name, document)} {named(attribute.span, name_of, document)}"
     return f"{line} {attribute.value}" if attribute.value else line
 
 
@@ -95,14 +96,3 @@ def _word(label: str, document: Document) -> str:
             remedy="BRAT needs labels without spaces",
         )
     return label
-
-
-def _known(span: Span, name_of: dict[Span, str], document: Document) -> str:
-    if span not in name_of:
-        raise LongbioError(
-            f"a relation or an attribute is about {span.start_char} to {span.end_char}, which is no span "
-            "of the document",
-            where=document.id,
-            remedy="add the span to the document's spans",
-        )
-    return name_of[span]
