@@ -1,7 +1,7 @@
 """Short against long on nine public sets, or on some of them, with stated budgets.
 
     python scripts/finetuning_study.py DATA OUT --short MODEL --long MODEL [--sets ncbi-disease,hoc]
-        [--seeds 3] [--quick]
+        [--seeds 3] [--arms short,long] [--quick]
 
 DATA is laid out as docs/data.md says. Both models get the same configuration and the same number of
 steps of as many samples. A sample is the same text for both, which the short model reads in overlapping
@@ -100,13 +100,14 @@ def main() -> None:
     parser.add_argument("--short", required=True)
     parser.add_argument("--long", required=True)
     parser.add_argument("--sets", default=",".join(BUDGETS))
+    parser.add_argument("--arms", default="short,long", help="one of them, where another process has the other")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a few steps and documents, to see it run")
     asked = parser.parse_args()
 
     for name in asked.sets.split(","):
-        for arm, model in (("short", asked.short), ("long", asked.long)):
-            run(name, arm, model, asked)
+        for arm in asked.arms.split(","):
+            run(name, arm, getattr(asked, arm), asked)
         write_table(rows_of(asked.out), asked.out / "table.md")
     print((asked.out / "table.md").read_text())
 
