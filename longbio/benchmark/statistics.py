@@ -1,0 +1,152 @@
+"""What a difference between two models is worth: over documents, with seeds averaged.
+
+A score is a measure of numbers that documents add up (`tasks.evidence`), so documents can be drawn again
+without anything being predicted again.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
+
+Numbers = NDArray[np.float64]
+Measure = Callable[[Numbers], Numbers]
+
+RESAMPLES = 2000
+PERMUTATIONS = 9999
+CONFIDENCE = 0.95
+BATCHED_NUMBERS = 4_000_000
+NO_SPREAD = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model minus another on the same documents.
+
+    Args:
+        difference: of their mean scores over seeds.
+        low: the lower end of its 95% interval over documents.
+        high: the upper end.
+        p: of the two-sided permutation test: how often models that are alike would differ as much.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def compare(ours: Numbers, theirs: Numbers, measure: Measure, *, seed: int = 0) -> Comparison | None:
+    """The difference of two models with its interval and its p.
+
+    Args:
+        ours: (S, D, K) what each document adds to the score, for each seed.
+        theirs: (S, D, K) the same of the other model; the same documents in the same order.
+        measure: (..., K) sums to (...) scores.
+        seed: of what is drawn.
+
+    Returns:
+        None for a single document: it says nothing of others.
+    """
+    if ours.shape != theirs.shape:
+        raise ValueError(f"evidence of {ours.shape} and of {theirs.shape}")
+    if ours.shape[1] < 2:
+        return None
+    # Documents first, then seeds: (D, S, K).
+    a, b = np.moveaxis(ours, 1, 0), np.moveaxis(theirs, 1, 0)
+    difference = _mean_over_seeds(measure, a.sum(axis=0)) - _mean_over_seeds(measure, b.sum(axis=0))
+    low, high = interval(a, b, measure, seed=seed)
+    return Comparison(float(difference), low, high, permuted_p(a, b, measure, seed=seed))
+
+
+def interval(a_DSK: Numbers, b_DSK: Numbers, measure: Measure, *, seed: int = 0) -> tuple[float, float]:
+    """The 95% BCa bootstrap interval (Efron 1987) of a difference, documents drawn in pairs.
+
+    Where BCa has no answer, because all draws lie on one side of the difference, it is the interval of
+    percentiles; where every document says the same, there is no spread.
+    """
+
+    def difference(a: Numbers, b: Numbers) -> Numbers:
+        return _mean_over_seeds(measure, a) - _mean_over_seeds(measure, b)
+
+    without_one = difference(a_DSK.sum(axis=0) - a_DSK, b_DSK.sum(axis=0) - b_DSK)
+    if np.ptp(without_one) < NO_SPREAD:
+        value = float(difference(a_DSK.sum(axis=0), b_DSK.sum(axis=0)))
+        return value, value
+
+    def statistic(rows: Any, axis: int = -1) -> Numbers:
+        return difference(a_DSK[rows].sum(axis=axis - 2), b_DSK[rows].sum(axis=axis - 2))
+
+    def found(method: str) -> tuple[float, float]:
+        limits = bootstrap(
+            (np.arange(len(a_DSK)),),
+            statistic,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            # Its jackknife would hold a copy of the corpus for each document.
+            batch=max(1, BATCHED_NUMBERS // a_DSK.size),
+            confidence_level=CONFIDENCE,
+            method=method,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        return float(limits.low), float(limits.high)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        low, high = found("BCa")
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else found("percentile")
+
+
+def permuted_p(a_DSK: Numbers, b_DSK: Numbers, measure: Measure, *, seed: int = 0) -> float:
+    """Two-sided p of a paired permutation test: for each document, who said what is drawn anew.
+
+    Exact where that can be done in fewer than 10,000 ways.
+    """
+    documents = len(a_DSK)
+    whole, half = (a_DSK + b_DSK).sum(axis=0), (a_DSK - b_DSK).reshape(documents, -1)
+
+    def statistic(first: Numbers, second: Numbers, axis: int = -1) -> Numbers:
+        # A document's sign says whether its two results are exchanged: sums follow from one product.
+        swing = (np.moveaxis(first, axis, -1) @ half).reshape(*_without(first.shape, axis), *whole.shape)
+        return _mean_over_seeds(measure, (whole + swing) / 2) - _mean_over_seeds(measure, (whole - swing) / 2)
+
+    tested = permutation_test(
+        (np.ones(documents), -np.ones(documents)),
+        statistic,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        batch=max(1, BATCHED_NUMBERS // max(documents, half.shape[1])),
+        alternative="two-sided",
+        rng=np.random.default_rng(seed),
+    )
+    return float(tested.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction (1979) of several tests: step down from the smallest p, never falling."""
+    count, largest = len(p_values), 0.0
+    corrected = [0.0] * count
+    for rank, place in enumerate(sorted(range(count), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (count - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def _mean_over_seeds(measure: Measure, sums: Numbers) -> Numbers:
+    """(...) of (..., S, K)."""
+    mean: Numbers = measure(sums).mean(axis=-1)
+    return mean
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    left = list(shape)
+    del left[axis]
+    return tuple(left)
