@@ -55,14 +55,30 @@ class InputFormat:
     separators: int
 
     @classmethod
-    def of(cls, config: Any, tokenizer: Any) -> InputFormat:
-        """Of a model's config and its tokenizer."""
+    def of(cls, config: Any, tokenizer: Any, max_tokens: int | None = None) -> InputFormat:
+        """Of a model's config and its tokenizer.
+
+        Args:
+            config: of the model.
+            tokenizer: its own.
+            max_tokens: what a row holds at most; all that the model reads when None.
+
+        Raises:
+            LongbioError: that is more than the model reads.
+        """
         padding = config.pad_token_id + 1 if config.model_type in NUMBERED_FROM_PADDING else 0
         # RoBERTa and its kin put two between a query and its text, and tell them apart by nothing else.
         separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
+        reach = int(config.max_position_embeddings - padding)
+        if max_tokens is not None and max_tokens > reach:
+            raise LongbioError(
+                f"rows of {max_tokens:,} tokens, and the model reads {reach:,}",
+                where="recipe.max_tokens",
+                remedy="lower it, or leave it out for all that the model reads",
+            )
         return cls(
             tokenizer,
-            max_tokens=int(config.max_position_embeddings - padding),
+            max_tokens=reach if max_tokens is None else max_tokens,
             takes_global=config.model_type == "longformer",
             takes_types=getattr(config, "type_vocab_size", 0) > 1 and separators == 1,
             separators=separators,

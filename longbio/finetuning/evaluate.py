@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
-from longbio.encoders.loading import config_of, load, load_tokenizer
-from longbio.encoders.rows import InputFormat
+from longbio.encoders.loading import config_of, load
 from longbio.errors import LongbioError
+from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability
 from longbio.finetuning.data import digest
 from longbio.finetuning.learn import REPORT as RECORD
-from longbio.finetuning.learn import task_of
+from longbio.finetuning.learn import inputs_of, task_of
 from longbio.finetuning.settings import Machine
 from longbio.prediction.run import predict
 from longbio.tasks import TASKS, AnyTask
@@ -40,9 +39,6 @@ CONFIDENCE = 0.95
 BATCHED_NUMBERS = 4_000_000
 
 MEASURES = {"qa": "F1", "similarity": "Pearson", "relations": "micro F1"}
-
-LENGTHS = (0, 512, 1024, 2048, 4096, 1 << 62)
-"""Borders of the lengths that are scored apart, in tokens."""
 
 PREDICTION_FORMATS = {
     ("ner", "brat"): "brat",
@@ -155,7 +151,8 @@ def evaluate(
         on_document: told how many documents are done.
 
     Returns:
-        What is saved as `scores.json` in `out`: `scores`, `by_length`, `seconds`; of entities also
+        What is saved as `scores.json` in `out`: `scores`, `by_length`, `by_position`, `reliability`,
+        `evidence` (what each document adds to the main score), `seconds`; of entities also
         precision, recall, F1 and counts by type and in all, the interval of micro F1 over
         documents, and `documents`, the counts of each.
 
@@ -173,7 +170,7 @@ def evaluate(
     refuse_unless_free(out)
     machine = machine or Machine()
     model = load(model_folder, task.head, machine.kernel).to(processes().device)
-    inputs = InputFormat.of(model.config, load_tokenizer(model_folder))
+    inputs = inputs_of(model_folder, model.config)
     task.check(documents, inputs)
     start = time.monotonic()
     found = predict(
@@ -186,6 +183,9 @@ def evaluate(
         "made_of": made_of,
         "scores": task.score(documents, predictions),
         "by_length": by_length(task, documents, predictions),
+        "by_position": by_position(task, documents, predictions),
+        "reliability": reliability(task, documents, predictions),
+        "evidence": evidence(task, documents, predictions),
         "has_collapsed": task.has_collapsed(predictions),
         "seconds": round(seconds, 1),
     }
@@ -265,23 +265,6 @@ def spoken(report: Mapping[str, Any]) -> str:
         low, high = report["micro_f1_interval"]
         return f"micro F1 {report['micro']['f1']:.3f} ({low:.3f} to {high:.3f} over documents)"
     return f"{MEASURES.get(report['task'], 'main score')} {report['scores']['main']:.3f}"
-
-
-def by_length(
-    task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
-) -> list[dict[str, Any]]:
-    """The main score of documents of each length, in tokens of the model; lengths that don't occur are
-    left out."""
-    lengths = np.array([each.details["tokens"] for each in predictions])
-    rows = []
-    for low, high in pairwise(LENGTHS):
-        chosen = np.flatnonzero((lengths >= low) & (lengths < high)).tolist()
-        if chosen:
-            scores = task.score([documents[n] for n in chosen], [predictions[n] for n in chosen])
-            upper = None if high == LENGTHS[-1] else high
-            row = {"from_tokens": low, "to_tokens": upper, "documents": len(chosen), "main": scores["main"]}
-            rows.append(row)
-    return rows
 
 
 def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Counts]]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def _begin(
         **task.config_changes(),
     )
     begin_from_pooler(model, model_folder)
-    inputs = InputFormat.of(model.config, tokenizer)
+    inputs = InputFormat.of(model.config, tokenizer, recipe.max_tokens)
     left_out: Counter[str] = Counter()
     samples = [sample for document in documents for sample in task.samples(document, inputs, left_out)]
     if not samples:
@@ -256,6 +256,19 @@ def task_of(model_folder: Path) -> AnyTask:
         )
     recorded: AnyTask = TypeAdapter(AnyTask).validate_python(read_json(model_folder / REPORT)["task"])
     return recorded
+
+
+def inputs_of(model_folder: Path, config: Any) -> InputFormat:
+    """How a fine-tuned model is read to: in the rows that it learned from.
+
+    Args:
+        model_folder: longbio's, or another's.
+        config: of the model.
+    """
+    record = model_folder / REPORT
+    recipe = read_json(record)["recipe"] if record.is_file() else {}
+    # Models of before know nothing of it.
+    return InputFormat.of(config, load_tokenizer(model_folder), recipe.get("max_tokens"))
 
 
 def training_settings(recipe: Recipe, machine: Machine, steps: int, seed: int) -> TrainingSettings:

@@ -53,7 +53,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         finished: dict[str, Any] = done
         return finished
 
-    inputs = InputFormat.of(config_of(source), load_tokenizer(source))
+    inputs = InputFormat.of(config_of(source), load_tokenizer(source), plan.recipe.max_tokens)
     for documents in (data.dev, data.test):
         plan.task.check(documents, inputs)
     first = plan.seeds[0]
@@ -168,7 +168,7 @@ def _run(
             "main": scored["scores"]["main"],
             "has_collapsed": scored["has_collapsed"],
             "scores": scored["scores"],
-            "by_length": scored["by_length"],
+            **{name: scored[name] for name in ("by_length", "by_position", "reliability", "evidence")},
             "seconds": scored["seconds"],
         },
     }

@@ -82,6 +82,8 @@ class Recipe:
         head_factor: how much faster the weights outside the encoder learn.
         dropout: of hidden states and attention; None for what the model's config says.
         group_by_length: let samples of like length share a step.
+        max_tokens: what a row holds at most, special tokens included: a long model can be made to read
+            in chunks. None for all that it reads.
         patience: evaluations on the development documents without a better score, after which
             learning ends and the best weights are taken; None to learn to the end.
         evaluations: on the development documents, in each epoch, with `patience`.
@@ -101,6 +103,7 @@ class Recipe:
     head_factor: float = 1.0
     dropout: float | None = None
     group_by_length: bool = True
+    max_tokens: int | None = None
     patience: int | None = None
     evaluations: int = 1
 
@@ -111,6 +114,8 @@ class Recipe:
             raise ValueError(f"a warm-up of {self.warmup_share:g} of the steps; from 0 to below 1 can be")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"a dropout of {self.dropout:g}; from 0 to below 1 can be")
+        if self.max_tokens is not None and self.max_tokens < 16:
+            raise ValueError("max_tokens is 16 or more, or null for all that the model reads")
         if self.patience is not None and self.patience < 1:
             raise ValueError("patience is above 0, or null to learn to the end")
         if min(self.weight_decay, self.head_factor) < 0:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -21,8 +22,11 @@ from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
+from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means
+from longbio.tasks.metrics import Counts
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import (
+    WEIGHT,
     Reading,
     WholeRows,
     pooled,
@@ -51,6 +55,7 @@ class Classes:
         balanced: weigh classes, or a label's presence, against how often they occur.
         weights: of `classes`, in their order; made of the training documents when `balanced`.
         thresholds: of labels, tuned on the development documents.
+        temperature: by which logits are divided before they become probabilities.
         global_tokens: what every token sees, in a model that has global attention.
     """
 
@@ -66,6 +71,7 @@ class Classes:
     balanced: bool = False
     weights: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
+    temperature: float = 1.0
     global_tokens: tuple[Role, ...] = ("cls", "query")
 
     def __post_init__(self) -> None:
@@ -75,6 +81,8 @@ class Classes:
                 " macro_f1 or auroc"
             )
 
+        if self.temperature <= 0:
+            raise ValueError("a temperature is above 0")
         if self.weights and len(self.weights) != len(self.classes):
             raise ValueError(f"{len(self.weights)} weights for {len(self.classes)} classes: name both")
 
@@ -129,9 +137,10 @@ class Classes:
     def config_changes(self) -> dict[str, Any]:
         """The classes' names, and what transformers calls the problem."""
         kind = "multi_label_classification" if self.multi_label else "single_label_classification"
+        names = [*self.classes, *([WEIGHT] if self.reading.pooling == "attention" else [])]
         return {
-            "id2label": dict(enumerate(self.classes)),
-            "label2id": {name: number for number, name in enumerate(self.classes)},
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: number for number, name in enumerate(names)},
             "problem_type": kind,
         }
 
@@ -179,7 +188,8 @@ class Classes:
 
     def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The likeliest class, or the labels that reach their thresholds."""
-        probabilities = self.probabilities(pooled_outputs(outputs, self.reading.pooling))
+        logits = pooled_outputs(outputs, self.reading.pooling)
+        probabilities = self.probabilities(logits / self.temperature)
         by_name = dict(zip(self.classes, probabilities.tolist(), strict=True))
         details = {**encoded.details(), "probabilities": by_name}
         return Prediction(replace(encoded.document, labels=self._chosen(by_name)), details)
@@ -199,6 +209,12 @@ class Classes:
         shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
         softmax: Array = shares / shares.sum(axis=-1, keepdims=True)
         return softmax
+
+    def at_temperature(self, temperature: float) -> Classes:
+        """The same classes, with other probabilities; thresholds move with them."""
+        factor = self.temperature / temperature
+        moved = tuple(float(expit(factor * logit(each))) for each in self.thresholds)
+        return replace(self, temperature=temperature, thresholds=moved)
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Classes:
         """With the threshold of each label that gives the best F1."""
@@ -231,6 +247,42 @@ class Classes:
         names = [*self.classes, *unknown]
         found = [[each.details["probabilities"].get(name, 0.0) for name in names] for each in predictions]
         return names, np.array(found, dtype=np.float64).reshape(len(predictions), len(names))
+
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence | None:
+        """Documents that are right, or labels that are found, made up and missed."""
+        wanted = [self._labels(document) for document in gold]
+        given = [self._chosen(each.details["probabilities"]) for each in predictions]
+        pairs = list(zip(wanted, given, strict=True))
+        if self.choose_by == "auroc":
+            return None
+        if self.choose_by == "accuracy":
+            return of_means([float(w == g) for w, g in pairs], [1] * len(pairs))
+        counts = [
+            {
+                name: Counts(name in w and name in g, name in {*g} - {*w}, name in {*w} - {*g})
+                for name in {*w, *g}
+            }
+            for w, g in pairs
+        ]
+        counts = [{name: each for name, each in one.items() if name != self.negative} for one in counts]
+        return of_counts(counts) if self.choose_by == "micro_f1" else of_counts_by_type(counts)
+
+    def confidences(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, bool]]:
+        """Of each document's class, or of each label of each document."""
+        found = []
+        for document, each in zip(gold, predictions, strict=True):
+            wanted, probabilities = self._labels(document), each.details["probabilities"]
+            names = self.classes if self.multi_label else self._chosen(probabilities)
+            found += [(float(probabilities[name]), name in wanted) for name in names]
+        return found
+
+    def places(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[list[tuple[int, float]]]:
+        """A class has no place."""
+        return [[] for _ in gold]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """The same of every document."""

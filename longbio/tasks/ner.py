@@ -23,8 +23,9 @@ from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
 from longbio.tasks.bio import best_tags
+from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
 from longbio.tasks.matching import entity_scores
-from longbio.tasks.metrics import by_type, count_words, macro_f1
+from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
 
 OUTSIDE = 0
@@ -107,15 +108,23 @@ def decode(tags: Tags, tokens: Tokens, labels: Labels) -> tuple[Span, ...]:
         labels: what the tags mean.
     """
     heads, starts, ends = _words(tokens)
-    spans: list[Span] = []
+    return tuple(
+        Span.of(int(starts[first]), int(ends[last]), labels.types[kind])
+        for first, last, kind in _mentions(tags[heads])
+    )
+
+
+def _mentions(tags: Tags) -> list[tuple[int, int, int]]:
+    """First word, last word and number of the type of each mention, from the tags of words."""
+    found = []
     kind, first = -1, 0
-    for word, tag in enumerate([*tags[heads].tolist(), OUTSIDE]):
+    for word, tag in enumerate([*tags.tolist(), OUTSIDE]):
         here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1
         if kind >= 0 and (here != kind or begins):
-            spans.append(Span.of(int(starts[first]), int(ends[word - 1]), labels.types[kind]))
+            found.append((first, word - 1, kind))
         if here != kind or begins:
             kind, first = here, word
-    return tuple(spans)
+    return found
 
 
 def word_heads(tokens: Tokens) -> NDArray[np.int64]:
@@ -165,6 +174,8 @@ class Entities:
             short model reads, when None.
         global_tokens: what every token sees, in a model that has global attention.
         constrained: read off the likeliest tags of which no I follows another type's.
+        first_window: read no more of a document than fits the model; what lies beyond is missed.
+        temperature: by which logits are divided before they become probabilities; see `calibration`.
         score_by: what is reported first and chosen by: micro F1 of whole `mentions`, or, as for EBM
             PICO, the mean over types of the F1 of `words`.
     """
@@ -178,11 +189,15 @@ class Entities:
     overlap: int | None = None
     global_tokens: tuple[Role, ...] = ("cls", "headings")
     constrained: bool = True
+    first_window: bool = False
+    temperature: float = 1.0
     score_by: Literal["mentions", "words"] = "mentions"
 
     def __post_init__(self) -> None:
         if self.sample_tokens < 8 or (self.overlap is not None and self.overlap < 0):
             raise ValueError("sample_tokens is 8 or more, an overlap 0 or more")
+        if self.temperature <= 0:
+            raise ValueError("a temperature is above 0")
 
     @property
     def labels(self) -> Labels:
@@ -208,7 +223,9 @@ class Entities:
         left_out["mentions of types that aren't learned"] += len(document.spans) - len(known)
         tagged = encode(replace(document, spans=known), tokens, self.labels)
         left_out["mentions that no tag can express"] += tagged.lost
-        stretches = windows_of(0, len(tokens.ids), max_tokens=self.sample_tokens, overlap=0)
+        num_read = self._num_read(tokens, inputs)
+        left_out["tokens that no row holds"] += len(tokens.ids) - num_read
+        stretches = windows_of(0, num_read, max_tokens=self.sample_tokens, overlap=0)
         return [self._sample(tokens, tagged.tags, stretch, inputs) for stretch in stretches]
 
     def _sample(self, tokens: Tokens, tags: Tags, stretch: Window, inputs: InputFormat) -> Sample:
@@ -226,6 +243,10 @@ class Entities:
     def _tokens(self, document: Document, inputs: InputFormat) -> Tokens:
         tokens = inputs.tokens(document.text, self.global_tokens)
         return tokens.in_units(document.units) if document.units else tokens
+
+    def _num_read(self, tokens: Tokens, inputs: InputFormat) -> int:
+        """How many of a document's tokens are read, from its first."""
+        return min(len(tokens.ids), inputs.room()) if self.first_window else len(tokens.ids)
 
     def _windows(self, num_tokens: int, inputs: InputFormat) -> list[Window]:
         room = inputs.max_tokens
@@ -252,23 +273,37 @@ class Entities:
     def encode(self, document: Document, inputs: InputFormat) -> TaggedRows:
         """The document in windows."""
         tokens = self._tokens(document, inputs)
-        windows = self._windows(len(tokens.ids), inputs)
+        windows = self._windows(self._num_read(tokens, inputs), inputs)
         rows = tuple(inputs.row(tokens, window.tokens, roles=self.global_tokens) for window in windows)
         return TaggedRows(document, tokens, tuple(windows), rows)
 
     def decode(self, encoded: TaggedRows, outputs: Sequence[Array]) -> Prediction:
         """Tags of each word from the window with most context around it, decoded over the whole
         document, so that a mention on a border stays whole."""
-        tokens = encoded.tokens
-        scores = np.zeros((len(tokens.ids), len(self.labels.names())), dtype=np.float32)
+        tokens, num_read = encoded.tokens, encoded.windows[-1].owned.stop
+        scores = np.zeros((num_read, len(self.labels.names())), dtype=np.float32)
         for window, row, output in zip(encoded.windows, encoded.rows, outputs, strict=True):
             scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
-        tags = np.full(len(tokens.ids), OUTSIDE, dtype=np.int64)
-        heads = word_heads(tokens)
-        tags[heads] = best_tags(scores[heads]) if self.constrained else scores[heads].argmax(-1)
-        spans = decode(tags, tokens, self.labels)
-        details = {"windows": len(encoded.windows), "tokens": len(tokens.ids)}
+        heads, starts, ends = _words(tokens)
+        logits = scores[heads[heads < num_read]]
+        tags = best_tags(logits) if self.constrained else logits.argmax(-1)
+        likely = _probabilities(logits / self.temperature)[np.arange(len(tags)), tags]
+        mentions = _mentions(tags)
+        spans = tuple(
+            Span.of(int(starts[first]), int(ends[last]), self.types[kind]) for first, last, kind in mentions
+        )
+        details = {
+            "windows": len(encoded.windows),
+            "tokens": len(tokens.ids),
+            "unread_tokens": len(tokens.ids) - num_read,
+            # A mention is as sure as the least sure of its words.
+            "probabilities": [float(likely[first : last + 1].min()) for first, last, _ in mentions],
+        }
         return Prediction(replace(encoded.document, spans=spans, relations=(), attributes=()), details)
+
+    def at_temperature(self, temperature: float) -> Entities:
+        """The same mentions, with other probabilities."""
+        return replace(self, temperature=temperature)
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Entities:
         """There is nothing to tune."""
@@ -281,16 +316,52 @@ class Entities:
         scores = entity_scores([document.spans for document in gold], found)
         main = scores["strict"]["micro"]["f1"]
         if self.score_by == "words":
-            words = [
-                count_words(document.spans, spans, document.units)
-                for document, spans in zip(gold, found, strict=True)
-            ]
-            main = macro_f1(by_type(words))
+            main = macro_f1(by_type(self._words_counted(gold, predictions)))
         return {"main": main, **scores, "confusion": _confusion(gold, found)}
+
+    def _words_counted(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[dict[str, Counts]]:
+        return [
+            count_words(document.spans, each.document.spans, document.units)
+            for document, each in zip(gold, predictions, strict=True)
+        ]
+
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
+        """Mentions, or words, found, made up and missed."""
+        if self.score_by == "words":
+            return of_counts_by_type(self._words_counted(gold, predictions))
+        pairs = zip(gold, predictions, strict=True)
+        return of_counts([count_entities(document.spans, each.document.spans) for document, each in pairs])
+
+    def confidences(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, bool]]:
+        """Of each mention that was given."""
+        return [
+            (probability, span in document.spans)
+            for document, each in zip(gold, predictions, strict=True)
+            for span, probability in zip(each.document.spans, each.details["probabilities"], strict=True)
+        ]
+
+    def places(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[list[tuple[int, float]]]:
+        """Of each true mention, and whether it was given."""
+        return [
+            [(span.start_char, float(span in each.document.spans)) for span in document.spans]
+            for document, each in zip(gold, predictions, strict=True)
+        ]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No mention anywhere."""
         return not any(each.document.spans for each in predictions)
+
+
+def _probabilities(logits: NDArray[Any]) -> NDArray[Any]:
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    softmax: NDArray[Any] = shares / shares.sum(axis=-1, keepdims=True)
+    return softmax
 
 
 def _confusion(gold: Sequence[Document], found: Sequence[Sequence[Span]]) -> dict[str, dict[str, int]]:

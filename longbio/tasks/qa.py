@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +29,7 @@ from longbio.tasks.answers import (
     offset_f1,
     score_answer,
 )
+from longbio.tasks.evidence import Evidence, of_means
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
 
 NULL = 0
@@ -81,6 +82,8 @@ class Answers:
         null_threshold: how much better no answer has to be than the best one; tuned on development
             documents.
         num_best: answers that are kept with their probabilities.
+        first_window: read no more of a document than fits the model; answers beyond are missed.
+        temperature: by which scores are divided before they become probabilities.
         global_tokens: what every token sees, in a model that has global attention.
     """
 
@@ -94,11 +97,15 @@ class Answers:
     null_answers: bool = False
     null_threshold: float = 0.0
     num_best: int = 20
+    first_window: bool = False
+    temperature: float = 1.0
     global_tokens: tuple[Role, ...] = ("cls", "query")
 
     def __post_init__(self) -> None:
         if self.max_answer_tokens < 1 or self.num_best < 1:
             raise ValueError("max_answer_tokens and num_best are at least 1")
+        if self.temperature <= 0:
+            raise ValueError("a temperature is above 0")
         if min(self.negatives or 0, self.overlap or 0) < 0:
             raise ValueError("negatives and an overlap are 0 or more")
 
@@ -178,7 +185,8 @@ class Answers:
             inputs.refuse_long_query(query, f"question {question.id}")
             room = inputs.room(query)
             overlap = default_overlap(room) if self.overlap is None else min(self.overlap, room // 2)
-            of_question = windows_of(0, len(tokens.ids), max_tokens=room + 2, overlap=overlap)
+            num_read = min(len(tokens.ids), room) if self.first_window else len(tokens.ids)
+            of_question = windows_of(0, num_read, max_tokens=room + 2, overlap=overlap)
             windows.append(tuple(of_question))
             rows += [inputs.row(tokens, window.tokens, query, self.global_tokens) for window in of_question]
         return AskedRows(document, tokens, tuple(windows), tuple(rows))
@@ -191,7 +199,9 @@ class Answers:
             read = [(window, *next(rest)) for window in windows]
             best = self._candidates(read, encoded.tokens.offsets)
             null = min(float(output[NULL].sum()) for _, _, output in read)
-            detail = self._details(question, best, null, len(windows), encoded.document.text)
+            unread = len(encoded.tokens.ids) - windows[-1].owned.stop
+            detail = self._details(question, best, null, encoded.document.text)
+            detail |= {"windows": len(windows), "unread_tokens": unread}
             answer = self._chosen(detail)
             questions.append(replace(question, answers=() if answer is None else (answer,)))
             details.append(detail)
@@ -219,13 +229,12 @@ class Answers:
         return detail["best"][0]["start_char"], detail["best"][0]["end_char"]
 
     def _details(
-        self, question: Question, best: Sequence[Candidate], null: float, num_windows: int, text: str
+        self, question: Question, best: Sequence[Candidate], null: float, text: str
     ) -> dict[str, Any]:
         scores = [each.score for each in best] + ([null] if self.null_answers else [])
-        probabilities = nbest_probabilities(scores)
+        probabilities = nbest_probabilities([score / self.temperature for score in scores])
         return {
             "id": question.id,
-            "windows": num_windows,
             "null_minus_best": null - best[0].score if best else None,
             "null_probability": probabilities.pop() if self.null_answers else None,
             "best": [
@@ -238,6 +247,10 @@ class Answers:
                 for each, probability in zip(best, probabilities, strict=True)
             ],
         }
+
+    def at_temperature(self, temperature: float) -> Answers:
+        """The same answers, with other probabilities."""
+        return replace(self, temperature=temperature)
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Answers:
         """With the null threshold that gives the best F1."""
@@ -258,8 +271,7 @@ class Answers:
         threshold leaves, whatever it was when they were found."""
         pairs = [
             (document, question, self._chosen(detail))
-            for document, each in zip(gold, predictions, strict=True)
-            for question, detail in zip(document.questions, each.details["questions"], strict=True)
+            for document, question, detail in self._asked(gold, predictions)
         ]
         answers = [_texts(document, question) for document, question, _ in pairs]
         given = [document.text[slice(*place)] if place else "" for document, _, place in pairs]
@@ -270,6 +282,53 @@ class Answers:
             **scores,
             "f1_of_characters": sum(places) / max(1, len(places)),
         }
+
+    def _asked(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> Iterator[tuple[Document, Question, dict[str, Any]]]:
+        """Each true question with what was found."""
+        for document, each in zip(gold, predictions, strict=True):
+            for question, detail in zip(document.questions, each.details["questions"], strict=True):
+                yield document, question, detail
+
+    def _f1(self, document: Document, question: Question, detail: Mapping[str, Any]) -> float:
+        place = self._chosen(detail)
+        given = document.text[slice(*place)] if place else ""
+        return score_answer(_texts(document, question), given).f1
+
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
+        """F1 of each question."""
+        f1 = [
+            [self._f1(*asked) for asked in self._asked([document], [each])]
+            for document, each in zip(gold, predictions, strict=True)
+        ]
+        return of_means([sum(each) for each in f1], [len(each) for each in f1])
+
+    def confidences(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, bool]]:
+        """Of each answer that was given."""
+        return [
+            (detail["best"][0]["probability"], self._is_exact(document, question, detail))
+            for document, question, detail in self._asked(gold, predictions)
+            if self._chosen(detail) is not None
+        ]
+
+    def _is_exact(self, document: Document, question: Question, detail: Mapping[str, Any]) -> bool:
+        return score_answer(_texts(document, question), detail["best"][0]["text"]).exact_match == 1
+
+    def places(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[list[tuple[int, float]]]:
+        """Of each question's first accepted answer, and the F1 of what was given."""
+        return [
+            [
+                (question.answers[0][0], self._f1(document, question, detail))
+                for document, question, detail in self._asked([document], [each])
+                if question.answers
+            ]
+            for document, each in zip(gold, predictions, strict=True)
+        ]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No answer anywhere, or all where the same character is."""

@@ -21,7 +21,8 @@ from longbio.corpus.records import Document, Relation, Span
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.classification import Classes
-from longbio.tasks.metrics import by_type, count_entities, micro
+from longbio.tasks.evidence import Evidence, of_counts
+from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import Reading, WholeRows
 
@@ -243,12 +244,7 @@ class Relations:
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Micro F1 of relations: same type, head and tail. One that no pair was asked about is missed."""
-        counts = by_type(
-            [
-                count_entities(self._relations(document), self._relations(each.document))
-                for document, each in zip(gold, predictions, strict=True)
-            ]
-        )
+        counts = by_type(self._counted(gold, predictions))
         total = micro(counts)
         return {
             "main": total.f1,
@@ -258,6 +254,42 @@ class Relations:
                 for label, each in counts.items()
             },
         }
+
+    def _counted(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[dict[str, Counts]]:
+        pairs = zip(gold, predictions, strict=True)
+        return [count_entities(self._relations(one), self._relations(each.document)) for one, each in pairs]
+
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
+        """Relations found, made up and missed."""
+        return of_counts(self._counted(gold, predictions))
+
+    def confidences(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, bool]]:
+        """Of each relation that was given."""
+        found = []
+        for document, each in zip(gold, predictions, strict=True):
+            true = {*self._relations(document)}
+            for relation, detail in zip(each.document.relations, each.details["relations"], strict=True):
+                found.append((float(detail["probability"]), relation in true))
+        return found
+
+    def places(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[list[tuple[int, float]]]:
+        """Of each true relation, where its first mention begins."""
+        places = []
+        for document, each in zip(gold, predictions, strict=True):
+            given = {*self._relations(each.document)}
+            places.append(
+                [
+                    (min(true.head.start_char, true.tail.start_char), float(true in given))
+                    for true in self._relations(document)
+                ]
+            )
+        return places
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No relation anywhere."""

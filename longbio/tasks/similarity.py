@@ -16,6 +16,7 @@ from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import similarity_scores
+from longbio.tasks.evidence import Evidence, of_pairs
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import (
     Reading,
@@ -72,8 +73,8 @@ class Similarity:
             query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
-        """One number comes out."""
-        return {"num_labels": 1, "problem_type": "regression"}
+        """One number comes out, and the weight of its window where windows are weighed."""
+        return {"num_labels": 2 if self.reading.pooling == "attention" else 1, "problem_type": "regression"}
 
     def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
         """The pair."""
@@ -116,6 +117,24 @@ class Similarity:
             [_score(document) for document in gold], [_score(each.document) for each in predictions]
         )
         return {"main": scores["pearson"], **scores}
+
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
+        """The moments of Pearson's correlation."""
+        return of_pairs(
+            [_score(document) for document in gold], [_score(each.document) for each in predictions]
+        )
+
+    def confidences(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, bool]]:
+        """A number has no probability."""
+        return []
+
+    def places(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[list[tuple[int, float]]]:
+        """Nor a place."""
+        return [[] for _ in gold]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """Nearly the same of every pair."""

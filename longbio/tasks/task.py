@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from longbio.corpus.records import Document
 from longbio.encoders.rows import InputFormat, Row
+from longbio.tasks.evidence import Evidence
 
 IGNORED = -100
 """A label from which nothing is learned."""
@@ -105,6 +106,21 @@ class Task(Protocol[E]):
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Scores of documents in the same order, ready for JSON; `main` is the one to choose by."""
+
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence | None:
+        """What each document adds to `main`; None where that is no sum over documents, as AUROC."""
+
+    def confidences(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[tuple[float, bool]]:
+        """The probability of whatever was predicted, and whether it is right; none where there are no
+        probabilities."""
+
+    def places(
+        self, gold: Sequence[Document], predictions: Sequence[Prediction]
+    ) -> list[list[tuple[int, float]]]:
+        """Of each document the character where each thing to be found begins, and how well it was found,
+        0 to 1; none where a document is judged as a whole."""
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """Whether a model says the same of everything, as those do that failed to learn."""

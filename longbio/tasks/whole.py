@@ -20,8 +20,12 @@ Part = Literal["windows", "head", "head-tail"]
 """What is read of a document beyond the model's reach: all of it in overlapping windows, its beginning,
 or half a row of its beginning and half of its end."""
 
-Pooling = Literal["mean", "max"]
-"""Of the logits of a document's windows."""
+Pooling = Literal["mean", "max", "attention"]
+"""Of the logits of a document's windows: `attention` is a mean whose weights are learned, a softmax over the
+windows of one more number that the head gives of each."""
+
+WEIGHT = "(weight of the window)"
+"""What a config calls that number among its classes."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,27 @@ def pooled(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
     """(S, C) logits of samples from those of their rows, float32."""
     count = int(samples_B.max()) + 1
     index = samples_B[:, None].expand_as(logits_BC)
+    if pooling == "attention":
+        return _attended(logits_BC.float(), samples_B, count)
     empty = logits_BC.new_zeros((count, logits_BC.shape[1]), dtype=torch.float32)
     reduce = "mean" if pooling == "mean" else "amax"
     return empty.scatter_reduce(0, index, logits_BC.float(), reduce, include_self=False)
 
 
+def _attended(logits_BC: Tensor, samples_B: Tensor, count: int) -> Tensor:
+    """(S, C - 1) means of each sample's logits, the last of which says how much its row weighs."""
+    logits, weights = logits_BC[:, :-1], logits_BC[:, -1]
+    highest = weights.new_full((count,), -torch.inf).scatter_reduce(0, samples_B, weights.detach(), "amax")
+    shares = (weights - highest[samples_B]).exp()
+    sums = shares.new_zeros((count, logits.shape[1])).index_add(0, samples_B, shares[:, None] * logits)
+    return sums / shares.new_zeros(count).index_add(0, samples_B, shares)[:, None]
+
+
 def pooled_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
     """(C,) logits of a document from those of its rows."""
     stacked = np.stack(outputs).astype(np.float64)
+    if pooling == "attention":
+        every = torch.from_numpy(stacked)
+        attended: Array = _attended(every, every.new_zeros(len(every), dtype=torch.long), 1)[0].numpy()
+        return attended
     return stacked.mean(axis=0) if pooling == "mean" else stacked.max(axis=0)
