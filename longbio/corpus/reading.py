@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +22,26 @@ class Reading:
             usual names.
         alignment: counts the mentions that were checked, and those that were left out.
         passed_over: how many things of each kind the records have no place for, and were not read.
+        failed: told of a file or row that can't be read, by readers of plain text, tables and JSON
+            lines, which then go on behind it. None to stop there.
     """
 
     encoding: str = "utf-8"
     columns: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment = field(default_factory=Alignment)
     passed_over: Counter[str] = field(default_factory=Counter)
+    failed: Callable[[LongbioError], None] | None = None
+
+    def skip(self, error: LongbioError) -> None:
+        """Tell of what can't be read; raises it where nobody wants to go on."""
+        go_on(error, self.failed)
+
+
+def go_on(error: LongbioError, failed: Callable[[LongbioError], None] | None) -> None:
+    """Tell `failed` of an error; raises it when there is nobody to tell."""
+    if failed is None:
+        raise error
+    failed(error)
 
 
 def read_text(file: Path, encoding: str = "utf-8") -> str:

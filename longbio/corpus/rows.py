@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pyarrow
 import pyarrow.parquet
 
 from longbio.corpus import objects
+from longbio.corpus.reading import go_on
 from longbio.errors import LongbioError
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -35,10 +37,16 @@ class Row:
     Args:
         cells: by the names of their columns, as the table spells them.
         where: its place in the table, for errors.
+        number: of the row in its table, from 1; those that can't be read count.
     """
 
     cells: Mapping[str, Any]
     where: str
+    number: int
+
+
+Failed = Callable[[LongbioError], None] | None
+"""Told of a row that can't be read; without it the reading stops there."""
 
 
 def kind_of(file: Path) -> str:
@@ -54,7 +62,9 @@ def stem_of(file: Path) -> str:
     return Path(file.stem).stem if file.suffix.lower() in COMPRESSIONS else file.stem
 
 
-def read_rows(file: Path, encoding: str = "utf-8", wanted: Collection[str] | None = None) -> Iterator[Row]:
+def read_rows(
+    file: Path, encoding: str = "utf-8", wanted: Collection[str] | None = None, failed: Failed = None
+) -> Iterator[Row]:
     """Stream the rows of a table.
 
     Args:
@@ -62,10 +72,12 @@ def read_rows(file: Path, encoding: str = "utf-8", wanted: Collection[str] | Non
         encoding: of CSV, TSV and JSON lines.
         wanted: lower-case names of the columns to read; None for all. Parquet leaves the others on
             disk, the rest gives them all the same.
+        failed: told of each malformed row of CSV, TSV and JSON lines, behind which the reading goes
+            on. Behind a row whose quotes are wrong, the next line is taken for a row.
 
     Raises:
-        LongbioError: the file can't be read, is damaged, or a row is malformed. Names file and
-            line, never what stands there.
+        LongbioError: the file can't be read, is damaged, or, without `failed`, a row is malformed.
+            Names file and line, never what stands there.
     """
     if kind_of(file) not in ROWS:
         raise LongbioError(
@@ -73,7 +85,7 @@ def read_rows(file: Path, encoding: str = "utf-8", wanted: Collection[str] | Non
             where=file,
             remedy=f"give one of {', '.join(ROWS)}",
         )
-    return ROWS[kind_of(file)](file, encoding, wanted)
+    return ROWS[kind_of(file)](file, encoding, wanted, failed)
 
 
 def columns_there(names: Collection[str], source: str | Path) -> str:
@@ -96,22 +108,26 @@ def name_of(cell: Any) -> str | None:
     return named or None
 
 
-def read_lines(file: Path, encoding: str = "utf-8", newline: str = "") -> Iterator[str]:
+def read_lines(
+    file: Path, encoding: str = "utf-8", newline: str = "", *, damaged: bool = False
+) -> Iterator[str]:
     r"""Lines with their ends as they are; a byte-order mark is left out.
 
     Args:
         file: as it is or compressed.
         encoding: of its text.
         newline: what ends a line: "\n" for that alone, "" for "\r" as well.
+        damaged: give lines with zero bytes, and with others than of that encoding as half characters,
+            too; `_refuse_damaged` finds them.
 
     Raises:
         LongbioError: the file is missing, not in that encoding, binary or damaged.
     """
     number = 0
-    stream = text_stream(file, encoding, newline)
+    stream = text_stream(file, encoding, newline, "surrogateescape" if damaged else "strict")
     try:
         for number, line in enumerate(stream, start=1):
-            if "\0" in line:
+            if "\0" in line and not damaged:
                 raise LongbioError(f"line {number} holds a zero byte: the file is binary", where=file)
             yield line
         return
@@ -161,36 +177,87 @@ def endings_of(*kinds: str) -> tuple[str, ...]:
     return tuple(kind + compression for kind in kinds for compression in ("", *COMPRESSIONS))
 
 
-def _json_lines(file: Path, encoding: str, wanted: Collection[str] | None) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(file, encoding, "\n"), start=1):
-        if line.strip():
-            yield Row(objects.parse(line, f"line {number}", file), f"line {number}")
+def _json_lines(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
+    number = 0
+    lines = read_lines(file, encoding, "\n", damaged=failed is not None)
+    for line_number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        number += 1
+        where = f"line {line_number}"
+        try:
+            _refuse_damaged(line, where, file, encoding)
+            cells = objects.parse(line, where, file)
+        except LongbioError as error:
+            go_on(error, failed)
+            continue
+        yield Row(cells, where, number)
 
 
-def _table(delimiter: str) -> Callable[[Path, str, Collection[str] | None], Iterator[Row]]:
-    def read(file: Path, encoding: str, wanted: Collection[str] | None) -> Iterator[Row]:
+def _table(delimiter: str) -> Callable[[Path, str, Collection[str] | None, Failed], Iterator[Row]]:
+    def read(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
         csv.field_size_limit(sys.maxsize)  # a note is longer than the 131,072 characters of old
-        rows = csv.DictReader(read_lines(file, encoding), delimiter=delimiter, strict=True)
+        lines = read_lines(file, encoding, damaged=failed is not None)
+        rows = csv.DictReader(lines, delimiter=delimiter, strict=True)
         try:
             names = [name.lower() for name in rows.fieldnames or () if name]
-            if len(set(names)) < len(names):
-                raise LongbioError("the header names a column twice", where=file)
-            for row in rows:
-                where = f"the row that ends in line {rows.line_num}"
-                if None in row or None in row.values():
-                    raise LongbioError(
-                        f"{where} has not as many cells as the header",
-                        where=file,
-                        remedy="quote cells that hold delimiters or line ends",
-                    )
-                yield Row(row, where)
         except csv.Error as error:
-            raise LongbioError(f"line {rows.line_num} can't be read ({error})", where=file) from None
+            raise _unreadable(rows, error, file) from None
+        if len(set(names)) < len(names):
+            raise LongbioError("the header names a column twice", where=file)
+        for number in itertools.count(1):
+            try:
+                row = next(rows, None)
+                if row is None:
+                    return
+                where = f"the row that ends in line {rows.line_num}"
+                _refuse_ragged(row, where, file)
+                _refuse_damaged("".join(row.values()), where, file, encoding)
+            except csv.Error as error:
+                go_on(_unreadable(rows, error, file), failed)
+            except LongbioError as error:
+                go_on(error, failed)
+            else:
+                yield Row(row, where, number)
 
     return read
 
 
-def _parquet(file: Path, encoding: str, wanted: Collection[str] | None) -> Iterator[Row]:
+def _unreadable(rows: csv.DictReader[str], error: csv.Error, file: Path) -> LongbioError:
+    return LongbioError(f"line {rows.line_num} can't be read ({error})", where=file)
+
+
+def _refuse_ragged(row: Mapping[str | None, Any], where: str, file: Path) -> None:
+    if None in row or None in row.values():
+        raise LongbioError(
+            f"{where} has not as many cells as the header",
+            where=file,
+            remedy="quote cells that hold delimiters or line ends",
+        )
+
+
+def _refuse_damaged(text: str, where: str, file: Path, encoding: str) -> None:
+    """Raises LongbioError for a zero byte, or for a byte that `read_lines` let pass as half a character."""
+    if "\0" in text:
+        raise LongbioError(f"{where} holds a zero byte", where=file)
+    if half_a_character(text):
+        raise LongbioError(
+            f"{where} holds a byte that is not {encoding.upper()}",
+            where=file,
+            remedy="save it again as UTF-8, or name its encoding",
+        )
+
+
+def half_a_character(text: str) -> bool:
+    """Whether a text holds what UTF-8 can't write: a lone surrogate."""
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _parquet(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
     try:
         table = pyarrow.parquet.ParquetFile(file)
         names = table.schema_arrow.names
@@ -205,7 +272,7 @@ def _parquet(file: Path, encoding: str, wanted: Collection[str] | None) -> Itera
         for batch in table.iter_batches(batch_size=256, columns=read):
             for row in batch.to_pylist():
                 number += 1
-                yield Row(row, f"row {number}")
+                yield Row(row, f"row {number}", number)
         return
     except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
         what = f"can't be read as Parquet ({_said(error)})"
@@ -217,7 +284,7 @@ def _said(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-ROWS: dict[str, Callable[[Path, str, Collection[str] | None], Iterator[Row]]] = {
+ROWS: dict[str, Callable[[Path, str, Collection[str] | None, Failed], Iterator[Row]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".csv": _table(","),

@@ -48,7 +48,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         path: the file or folder.
         reading: its encoding; counts mentions and answers. Those whose text is another are left
             out, with the relations and attributes of such mentions and the questions that have no
-            answer left; members that documents don't have are passed over.
+            answer left; members that documents don't have are passed over. Told of lines that can't
+            be read, where it wants to be.
 
     Yields:
         The documents, in the order of the file.
@@ -57,8 +58,20 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: a line is no such object. Names file and line, never the text.
     """
     for file in files_of(path, ENDINGS):
-        for row in read_rows(file, reading.encoding):
-            yield _document(row.cells, f"{file}, {row.where}, ", reading)
+        try:
+            yield from _documents(file, reading)
+        except LongbioError as error:
+            reading.skip(error)
+
+
+def _documents(file: Path, reading: Reading) -> Iterator[Document]:
+    for row in read_rows(file, reading.encoding, failed=reading.failed):
+        try:
+            document = _document(row.cells, f"{file}, {row.where}, ", reading)
+        except LongbioError as error:
+            reading.skip(error)
+            continue
+        yield document
 
 
 def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:

@@ -13,7 +13,7 @@ one class. Rows that MIMIC marks as errors (`ISERROR`), and those on which annot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ USUAL: dict[str, tuple[str, ...]] = {
 
 ENDINGS = endings_of(*ROWS)
 
+HEADED = (".csv", ".tsv", ".parquet")
+"""Kinds of tables of which all rows have the same columns."""
+
 UNDECIDED = ("gold_label", "-")
 """Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
 
@@ -62,7 +65,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
     Args:
         path: the file or folder.
-        reading: its encoding and columns; counts the rows that were passed over.
+        reading: its encoding and columns; counts the rows that were passed over, and is told of those
+            that can't be read, where it wants to be.
 
     Yields:
         A document of each row, in order; without a column of ids named by file and number.
@@ -82,13 +86,31 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     wanted = {name for names in USUAL.values() for name in names}
     wanted |= {ERROR_NAME, *(name.lower() for name in reading.columns.values())}
     for file in files_of(path, ENDINGS):
-        for number, row in enumerate(read_rows(file, reading.encoding, wanted), start=1):
-            document = _document(row, number, file, reading)
-            if document is not None:
-                yield document
+        try:
+            yield from _documents(file, wanted, reading)
+        except LongbioError as error:
+            reading.skip(error)
 
 
-def _document(row: Row, number: int, file: Path, reading: Reading) -> Document | None:
+def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterator[Document]:
+    is_checked = kind_of(file) not in HEADED
+    for row in read_rows(file, reading.encoding, wanted, reading.failed):
+        if not is_checked:
+            # A column that isn't there is the fault of the table, not of each of its rows.
+            names = [name.lower() for name in row.cells]
+            for field in USUAL:
+                _column(field, names, reading.columns, file, row.where)
+            is_checked = True
+        try:
+            document = _document(row, file, reading)
+        except LongbioError as error:
+            reading.skip(error)
+            continue
+        if document is not None:
+            yield document
+
+
+def _document(row: Row, file: Path, reading: Reading) -> Document | None:
     where = f"{file}, {row.where}"
     cells = {name.lower(): cell for name, cell in row.cells.items()}
     if is_withdrawn(cells):
@@ -100,7 +122,7 @@ def _document(row: Row, number: int, file: Path, reading: Reading) -> Document |
         return None
     found = {field: None if column is None else cells[column] for field, column in columns.items()}
     return Document(
-        id=_name(found["id"], "id", where) or f"{stem_of(file)}-{number:06}",
+        id=_name(found["id"], "id", where) or f"{stem_of(file)}-{row.number:06}",
         text=_text(found["text"], "text", where) or "",
         query=_text(found["query"], "query", where),
         labels=_labels(found["labels"], where),
@@ -110,7 +132,7 @@ def _document(row: Row, number: int, file: Path, reading: Reading) -> Document |
 
 
 def _column(
-    field: str, cells: Mapping[str, Any], named: Mapping[str, str], file: Path, place: str
+    field: str, cells: Collection[str], named: Mapping[str, str], file: Path, place: str
 ) -> str | None:
     """The lower-case name of the column that holds a field; None where there is none."""
     if field in named:

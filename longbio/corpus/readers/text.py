@@ -20,7 +20,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
     Args:
         path: a folder, read without its subfolders, or a single `.txt` file.
-        reading: its encoding.
+        reading: its encoding; told of files that can't be decoded, where it wants to be.
 
     Yields:
         The documents, sorted by id (the file's stem).
@@ -29,7 +29,12 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: there is nothing to read at `path`, or a file can't be decoded.
     """
     for file in text_files(path):
-        yield Document(id=file.stem, text=read_text(file, reading.encoding))
+        try:
+            text = read_text(file, reading.encoding)
+        except LongbioError as error:
+            reading.skip(error)
+            continue
+        yield Document(id=file.stem, text=text)
 
 
 def text_files(path: Path) -> list[Path]:
