@@ -1,0 +1,200 @@
+"""A benchmark's report: one page that needs nothing else, the same in Markdown, and all numbers as CSV."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment
+from markupsafe import Markup
+
+from longbio.artifacts.cards import markdown_table
+from longbio.artifacts.files import write_text_atomically
+from longbio.benchmark import report_tables as tables
+from longbio.benchmark import report_words as words
+from longbio.benchmark.figures import PALETTE, looks, swatch
+from longbio.benchmark.notes import COLOURS, compared, marked
+from longbio.benchmark.report_figures import Drawing, drawings
+from longbio.benchmark.report_tables import Table
+from longbio.benchmark.report_words import Result
+from longbio.corpus.records import Document
+
+SHOWN_CHARS = 3000
+
+Example = tuple[str, Document, Mapping[str, Document]]
+"""A task's name, a document with what is true of it, and the same as each arm reads it."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is said of one task.
+
+    Args:
+        name: of the task.
+        about: its documents and measure.
+        sentences: how each arm compares with the baseline.
+        arms: scores and costs.
+        drawings: charts, each with its numbers.
+        tried: budgets and settings.
+        commands: what runs an arm again, by arm.
+    """
+
+    name: str
+    about: str
+    sentences: tuple[str, ...]
+    arms: Table
+    drawings: tuple[Drawing, ...]
+    tried: Table
+    commands: tuple[tuple[str, str], ...]
+
+
+def write(out: Path, results: dict[str, Any], examples: Sequence[Example] | None = None) -> None:
+    """Write `report.html`, `report.md` and `report.csv` into a benchmark's folder.
+
+    Args:
+        out: the folder.
+        results: the content of its `results.json`.
+        examples: documents to be shown with what is true and what each arm found; whoever gives them
+            answers for their text being public. None shows no text.
+
+    Raises:
+        LongbioError: the disk is full.
+    """
+    sections = [_section(number, task, results) for number, task in enumerate(results["tasks"])]
+    write_text_atomically(out / "report.html", as_html(results, sections, examples or ()))
+    write_text_atomically(out / "report.md", as_markdown(results, sections))
+    write_text_atomically(out / "report.csv", tables.as_csv(results))
+
+
+def _section(number: int, task: Result, results: Result) -> Section:
+    documents = task["documents"] or {}
+    counts = ", ".join(f"{documents[split]:,} {split}" for split in documents if documents[split] is not None)
+    return Section(
+        name=task["name"],
+        about=f"{task['kind']}, scored by {task['measure']}; documents: {counts or 'not known'}",
+        sentences=tuple(words.sentence(arm, task, results) for arm in words.rivals(task, results)),
+        arms=tables.arms_table(task, results),
+        drawings=tuple(drawings(f"t{number}", task, results)),
+        tried=tables.tried_table(task),
+        commands=tuple((arm["name"], arm["command"]) for arm in task["arms"] if arm["command"]),
+    )
+
+
+def rerun(results: Result) -> list[tuple[str, str]]:
+    """(what, value): what else has to be known to run it again."""
+    machine = results["machine"]
+    parts = [
+        machine.get("cpu"),
+        machine.get("cores") and f"{machine['cores']} cores",
+        machine.get("memory_gb") and f"{machine['memory_gb']:.0f} GB of memory",
+        machine.get("gpu") or "no GPU",
+    ]
+    return [
+        ("machine", ", ".join(str(part) for part in parts if part)),
+        ("versions", ", ".join(f"{name} {version}" for name, version in results["versions"].items())),
+        ("seeds", ", ".join(str(seed) for seed in results["seeds"])),
+        ("baseline", results["baseline"]),
+    ]
+
+
+def plan_text(results: Result) -> str:
+    """The plan as YAML, as `longbio benchmark` reads it."""
+    return yaml.safe_dump(results["plan"], sort_keys=False, allow_unicode=True, width=100)
+
+
+def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Example]) -> str:
+    """One page without a script, and nothing that is fetched."""
+    template = files("longbio.benchmark").joinpath("report.html.jinja").read_text("utf-8")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    arm_looks = looks(tables.arm_names(results), results["baseline"])
+    return page.render(
+        results=results,
+        sections=sections,
+        answers=words.answers(results),
+        lead=words.lead(results),
+        total=words.total_score(results),
+        overview=tables.overview(results),
+        limits=words.limits(results),
+        rerun=rerun(results),
+        plan=plan_text(results),
+        palette=PALETTE,
+        key=lambda place: [
+            (arm, swatch(look, f"{place}-key{n}"))
+            for n, (arm, look) in enumerate(arm_looks.items())
+            if arm in tables.arm_names(results)
+        ],
+        colours=COLOURS,
+        examples=[shown(*example) for example in examples],
+        shown_chars=SHOWN_CHARS,
+    )
+
+
+def shown(task: str, gold: Document, predicted: Mapping[str, Document]) -> dict[str, Any]:
+    """One example for the page: marked texts side by side where there are mentions, else a table."""
+    columns = {"true": gold, **predicted}
+    if gold.spans or any(document.spans for document in predicted.values()):
+        types = sorted({span.label for document in columns.values() for span in document.spans})
+        panels = [
+            (name, marked(gold.text, compared(gold, document), types, SHOWN_CHARS))
+            for name, document in columns.items()
+        ]
+        return {"task": task, "id": gold.id, "panels": panels, "is_cut": len(gold.text) > SHOWN_CHARS}
+    rows = tuple(
+        (question.text, *(_answers(document, question.id) for document in columns.values()))
+        for question in gold.questions
+    ) or ((gold.query or "the whole text", *(_said(document) for document in columns.values())),)
+    header = ("question" if gold.questions or gold.query else "read", *columns)
+    table = Table(f"{task}: {gold.id}", header, rows, frozenset(range(len(header))))
+    return {"task": task, "id": gold.id, "table": table}
+
+
+def _answers(document: Document, question_id: str) -> str:
+    """The answers to a question, in the document's own words."""
+    found = next((each.answers for each in document.questions if each.id == question_id), ())
+    return " · ".join(dict.fromkeys(document.text[start:end] for start, end in found)) or "no answer"
+
+
+def _said(document: Document) -> str:
+    if document.score is not None:
+        return f"{document.score:.2f}"
+    return ", ".join(document.labels or ()) or "none"
+
+
+def as_markdown(results: Result, sections: Sequence[Section]) -> str:
+    """The page's text and tables; what its charts show stands in tables."""
+    total = words.total_score(results)
+    answers = "\n".join(f"- **{_safe(task)}**: {_safe(said)}" for task, said in words.answers(results))
+    parts = [f"# {_safe(results['title'])}", _safe(words.lead(results)), answers]
+    parts += [_safe(total)] if total else []
+    if results["failed"]:
+        failed = [f"- {each['task']}, {each['arm']}: {each['what']}" for each in results["failed"]]
+        parts += [f"## Failed: {words.counted(len(failed), 'run')}", _safe("\n".join(failed))]
+    parts += ["## Overview", _markdown(tables.overview(results))]
+    for section in sections:
+        parts += [f"## {_safe(section.name)}", _safe(section.about)]
+        parts += ["\n".join(f"- {_safe(said)}" for said in section.sentences)] if section.sentences else []
+        parts += [_markdown(section.arms)]
+        for drawing in section.drawings:
+            parts += [f"### {drawing.title}", _safe(drawing.note)]
+            parts += [_markdown(drawing.table)] if drawing.table else []
+        parts += [f"### {section.tried.caption}", _markdown(section.tried)]
+        parts += ["\n".join(f"    {' '.join(command.split())}" for _, command in section.commands)]
+    parts += ["## What this can't say", "\n".join(f"- {_safe(said)}" for said in words.limits(results))]
+    parts += ["## To run it again", "\n".join(f"- {name}: {_safe(value)}" for name, value in rerun(results))]
+    parts += ["\n".join(f"    {line}" for line in plan_text(results).splitlines())]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    header = [_safe(name) for name in table.header]
+    return markdown_table(header, [[_safe(cell) for cell in row] for row in table.rows])
+
+
+def _safe(text: str) -> str:
+    """Text that Markdown shows as it is: names are users', and may hold anything."""
+    return re.sub(r"([\\`*<>&])", r"\\\1", text)

@@ -1,0 +1,275 @@
+"""The tables of a benchmark's report: the same in HTML and in Markdown, and all numbers as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from longbio.benchmark.report_words import (
+    Result,
+    baseline_of,
+    chance,
+    cost_ratio,
+    interval,
+    points,
+    verdict,
+)
+
+SPOKEN = {"better": "better", "worse": "worse", "unclear": "not told apart"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells to be shown as they are.
+
+    Args:
+        caption: what the table holds.
+        header: of the columns.
+        rows: as long as the header.
+        texts: columns that hold words, not numbers.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    texts: frozenset[int] = frozenset({0})
+
+
+def overview(results: Result) -> Table:
+    """Tasks by arms: mean scores, and what the comparison with the baseline says."""
+    arms = arm_names(results)
+    rows = []
+    for task in results["tasks"]:
+        by_name = {arm["name"]: arm for arm in task["arms"]}
+        failed = {each["arm"] for each in results["failed"] if each["task"] == task["name"]}
+        cells = [
+            _overview_cell(by_name[name]) if name in by_name else "failed" if name in failed else "–"
+            for name in arms
+        ]
+        rows.append((f"{task['name']}, {task['measure']}", *cells))
+    if results["score"] is not None:
+        totals = results["score"]["arms"]
+        rows.append((results["score"]["name"], *(points(totals.get(name)) for name in arms)))
+    return Table("Scores in hundredths, mean over seeds", ("task", *arms), tuple(rows))
+
+
+def _overview_cell(arm: Result) -> str:
+    against = arm["against_baseline"]
+    mean = points(arm["mean"])
+    if against is None:
+        return mean
+    return f"{mean} ({points(against['difference'], signed=True)}, {SPOKEN[verdict(against)]})"
+
+
+def arms_table(task: Result, results: Result) -> Table:
+    """What each arm of a task reached, how it differs from the baseline, and what it cost."""
+    baseline = baseline_of(task, results)
+    has_energy = any(arm["cost"]["energy_joules"] is not None for arm in task["arms"])
+    rows = [_arm_row(arm, baseline, has_energy) for arm in task["arms"]]
+    failed = [each for each in results["failed"] if each["task"] == task["name"]]
+    header = (
+        "arm",
+        f"{task['measure']}, mean ± sd",
+        "lowest seed",
+        "collapsed",
+        f"minus {results['baseline']} [95%]",
+        "p (Holm)",
+        "cost",
+        "learning + reading",
+        "tokens/s",
+        "memory",
+        *(("energy",) if has_energy else ()),
+    )
+    rows += [(each["arm"], "failed", *[""] * (len(header) - 2)) for each in failed]
+    return Table("Arms, in hundredths", header, tuple(rows))
+
+
+def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[str, ...]:
+    cost, against, is_baseline = arm["cost"], arm["against_baseline"], arm is baseline
+    spread = "" if arm["standard_deviation"] is None else f" ± {points(arm['standard_deviation'])}"
+    difference = p = "baseline" if is_baseline else "–"
+    if against is not None:
+        difference = (
+            f"{points(against['difference'], signed=True)} {interval(against['low'], against['high'])}"
+        )
+        p = chance(against["p_holm"]).removeprefix("p = ").removeprefix("p ")
+    energy = (_energy(cost["energy_joules"]),) if has_energy else ()
+    return (
+        arm["name"],
+        f"{points(arm['mean'])}{spread}",
+        points(arm["minimum"]),
+        f"{arm['collapsed']} of {len(arm['seeds'])}",
+        difference,
+        "" if is_baseline else p,
+        cost_ratio(arm, baseline) or "–",
+        f"{duration(cost['training_seconds'])} + {duration(cost['prediction_seconds'])}",
+        _or_dash(cost["tokens_per_second"], "{:,.0f}"),
+        "–" if cost["peak_memory_mb"] is None else f"{cost['peak_memory_mb'] / 1024:.1f} GB",
+        *energy,
+    )
+
+
+def length_table(task: Result) -> Table | None:
+    """The score of documents of each length; None where there are no lengths."""
+    return _by_tokens(task, "by_length", "documents", "main", "document's tokens")
+
+
+def position_table(task: Result) -> Table | None:
+    """Which share was found, by where in the document it stands; None where that isn't known."""
+    return _by_tokens(task, "by_position", "mentions", "recall", "tokens before it")
+
+
+def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Table | None:
+    arms = [arm for arm in task["arms"] if arm[key]]
+    ranges = ranges_of(arms, key)
+    if not ranges:
+        return None
+    rows = []
+    for borders in ranges:
+        cells = [find(arm[key], borders) for arm in arms]
+        counts = {cell[count] for cell in cells if cell}
+        rows.append(
+            (
+                spoken_range(*borders),
+                " / ".join(f"{number:,.0f}" for number in sorted(counts)),
+                *(points(cell[value]) if cell else "–" for cell in cells),
+            )
+        )
+    header = (first, count, *(arm["name"] for arm in arms))
+    return Table(f"{'Recall' if value == 'recall' else task['measure']}, in hundredths", header, tuple(rows))
+
+
+Borders = tuple[int, int | None]
+
+
+def ranges_of(arms: Sequence[Result], key: str) -> list[Borders]:
+    """The ranges of tokens that occur in any of the arms, in order."""
+    found = {(row["from_tokens"], row["to_tokens"]) for arm in arms for row in arm[key] or ()}
+    return sorted(found, key=lambda borders: (borders[0], borders[1] or float("inf")))
+
+
+def find(rows: Sequence[Result], borders: Borders) -> Result | None:
+    """The row of a range."""
+    return next((row for row in rows if (row["from_tokens"], row["to_tokens"]) == borders), None)
+
+
+def spoken_range(from_tokens: int, to_tokens: int | None) -> str:
+    """`512–1,024`, `4,096+`."""
+    return f"{from_tokens:,}+" if to_tokens is None else f"{from_tokens:,}–{to_tokens:,}"
+
+
+def reliability_table(task: Result) -> Table | None:
+    """How far each arm's probabilities are from the share that is right."""
+    rows = tuple(
+        (
+            arm["name"],
+            f"{sum(each['count'] for each in arm['reliability']['bins']):,}",
+            points(arm["reliability"]["expected_calibration_error"]),
+        )
+        for arm in task["arms"]
+        if arm["reliability"]
+    )
+    header = ("arm", "predictions", "expected calibration error")
+    return Table("Calibration, first seed, in hundredths", header, rows) if rows else None
+
+
+def tried_table(task: Result) -> Table:
+    """What was tried with the first seed, and which of it the development documents chose."""
+    rows = []
+    for arm in task["arms"]:
+        recipe = arm["recipe"] or {}
+        chosen = f"rate {recipe.get('learning_rate', '–')}, batch {recipe.get('batch', '–')}"
+        tried = "; ".join(f"{each['name']}: {points(each['dev'])}" for each in arm["tried"])
+        rows.append((arm["name"], arm["model"], f"{arm['steps']:,}", chosen, tried or "nothing else"))
+    header = ("arm", "model", "steps", "learned by", "tried (score on development documents)")
+    return Table("Budgets and settings", header, tuple(rows), frozenset({0, 1, 3, 4}))
+
+
+def arm_names(results: Result) -> list[str]:
+    """All arms with a result, in the order of the first task that has them."""
+    return list(dict.fromkeys(arm["name"] for task in results["tasks"] for arm in task["arms"]))
+
+
+def duration(seconds: float | None) -> str:
+    """`48 s`, `12 min`, `3.2 h`."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _energy(joules: float | None) -> str:
+    return "–" if joules is None else f"{joules / 3600:,.1f} Wh"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def as_csv(results: Result) -> str:
+    """A line for each task, arm and seed, and one for each cell that failed; shares as they are, from 0 to
+    1. Only what is of an arm, not of a seed, repeats."""
+    lines = [
+        line
+        for task in results["tasks"]
+        for arm in task["arms"]
+        for line in _csv_lines(task, arm, results["baseline"])
+    ]
+    lines += [
+        {"task": each["task"], "arm": each["arm"], "failed": each["what"]} for each in results["failed"]
+    ]
+    columns = list(dict.fromkeys(column for line in lines for column in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _csv_lines(task: Result, arm: Result, baseline: str) -> list[dict[str, Any]]:
+    documents, against = task["documents"] or {}, arm["against_baseline"] or {}
+    of_task = {
+        "task": task["name"],
+        "kind": task["kind"],
+        "measure": task["measure"],
+        **{f"{split}_documents": documents.get(split) for split in ("train", "dev", "test")},
+    }
+    of_arm = {
+        "is_baseline": arm["name"] == baseline,
+        "mean": arm["mean"],
+        "standard_deviation": arm["standard_deviation"],
+        "minimum": arm["minimum"],
+        "collapsed": arm["collapsed"],
+        **{key: against.get(key) for key in ("difference", "low", "high", "p", "p_holm")},
+        "steps": arm["steps"],
+        **arm["cost"],
+        **_csv_ranges(arm["by_length"], "score", "main"),
+        **_csv_ranges(arm["by_position"], "recall", "recall"),
+        "expected_calibration_error": (arm["reliability"] or {}).get("expected_calibration_error"),
+        **{f"recipe_{key}": _flat(value) for key, value in (arm["recipe"] or {}).items()},
+        "tried": _flat(arm["tried"]),
+        "command": arm["command"],
+    }
+    lines = []
+    for n, (seed, score) in enumerate(zip(arm["seeds"], arm["scores"], strict=True)):
+        losses = arm["losses"][n] if n < len(arm["losses"]) else []
+        ends = {"first_loss": losses[0], "last_loss": losses[-1]} if losses else {}
+        of_seed = {"arm": arm["name"], "model": arm["model"], "seed": seed, "score": score, "failed": ""}
+        lines.append(of_task | of_seed | ends | of_arm)
+    return lines
+
+
+def _csv_ranges(rows: Sequence[Result] | None, name: str, key: str) -> dict[str, Any]:
+    return {
+        f"{name}_{row['from_tokens']}_{'up' if row['to_tokens'] is None else row['to_tokens']}": row[key]
+        for row in rows or ()
+    }
+
+
+def _flat(value: object) -> object:
+    return json.dumps(value) if isinstance(value, (list, tuple, Mapping)) else value

@@ -1,0 +1,196 @@
+"""What a benchmark says, in sentences: who is better, by how much, how sure that is, at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Result = Mapping[str, Any]
+"""A part of `results.json`."""
+
+SIGNIFICANT = 0.05
+FEW_DOCUMENTS = 30
+
+Verdict = Literal["better", "worse", "unclear"]
+
+
+def verdict(against: Result | None) -> Verdict:
+    """What a comparison with the baseline says: clear only where the interval leaves out zero and p, after
+    Holm's correction, is below 0.05."""
+    if against is None or None in (against["low"], against["high"], against["p_holm"]):
+        return "unclear"
+    if against["p_holm"] >= SIGNIFICANT or against["low"] <= 0 <= against["high"]:
+        return "unclear"
+    return "better" if against["difference"] > 0 else "worse"
+
+
+def points(value: float | None, *, signed: bool = False) -> str:
+    """A score in hundredths with one decimal, and more where it would be nothing otherwise; a dash for
+    None."""
+    if value is None:
+        return "–"
+    value = 100 * value
+    decimals = 1 if abs(value) >= 0.05 or value == 0 else 2 if abs(value) >= 0.005 else 3
+    text = f"{abs(value):.{decimals}f}"
+    sign = "−" if value < 0 and float(text) else "+" if signed and float(text) else ""
+    return sign + text
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Both ends in hundredths."""
+    return "no interval" if low is None or high is None else f"[{points(low)}, {points(high)}]"
+
+
+def chance(p: float | None) -> str:
+    """A p-value that doesn't seem to cross 0.05 by rounding."""
+    if p is None:
+        return "no p-value"
+    if p < 0.001:
+        return "p < 0.001"
+    if p >= 0.1:
+        return f"p = {p:.2f}"
+    return f"p = {p:.4f}" if p < SIGNIFICANT <= round(p, 3) else f"p = {p:.3f}"
+
+
+def seconds_of(arm: Result) -> float | None:
+    """Learning and reading the test documents; None where one of them wasn't measured."""
+    cost = arm["cost"]
+    spent = cost["training_seconds"], cost["prediction_seconds"]
+    return None if None in spent else sum(spent)
+
+
+def cost_ratio(arm: Result, baseline: Result | None) -> str | None:
+    """How many times the baseline's seconds an arm took, as `1.4×`."""
+    ours, theirs = seconds_of(arm), baseline and seconds_of(baseline)
+    if not ours or not theirs:
+        return None
+    ratio = ours / theirs
+    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×" if ratio >= 0.1 else f"{ratio:.2g}×"
+
+
+def baseline_of(task: Result, results: Result) -> Result | None:
+    """The baseline's arm of a task; None where it failed."""
+    return next((arm for arm in task["arms"] if arm["name"] == results["baseline"]), None)
+
+
+def rivals(task: Result, results: Result) -> list[Result]:
+    """All arms but the baseline: first those that read documents whole, else in the order of the plan."""
+    planned = {arm["name"]: arm for arm in results["plan"].get("arms", ())}
+
+    def reads_pieces(arm: Result) -> bool:
+        reads = planned.get(arm["name"], {}).get("reads") or "whole"
+        return reads != "whole" or bool((arm["recipe"] or {}).get("max_tokens"))
+
+    return sorted((arm for arm in task["arms"] if arm["name"] != results["baseline"]), key=reads_pieces)
+
+
+def sentence(arm: Result, task: Result, results: Result) -> str:
+    """How an arm compares with the baseline, without the task's name."""
+    baseline, against, measure = results["baseline"], arm["against_baseline"], task["measure"]
+    if against is None:
+        why = "" if baseline_of(task, results) else f", which has no result for {task['name']}"
+        return f"{arm['name']} was not compared with {baseline}{why}: {points(arm['mean'])} {measure}."
+    low, high, difference = against["low"], against["high"], against["difference"]
+    holds = verdict(against)
+    if holds == "unclear":
+        size = f"{points(difference, signed=True)} points of {measure} {interval(low, high)}"
+        start = f"{arm['name']} and {baseline} can't be told apart: {size}"
+    elif holds == "better":
+        size = f"{points(difference)} points of {measure} {interval(low, high)}"
+        start = f"{arm['name']} beats {baseline} by {size}"
+    else:
+        size = f"{points(-difference)} points of {measure} {interval(-high, -low)}"
+        start = f"{arm['name']} loses to {baseline} by {size}"
+    parts = [start, f"{chance(against['p_holm'])}{'' if against['p_holm'] is None else ' after Holm'}"]
+    ratio = cost_ratio(arm, baseline_of(task, results))
+    if ratio:
+        parts.append(f"at {ratio} the cost")
+    return ", ".join(parts) + _collapsed(arm) + "."
+
+
+def _collapsed(arm: Result) -> str:
+    count, of = arm["collapsed"], len(arm["seeds"])
+    return f" ({count} of {of} {'seed' if of == 1 else 'seeds'} collapsed)" if count else ""
+
+
+def answers(results: Result) -> list[tuple[str, str]]:
+    """(task, the sentence of its first arm): the whole report in a few lines."""
+    found = []
+    for task in results["tasks"]:
+        others = rivals(task, results)
+        if others:
+            found.append((task["name"], sentence(others[0], task, results)))
+        elif task["arms"]:
+            only = task["arms"][0]
+            found.append(
+                (task["name"], f"only {only['name']} was scored: {points(only['mean'])} {task['measure']}.")
+            )
+        else:
+            found.append((task["name"], "no arm has a result."))
+    return found
+
+
+def total_score(results: Result) -> str | None:
+    """The score over all tasks, arm by arm."""
+    score = results["score"]
+    if score is None:
+        return None
+    arms = ", ".join(f"{arm} {points(value)}" for arm, value in score["arms"].items())
+    return f"{score['name']}: {arms}."
+
+
+def lead(results: Result) -> str:
+    """What was compared, in one sentence."""
+    tasks, seeds = len(results["tasks"]), len(results["seeds"])
+    arms = len({arm["name"] for task in results["tasks"] for arm in task["arms"]})
+    return (
+        f"{counted(arms, 'arm')} on {counted(tasks, 'task')}, {counted(seeds, 'seed')}; every arm is compared"
+        f" with {results['baseline']}."
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """`3 seeds`, `1 seed`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def limits(results: Result) -> list[str]:
+    """What the figures of a report can't say."""
+    seeds, said = len(results["seeds"]), []
+    if seeds == 1:
+        said.append(
+            "There was one seed. Another seed gives another score, here by an unknown amount: no spread over"
+            " seeds is shown, and a difference may be luck of the seed."
+        )
+    else:
+        said.append(
+            f"There were {seeds} seeds: their standard deviation is a rough estimate. Intervals and p-values"
+            " don't include it: they are over documents, with the seeds averaged."
+        )
+    said.append(
+        "Intervals (95%, paired BCa bootstrap) and p-values (permutation test, Holm's correction over the"
+        " tasks) speak of other documents of the same kind, not of another hospital's."
+    )
+    few = [
+        f"{task['name']} ({counted(task['documents']['test'], 'document')})"
+        for task in results["tasks"]
+        if task["documents"] and (task["documents"]["test"] or 0) < FEW_DOCUMENTS
+    ]
+    if few:
+        said.append(f"Few test documents, so only large differences can show: {', '.join(few)}.")
+    unequal = [
+        task["name"]
+        for task in results["tasks"]
+        if len({(arm["steps"], len(arm["tried"])) for arm in task["arms"]}) > 1
+    ]
+    if unequal:
+        said.append(
+            f"Not all arms had the same number of steps, or as many settings tried: {', '.join(unequal)}."
+        )
+    if results["failed"]:
+        said.append("Arms that failed are missing from every comparison.")
+    said.append(
+        "The cost is the seconds of learning and of reading the test documents, as a ratio to the"
+        " baseline's, on the machine named below and with whatever else ran on it."
+    )
+    return said
