@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -135,7 +136,7 @@ def smoothed(losses: Sequence[Sequence[float]]) -> Curve:
     return [float(group.mean()) + 1 for group in groups], [float(np.nanmean(every[:, g])) for g in groups]
 
 
-def _drawn(look: Look) -> dict[str, object]:
+def _drawn(look: Look) -> dict[str, Any]:
     return {
         "color": look.colour,
         "marker": look.marker,

@@ -24,7 +24,7 @@ from longbio.benchmark.report_tables import Table
 from longbio.benchmark.report_words import Result
 from longbio.corpus.records import Document
 
-SHOWN_CHARS = 3000
+SHOWN_CHARS = 2000
 
 Example = tuple[str, Document, Mapping[str, Document]]
 """A task's name, a document with what is true of it, and the same as each arm reads it."""
@@ -39,6 +39,7 @@ class Section:
         about: its documents and measure.
         sentences: how each arm compares with the baseline.
         arms: scores and costs.
+        key: a piece of the line that each arm is drawn with.
         drawings: charts, each with its numbers.
         tried: budgets and settings.
         commands: what runs an arm again, by arm.
@@ -48,6 +49,7 @@ class Section:
     about: str
     sentences: tuple[str, ...]
     arms: Table
+    key: tuple[tuple[str, Markup], ...]
     drawings: tuple[Drawing, ...]
     tried: Table
     commands: tuple[tuple[str, str], ...]
@@ -74,12 +76,16 @@ def write(out: Path, results: dict[str, Any], examples: Sequence[Example] | None
 def _section(number: int, task: Result, results: Result) -> Section:
     documents = task["documents"] or {}
     counts = ", ".join(f"{documents[split]:,} {split}" for split in documents if documents[split] is not None)
+    kind = words.KINDS.get(task["kind"], task["kind"])
+    names, place = [arm["name"] for arm in task["arms"]], f"t{number}"
+    styles = looks(tables.arm_names(results), results["baseline"])
     return Section(
         name=task["name"],
-        about=f"{task['kind']}, scored by {task['measure']}; documents: {counts or 'not known'}",
+        about=f"{kind}, scored by {task['measure']}; documents: {counts or 'not known'}",
         sentences=tuple(words.sentence(arm, task, results) for arm in words.rivals(task, results)),
         arms=tables.arms_table(task, results),
-        drawings=tuple(drawings(f"t{number}", task, results)),
+        key=tuple((name, swatch(styles[name], f"{place}-key{n}")) for n, name in enumerate(names)),
+        drawings=tuple(drawings(place, task, styles)),
         tried=tables.tried_table(task),
         commands=tuple((arm["name"], arm["command"]) for arm in task["arms"] if arm["command"]),
     )
@@ -110,8 +116,9 @@ def plan_text(results: Result) -> str:
 def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Example]) -> str:
     """One page without a script, and nothing that is fetched."""
     template = files("longbio.benchmark").joinpath("report.html.jinja").read_text("utf-8")
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    arm_looks = looks(tables.arm_names(results), results["baseline"])
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tied"] = tied
+    page = environment.from_string(template)
     return page.render(
         results=results,
         sections=sections,
@@ -119,15 +126,11 @@ def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Exa
         lead=words.lead(results),
         total=words.total_score(results),
         overview=tables.overview(results),
+        unfinished=words.unfinished(results),
         limits=words.limits(results),
         rerun=rerun(results),
         plan=plan_text(results),
         palette=PALETTE,
-        key=lambda place: [
-            (arm, swatch(look, f"{place}-key{n}"))
-            for n, (arm, look) in enumerate(arm_looks.items())
-            if arm in tables.arm_names(results)
-        ],
         colours=COLOURS,
         examples=[shown(*example) for example in examples],
         shown_chars=SHOWN_CHARS,
@@ -174,6 +177,8 @@ def as_markdown(results: Result, sections: Sequence[Section]) -> str:
     if results["failed"]:
         failed = [f"- {each['task']}, {each['arm']}: {each['what']}" for each in results["failed"]]
         parts += [f"## Failed: {words.counted(len(failed), 'run')}", _safe("\n".join(failed))]
+    if unfinished := words.unfinished(results):
+        parts += [_safe(f"Not finished: {unfinished}.")]
     parts += ["## Overview", _markdown(tables.overview(results))]
     for section in sections:
         parts += [f"## {_safe(section.name)}", _safe(section.about)]
@@ -197,4 +202,11 @@ def _markdown(table: Table) -> str:
 
 def _safe(text: str) -> str:
     """Text that Markdown shows as it is: names are users', and may hold anything."""
-    return re.sub(r"([\\`*<>&])", r"\\\1", text)
+    return re.sub(r"([\\`*]|<(?=[a-zA-Z/!?])|&(?=[#\w]))", r"\\\1", text)
+
+
+def tied(text: str) -> str:
+    """A sentence whose intervals, p-values and ratios aren't broken over two lines."""
+    return re.sub(
+        r"\[[^\[\]]{1,20}\]|p [=<] [\d.]+|[\d.]+× the", lambda found: found[0].replace(" ", "\xa0"), text
+    )

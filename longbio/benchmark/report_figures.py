@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from longbio.benchmark import report_tables as tables
-from longbio.benchmark.figures import LOSS_POINTS, Curve, Look, chart, looks, smoothed
+from longbio.benchmark.figures import LOSS_POINTS, Curve, Look, chart, smoothed
 from longbio.benchmark.report_tables import Table
 from longbio.benchmark.report_words import Result, points
 
@@ -30,15 +30,14 @@ class Drawing:
     table: Table | None = None
 
 
-def drawings(place: str, task: Result, results: Result) -> list[Drawing]:
+def drawings(place: str, task: Result, styles: Mapping[str, Look]) -> list[Drawing]:
     """What can be drawn of a task; charts without data are left out.
 
     Args:
         place: of the task in the page, before the name of each drawing.
-        task: of `results`.
-        results: the content of `results.json`.
+        task: of `results.json`.
+        styles: by arm.
     """
-    styles = looks(tables.arm_names(results), results["baseline"])
     found = (
         _by_length(place, task, styles),
         _by_position(place, task, styles),
@@ -88,10 +87,11 @@ def _by_position(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
 def _over_ranges(task: Result, key: str, count: str, value: str) -> tuple[dict[str, Curve], list[str]]:
     """A curve for each arm over the ranges of tokens that occur, and what stands below each."""
     arms = [arm for arm in task["arms"] if arm[key]]
-    ranges, curves, ticks = tables.ranges_of(arms, key), {}, []
+    ranges, ticks = tables.ranges_of(arms, key), []
+    curves: dict[str, Curve] = {}
     for arm in arms:
         cells = [(n, tables.find(arm[key], borders)) for n, borders in enumerate(ranges)]
-        known = [(n, 100 * cell[value]) for n, cell in cells if cell and cell[value] is not None]
+        known = [(float(n), 100 * cell[value]) for n, cell in cells if cell and cell[value] is not None]
         curves[arm["name"]] = [n for n, _ in known], [share for _, share in known]
     for borders in ranges:
         first = next(cell for arm in arms if (cell := tables.find(arm[key], borders)))
@@ -134,7 +134,7 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
         is_square=True,
     )
     note = "On the line, probabilities are as often right as they say; below it they promise too much."
-    return Drawing("Are probabilities true?", note, svg, table)
+    return Drawing("Are the probabilities true?", note, svg, table)
 
 
 def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
@@ -154,4 +154,4 @@ def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | N
     longest = max(len(each) for arm in task["arms"] for each in arm["losses"])
     by = -(-longest // LOSS_POINTS)
     note = "Mean over seeds" + (f", each point the mean of about {by:,} steps." if by > 1 else ".")
-    return Drawing("Training loss", note, svg)
+    return Drawing("Training loss", note, svg, tables.loss_table(task))

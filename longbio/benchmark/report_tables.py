@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from longbio.benchmark.report_words import (
@@ -19,6 +20,7 @@ from longbio.benchmark.report_words import (
     verdict,
 )
 
+LEARNED_BY = {"learning_rate": "rate", "batch": "batch", "epochs": "epochs", "max_steps": "at most steps"}
 SPOKEN = {"better": "better", "worse": "worse", "unclear": "not told apart"}
 
 
@@ -54,7 +56,8 @@ def overview(results: Result) -> Table:
     if results["score"] is not None:
         totals = results["score"]["arms"]
         rows.append((results["score"]["name"], *(points(totals.get(name)) for name in arms)))
-    return Table("Scores in hundredths, mean over seeds", ("task", *arms), tuple(rows))
+    spoken = [f"{name} (baseline)" if name == results["baseline"] else name for name in arms]
+    return Table("Scores in hundredths, mean over seeds", ("task", *spoken), tuple(rows))
 
 
 def _overview_cell(arm: Result) -> str:
@@ -70,7 +73,8 @@ def arms_table(task: Result, results: Result) -> Table:
     baseline = baseline_of(task, results)
     has_energy = any(arm["cost"]["energy_joules"] is not None for arm in task["arms"])
     rows = [_arm_row(arm, baseline, has_energy) for arm in task["arms"]]
-    failed = [each for each in results["failed"] if each["task"] == task["name"]]
+    done = {arm["name"] for arm in task["arms"]}
+    failed = [each for each in results["failed"] if each["task"] == task["name"] and each["arm"] not in done]
     header = (
         "arm",
         f"{task['measure']}, mean ± sd",
@@ -85,7 +89,7 @@ def arms_table(task: Result, results: Result) -> Table:
         *(("energy",) if has_energy else ()),
     )
     rows += [(each["arm"], "failed", *[""] * (len(header) - 2)) for each in failed]
-    return Table("Arms, in hundredths", header, tuple(rows))
+    return Table("Scores in hundredths, and what they cost", header, tuple(rows))
 
 
 def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[st
         cost_ratio(arm, baseline) or "–",
         f"{duration(cost['training_seconds'])} + {duration(cost['prediction_seconds'])}",
         _or_dash(cost["tokens_per_second"], "{:,.0f}"),
-        "–" if cost["peak_memory_mb"] is None else f"{cost['peak_memory_mb'] / 1024:.1f} GB",
+        "–" if cost["peak_memory_mb"] is None else f"{cost['peak_memory_mb'] / 1000:.1f} GB",
         *energy,
     )
 
@@ -177,14 +181,29 @@ def reliability_table(task: Result) -> Table | None:
     return Table("Calibration, first seed, in hundredths", header, rows) if rows else None
 
 
+def loss_table(task: Result) -> Table | None:
+    """Where each arm's losses begin and end, each the mean of a tenth of the steps and of all seeds."""
+    rows = []
+    for arm in task["arms"]:
+        tenths = [(losses, max(1, len(losses) // 10)) for losses in arm["losses"] if losses]
+        if tenths:
+            first = mean([loss for losses, tenth in tenths for loss in losses[:tenth]])
+            last = mean([loss for losses, tenth in tenths for loss in losses[-tenth:]])
+            rows.append((arm["name"], f"{arm['steps']:,}", f"{first:.3f}", f"{last:.3f}"))
+    header = ("arm", "steps", "first tenth", "last tenth")
+    return Table("Training loss, mean of a tenth of the steps", header, tuple(rows)) if rows else None
+
+
 def tried_table(task: Result) -> Table:
     """What was tried with the first seed, and which of it the development documents chose."""
     rows = []
     for arm in task["arms"]:
         recipe = arm["recipe"] or {}
-        chosen = f"rate {recipe.get('learning_rate', '–')}, batch {recipe.get('batch', '–')}"
+        known = [f"{name} {recipe[key]:g}" for key, name in LEARNED_BY.items() if recipe.get(key) is not None]
         tried = "; ".join(f"{each['name']}: {points(each['dev'])}" for each in arm["tried"])
-        rows.append((arm["name"], arm["model"], f"{arm['steps']:,}", chosen, tried or "nothing else"))
+        rows.append(
+            (arm["name"], arm["model"], f"{arm['steps']:,}", ", ".join(known), tried or "nothing else")
+        )
     header = ("arm", "model", "steps", "learned by", "tried (score on development documents)")
     return Table("Budgets and settings", header, tuple(rows), frozenset({0, 1, 3, 4}))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Result = Mapping[str, Any]
@@ -10,6 +10,9 @@ Result = Mapping[str, Any]
 
 SIGNIFICANT = 0.05
 FEW_DOCUMENTS = 30
+
+KINDS = {"ner": "Entities", "qa": "Questions", "classification": "Classification", "relations": "Relations"}
+KINDS |= {"similarity": "Similarity"}
 
 Verdict = Literal["better", "worse", "unclear"]
 
@@ -88,7 +91,7 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
     """How an arm compares with the baseline, without the task's name."""
     baseline, against, measure = results["baseline"], arm["against_baseline"], task["measure"]
     if against is None:
-        why = "" if baseline_of(task, results) else f", which has no result for {task['name']}"
+        why = "" if baseline_of(task, results) else ", which has no result here"
         return f"{arm['name']} was not compared with {baseline}{why}: {points(arm['mean'])} {measure}."
     low, high, difference = against["low"], against["high"], against["difference"]
     holds = verdict(against)
@@ -102,15 +105,16 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
         size = f"{points(-difference)} points of {measure} {interval(-high, -low)}"
         start = f"{arm['name']} loses to {baseline} by {size}"
     parts = [start, f"{chance(against['p_holm'])}{'' if against['p_holm'] is None else ' after Holm'}"]
-    ratio = cost_ratio(arm, baseline_of(task, results))
+    theirs = baseline_of(task, results)
+    ratio = cost_ratio(arm, theirs)
     if ratio:
         parts.append(f"at {ratio} the cost")
-    return ", ".join(parts) + _collapsed(arm) + "."
-
-
-def _collapsed(arm: Result) -> str:
-    count, of = arm["collapsed"], len(arm["seeds"])
-    return f" ({count} of {of} {'seed' if of == 1 else 'seeds'} collapsed)" if count else ""
+    collapsed = [
+        f"{each['name']}: {each['collapsed']} of {counted(len(each['seeds']), 'seed')} collapsed"
+        for each in (arm, theirs)
+        if each and each["collapsed"]
+    ]
+    return ", ".join(parts) + (f" ({'; '.join(collapsed)})" if collapsed else "") + "."
 
 
 def answers(results: Result) -> list[tuple[str, str]]:
@@ -128,6 +132,19 @@ def answers(results: Result) -> list[tuple[str, str]]:
         else:
             found.append((task["name"], "no arm has a result."))
     return found
+
+
+def unfinished(results: Result) -> str | None:
+    """What was planned and has neither a result nor failed."""
+    known = {(task["name"], arm["name"]) for task in results["tasks"] for arm in task["arms"]}
+    known |= {(each["task"], each["arm"]) for each in results["failed"]}
+    every = [arm["name"] for arm in results["plan"].get("arms", ())]
+    missing = [
+        f"{task['name']} ({', '.join(open_arms)})"
+        for task in results["plan"].get("tasks", ())
+        if (open_arms := [arm for arm in task.get("arms") or every if (task["name"], arm) not in known])
+    ]
+    return ", ".join(missing) or None
 
 
 def total_score(results: Result) -> str | None:

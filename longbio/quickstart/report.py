@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from longbio.artifacts.files import write_text_atomically
+from longbio.benchmark.notes import COLOURS, compared, marked
 from longbio.conversion.verify import as_rows
-from longbio.corpus.records import Document, Span
+from longbio.corpus.records import Document
 
-COLOURS = (
-    "#cfe3f7",
-    "#fbd9c5",
-    "#d5efd2",
-    "#e6d9f3",
-    "#fdeeb8",
-    "#f7d2e0",
-    "#d0efed",
-    "#e3e3d3",
-    "#d9dcf5",
-    "#f1e0c8",
-    "#cfeadd",
-    "#ecd4ec",
-)
 SHOWN_CHARS = 6000
 
 
@@ -52,7 +39,7 @@ def write_report(out: Path, results: Mapping[str, Any], shown: tuple[Document, D
         types=types,
         loss_curve=Markup(loss_curve(results)),
         colours={label: COLOURS[i % len(COLOURS)] for i, label in enumerate(types)},
-        note=None if shown is None else marked_note(*shown, types),
+        note=None if shown is None else marked(shown[0].text, compared(*shown), types, SHOWN_CHARS),
         is_cut=shown is not None and len(shown[0].text) > SHOWN_CHARS,
         shown_chars=SHOWN_CHARS,
     )
@@ -86,36 +73,3 @@ def loss_curve(results: Mapping[str, Any]) -> str:
     figure.savefig(drawing, format="svg", metadata={"Date": None})
     svg = drawing.getvalue()
     return svg[svg.index("<svg") :]
-
-
-def marked_note(gold: Document, predicted: Document, types: Sequence[str]) -> Markup:
-    """A text with its predicted mentions marked, and how each compares with the true ones."""
-    true, found = set(gold.spans), set(predicted.spans)
-    text, marks, position = gold.text, [], 0
-    for span in _without_overlaps(true | found):
-        if span.end_char > SHOWN_CHARS:
-            break
-        kind = "hit" if span in true and span in found else "wrong" if span in found else "missed"
-        marks.append(escape(text[position : span.start_char]))
-        marks.append(
-            Markup('<mark class="{} t{}" title="{}: {}">{}<sup>{}</sup></mark>').format(
-                kind,
-                types.index(span.label) if span.label in types else 0,
-                kind,
-                span.label,
-                text[span.start_char : span.end_char],
-                span.label,
-            )
-        )
-        position = span.end_char
-    marks.append(escape(text[position:SHOWN_CHARS]))
-    return Markup("").join(marks)
-
-
-def _without_overlaps(spans: set[Span]) -> list[Span]:
-    """In text order; of two that overlap, the one that starts first."""
-    kept: list[Span] = []
-    for span in sorted(spans):
-        if not kept or span.start_char >= kept[-1].end_char:
-            kept.append(span)
-    return kept
