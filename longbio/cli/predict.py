@@ -1,46 +1,93 @@
-"""`longbio predict`: a folder of notes in, annotations out."""
+"""`longbio predict`: notes of any length and number in, annotations out."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Verbose, narrated
+from longbio.cli.output import Json, Verbose, narrated, print_json
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    jsonl = "jsonl"
+    brat = "brat"
+    html = "html"
+
+
+class OnError(StrEnum):
+    """What is done about a note that can't be read or predicted."""
+
+    stop = "stop"
+    skip = "skip"
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model.")],
-    notes: Annotated[Path, typer.Argument(help="A folder of .txt files, or one.")],
-    out: Annotated[Path, typer.Option(help="The folder to make, in BRAT.")],
-    format_name: Annotated[str | None, typer.Option("--format", help="Found by itself.")] = None,
+    notes: Annotated[Path, typer.Argument(help="A folder or a file, in any format that is read.")],
+    out: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
+    output: Annotated[Format, typer.Option("--format", help="What is written.")] = Format.jsonl,
+    read_as: Annotated[str | None, typer.Option(help="The format of the notes; found by itself.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="text=NOTE: a table's; again for more.")
+    ] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help="A question a line, or a table of them, asked of every note.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Labelled documents on which probabilities are calibrated.")
+    ] = None,
+    on_error: Annotated[OnError, typer.Option(help="At a broken note.")] = OnError.stop,
+    processes: Annotated[int, typer.Option(min=1, help="That predict, each with a copy of the model.")] = 1,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Of a forward pass, at least one row.")] = 4096,
     kernel: Annotated[str, typer.Option(help="The attention kernel.")] = "auto",
     verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:
-    """Find entities in notes of any length."""
-    from longbio.artifacts.folders import staged_folder
+    """Find entities, answers or classes in notes of any length; killed, it goes on."""
     from longbio.corpus.readers import read_documents
-    from longbio.corpus.reading import Reading
-    from longbio.corpus.writers import brat
-    from longbio.encoders.loading import load, load_tokenizer
-    from longbio.encoders.rows import InputFormat
+    from longbio.corpus.reading import Reading, named_columns
+    from longbio.encoders.loading import config_of
+    from longbio.errors import LongbioError
     from longbio.finetuning.evaluate import task_for
-    from longbio.prediction.run import predict as predict_documents
-    from longbio.training.processes import processes
+    from longbio.finetuning.learn import inputs_of
+    from longbio.prediction.annotate import Notes, annotate
+    from longbio.prediction.outputs import FAILED
+    from longbio.prediction.questions import read_questions
+    from longbio.prediction.work import Model
 
-    with narrated(as_json=False, verbose=verbose) as tell, staged_folder(out) as partial:
-        documents = read_documents(notes, format_name, reading=Reading(encoding))
-        advance = tell.begin(f"read {len(documents)} notes", len(documents))
-        task = task_for(model, "ner")
-        loaded = load(model, task.head, kernel).to(processes().device)
-        inputs = InputFormat.of(loaded.config, load_tokenizer(model))
-        found = [
-            prediction.document
-            for prediction in predict_documents(
-                loaded, inputs, task, documents, on_document=lambda done: advance(done, "")
-            )
-        ]
-        brat.write(found, partial)
-        tell.end(f"{sum(len(document.spans) for document in found)} mentions in {out}")
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        task = task_for(model)
+        if questions is not None and task.kind != "qa":
+            raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
+        reading = Reading(encoding, named_columns(columns or []))
+        asked = () if questions is None else read_questions(questions, encoding)
+        labelled = [] if calibrate is None else read_documents(calibrate, reading=Reading(encoding))
+        advance = tell.begin(f"predict {task.kind}", 0)
+        result = annotate(
+            Model(model, task, inputs_of(model, config_of(model)).max_tokens, kernel, batch_tokens),
+            Notes(notes, read_as, reading, asked),
+            out,
+            output=output.value,
+            on_error=on_error.value,
+            processes=processes,
+            labelled=labelled,
+            on_note=lambda done, tokens: advance(done, f"notes, {tokens:,} tokens"),
+        )
+        for what, count in reading.passed_over.items():
+            tell.console.print(f"passed over: {count:,} {what}", markup=False)
+        before = "finished before: " if result["finished_before"] else ""
+        tell.end(f"{before}{result['notes'] - result['failed']:,} notes, {result['found']:,} found, in {out}")
+    if as_json:
+        print_json(result)
+    if result["failed"]:
+        raise LongbioError(
+            f"{result['failed']:,} of {result['notes']:,} notes failed",
+            where=out / FAILED,
+            remedy="the others are done",
+        )

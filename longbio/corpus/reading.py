@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,18 @@ def go_on(error: LongbioError, failed: Callable[[LongbioError], None] | None) ->
     if failed is None:
         raise error
     failed(error)
+
+
+def named_columns(given: Iterable[str]) -> dict[str, str]:
+    """Columns by field, from `text=NOTE`.
+
+    Raises:
+        LongbioError: one isn't of that form.
+    """
+    pairs = [each.partition("=") for each in given]
+    if not all(field and sign and column for field, sign, column in pairs):
+        raise LongbioError("a column is named as FIELD=COLUMN", where="--column", remedy="text=NOTE, say")
+    return {field: column for field, _, column in pairs}
 
 
 def read_text(file: Path, encoding: str = "utf-8") -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from longbio.cli import main
 from longbio.corpus.readers import read_splits
+from longbio.corpus.records import Document, Span
 
 
 def run(arguments: list[str], capsys, monkeypatch) -> tuple[int, str, str]:
@@ -87,28 +88,34 @@ def test_doctor_names_kernels(capsys, monkeypatch) -> None:
     assert all(name in out for name in [*found["kernels"], "stock", *found["auto"].values()])
 
 
-def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def tagger(source: Path, documents: list[Document], out: Path) -> None:
+    """A random model with a head for the entity types of some documents."""
     from transformers import AutoTokenizer
 
     from longbio.encoders.loading import load
     from longbio.tasks.ner import Labels
 
+    names = Labels.of(documents).names()
+    model = load(source, "ner", id2label=names, label2id={v: k for k, v in names.items()})
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(source).save_pretrained(out)
+
+
+def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     code, _, _ = run(["synthesize", str(tmp_path / "notes"), "--notes", "2"], capsys, monkeypatch)
     assert code == 0
     splits = read_splits(tmp_path / "notes")
     assert {name: len(documents) for name, documents in splits.items()} == {"train": 2, "dev": 1, "test": 1}
 
-    names = Labels.of(splits["train"]).names()
-    model = load(tiny_bert_folder, "ner", id2label=names, label2id={v: k for k, v in names.items()})
-    model.save_pretrained(tmp_path / "ner")
-    AutoTokenizer.from_pretrained(tiny_bert_folder).save_pretrained(tmp_path / "ner")
-
+    tagger(tiny_bert_folder, splits["train"], tmp_path / "ner")
     test, found = tmp_path / "notes" / "test", tmp_path / "found"
-    code, out, _ = run(
-        ["predict", str(tmp_path / "ner"), str(test), "--out", str(found)], capsys, monkeypatch
-    )
+    asked = ["predict", str(tmp_path / "ner"), str(test), "--out", str(found), "--format", "brat"]
+    code, out, _ = run(asked, capsys, monkeypatch)
     assert code == 0
     assert (found / f"{splits['test'][0].id}.ann").is_file()
+    code, out, _ = run([*asked, "--json"], capsys, monkeypatch)
+    assert code == 0
+    assert json.loads(out)["finished_before"]
     scored = tmp_path / "scored"
     code, out, _ = run(
         ["evaluate", str(tmp_path / "ner"), str(test), "--out", str(scored), "--json"], capsys, monkeypatch
@@ -201,9 +208,12 @@ def test_words_are_mined_extended_and_compared(
 
 
 def test_no_note_text_in_an_error(tmp_path: Path, tiny_bert_folder: Path, capsys, monkeypatch) -> None:
-    (tmp_path / "a.txt").write_text("Mr Secret has nothing.")
-    (tmp_path / "a.ann").write_text("T1\tPerson 0 9\tMr Public\n")
-    asked = ["predict", str(tiny_bert_folder), str(tmp_path), "--out", str(tmp_path / "out")]
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("Mr Secret has nothing.")
+    (notes / "a.ann").write_text("T1\tPerson 0 x\tMr Public\n")
+    tagger(tiny_bert_folder, [Document("a", "x", (Span.of(0, 1, "Drug"),))], tmp_path / "ner")
+    asked = ["predict", str(tmp_path / "ner"), str(notes), "--out", str(tmp_path / "out")]
     code, _, err = run(asked, capsys, monkeypatch)
     assert code == 1
     assert "a.ann" in err

@@ -1,0 +1,174 @@
+"""`annotate`: notes in, what a model says of them out; killed, it goes on where it was."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from longbio.artifacts.checkpoints import weights_digest
+from longbio.corpus.readers import READERS, format_of
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Document, Question
+from longbio.errors import LongbioError
+from longbio.prediction.calibration import calibrated
+from longbio.prediction.journal import Journal, private_folder
+from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_of, lots_of, past
+from longbio.prediction.outputs import FAILED, OUTPUTS, Output, as_lines
+from longbio.prediction.pages import number_found
+from longbio.prediction.work import Model, Outcome, outcomes_of
+from longbio.tasks import AnyTask
+from longbio.tasks.task import Prediction
+
+MODEL_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is read.
+
+    Args:
+        path: a file or a folder.
+        format_name: one of `corpus.readers.READERS`; found by itself when None.
+        reading: encoding and columns.
+        questions: that are asked of every note, besides its own.
+    """
+
+    path: Path
+    format_name: str | None = None
+    reading: Reading = field(default_factory=Reading)
+    questions: tuple[Question, ...] = ()
+
+
+def annotate(
+    model: Model,
+    notes: Notes,
+    out: Path,
+    *,
+    output: str = "jsonl",
+    on_error: Literal["stop", "skip"] = "stop",
+    processes: int = 1,
+    labelled: Sequence[Document] = (),
+    on_note: Callable[[int, int], None] = lambda notes, tokens: None,
+) -> dict[str, Any]:
+    """Say what a model says of notes, in a folder that is its owner's alone.
+
+    Args:
+        model: fine-tuned.
+        notes: what to read; a lot of them is in memory at once.
+        out: the folder. Begun before by the same plan, it is gone on with: notes that are done are
+            read over, and those behind them are done.
+        output: one of `outputs.OUTPUTS`.
+        on_error: at a note that can't be read or predicted, `stop`, or `skip` it and list it in
+            `failed.jsonl`.
+        processes: that predict.
+        labelled: documents on which probabilities are calibrated; none to leave them as they are.
+        on_note: told how many notes are done, and how many tokens they have.
+
+    Returns:
+        `notes` that were done (`failed` among them), `found` (mentions, answers, labels), `tokens`,
+        `model` (its hash), `temperature`, and whether all was `finished_before`.
+
+    Raises:
+        LongbioError: `out` holds something else or was begun by another plan, notes that were done
+            have changed, or, unless they are skipped, a note is broken.
+    """
+    _refuse_unreadable(notes)
+    digest = weights_digest(model.folder)
+    plan = _plan(model, notes, output, digest, labelled)
+    with private_folder(out, plan):
+        if labelled:
+            model = calibrated(model, labelled, out)
+        writer = OUTPUTS[output](out, model.task, digest[:MODEL_DIGITS])
+        journal = Journal(out, (*writer.streams, FAILED))
+        before, was_finished = journal.notes, journal.is_finished
+        items = items_of(
+            notes.path,
+            plan["read_as"],
+            notes.reading,
+            stop=on_error == "stop",
+            questions=notes.questions,
+            needs_mentions=model.task.kind == "relations",
+        )
+        past(items, journal.notes, journal.digest, lambda item: _passed(writer, item))
+        on_note(journal.notes, journal.counts["tokens"])
+        for lot, outcomes in outcomes_of(model, lots_of(items, journal.digest), processes):
+            _commit(journal, writer, lot, outcomes, model.task, stop=on_error == "stop")
+            on_note(journal.notes, journal.counts["tokens"])
+        finished_before = was_finished and journal.notes == before
+        if not finished_before:
+            writer.finish()
+            journal.finish()
+    return {
+        "notes": journal.notes,
+        "failed": journal.counts["failed"],
+        "found": journal.counts["found"],
+        "tokens": journal.counts["tokens"],
+        "model": digest,
+        "temperature": getattr(model.task, "temperature", None),
+        "finished_before": finished_before,
+    }
+
+
+def _refuse_unreadable(notes: Notes) -> None:
+    """What is wrong before any note is read."""
+    if not notes.path.exists():
+        raise LongbioError("there is no such file or folder", where=notes.path, remedy="check the path")
+    if notes.format_name not in (None, *READERS):
+        raise LongbioError(
+            f"there is no format {notes.format_name!r}",
+            where="--read-as",
+            remedy=f"choose from {', '.join(READERS)}",
+        )
+    try:
+        codecs.lookup(notes.reading.encoding)
+    except LookupError:
+        raise LongbioError(f"there is no encoding {notes.reading.encoding!r}", where="encoding") from None
+
+
+def _plan(
+    model: Model, notes: Notes, output: str, digest: str, labelled: Sequence[Document]
+) -> dict[str, Any]:
+    """All that decides what is written, but for the notes, which may grow."""
+    return {
+        "model": digest,
+        "task": json.loads(json.dumps(asdict(model.task))),
+        "max_tokens": model.max_tokens,
+        "kernel": model.kernel,
+        "batch_tokens": model.batch_tokens,
+        "format": output,
+        "read_as": notes.format_name or format_of(notes.path),
+        "encoding": notes.reading.encoding,
+        "columns": dict(notes.reading.columns),
+        "questions": digest_of(notes.questions) if notes.questions else None,
+        "calibrated_on": digest_of(labelled) if labelled else None,
+    }
+
+
+def _passed(writer: Output, item: Item) -> None:
+    if isinstance(item, Document):
+        writer.passed(item)
+
+
+def _commit(
+    journal: Journal, writer: Output, lot: Lot, outcomes: Sequence[Outcome], task: AnyTask, *, stop: bool
+) -> None:
+    """Write what is known of a lot, then that it is done."""
+    rest = iter(outcomes)
+    every = [item if isinstance(item, Failure) else next(rest) for item in lot.items]
+    failures = [each for each in every if isinstance(each, Failure)]
+    if failures and stop:
+        raise failures[0].error()
+    predictions = [each for each in every if isinstance(each, Prediction)]
+    appended = {**writer.write(predictions), FAILED: as_lines([asdict(each) for each in failures])}
+    counts = Counter(
+        failed=len(failures),
+        found=sum(number_found(each.document, task) for each in predictions),
+        tokens=sum(each.details["tokens"] for each in predictions),
+    )
+    appended = {name: content for name, content in appended.items() if content}
+    journal.commit(len(lot.items), lot.digest, appended, counts)

@@ -1,0 +1,165 @@
+"""Notes as they are read, those that can't be read among them, cut into lots that are done at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from longbio.corpus.alignment import MAX_MISALIGNED
+from longbio.corpus.readers import stream_documents
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Document, Question
+from longbio.errors import LongbioError
+
+LOT_NOTES = 64
+LOT_CHARS = 200_000
+"""What a lot holds at most; a longer note is a lot of its own. Rows of a lot share passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A note of which nothing can be said.
+
+    Args:
+        id: its own; None where it couldn't be read.
+        what: is wrong with it, as in `LongbioError`.
+        where: its file or line.
+        remedy: what to do.
+    """
+
+    id: str | None
+    what: str
+    where: str | None
+    remedy: str | None
+
+    @classmethod
+    def of(cls, error: LongbioError, note_id: str | None = None) -> Failure:
+        """Of an error that a note raised."""
+        return cls(note_id, error.what, None if error.where is None else str(error.where), error.remedy)
+
+    def error(self) -> LongbioError:
+        """The error again."""
+        return LongbioError(self.what, where=self.where, remedy=self.remedy)
+
+
+Item = Document | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Some notes that follow one another.
+
+    Args:
+        items: the notes.
+        digest: of all notes up to the last of these.
+    """
+
+    items: tuple[Item, ...]
+    digest: str
+
+    @property
+    def documents(self) -> list[Document]:
+        """Those that could be read."""
+        return [item for item in self.items if isinstance(item, Document)]
+
+
+def items_of(
+    notes: Path,
+    format_name: str | None,
+    reading: Reading,
+    *,
+    stop: bool,
+    questions: Sequence[Question] = (),
+    needs_mentions: bool = False,
+) -> Iterator[Item]:
+    """Stream notes in their order.
+
+    Args:
+        notes: a file or a folder.
+        format_name: see `stream_documents`.
+        reading: its encoding and columns.
+        stop: at the first note that can't be read; else it comes as a failure, where its format's
+            reader can go on.
+        questions: that are asked of every note, besides its own.
+        needs_mentions: what notes bring of mentions is read by the model, and must be where it says.
+
+    Raises:
+        LongbioError: notes can't be read.
+    """
+    failed: list[Failure] = []
+    if not stop:
+        reading = replace(reading, failed=lambda error: failed.append(Failure.of(error)))
+    allowed = MAX_MISALIGNED if needs_mentions else 1.0
+    for document in stream_documents(notes, format_name, reading=reading, max_misaligned=allowed):
+        yield from failed
+        failed.clear()
+        asked = tuple(replace(each, id=f"{document.id}/{each.id}") for each in questions)
+        yield replace(document, questions=document.questions + asked)
+    yield from failed
+
+
+def past(items: Iterator[Item], count: int, digest: str, on_item: Callable[[Item], None]) -> None:
+    """Pass over the notes that were done before.
+
+    Args:
+        items: the notes; stands behind those afterwards.
+        count: how many.
+        digest: of them.
+        on_item: told of each.
+
+    Raises:
+        LongbioError: they are others than those.
+    """
+    found, seen = "", 0
+    for item in islice(items, count):
+        found, seen = linked(found, item), seen + 1
+        on_item(item)
+    if seen < count or found != digest:
+        raise LongbioError(
+            f"the first {count:,} notes aren't those that were done before: the notes have changed",
+            remedy="choose another --out, or bring the notes back",
+        )
+
+
+def lots_of(items: Iterable[Item], digest: str) -> Iterator[Lot]:
+    """Cut notes into lots.
+
+    Args:
+        items: the notes that are to be done.
+        digest: of those before them.
+    """
+    lot: list[Item] = []
+    size = 0
+    for item in items:
+        added = _size(item)
+        if lot and (len(lot) == LOT_NOTES or size + added > LOT_CHARS):
+            yield Lot(tuple(lot), digest)
+            lot, size = [], 0
+        lot.append(item)
+        size += added
+        digest = linked(digest, item)
+    if lot:
+        yield Lot(tuple(lot), digest)
+
+
+def digest_of(records: Iterable[Document | Question]) -> str:
+    """A SHA-256 over all that is known of some documents or questions, in hexadecimal digits."""
+    found = ""
+    for record in records:
+        found = linked(found, record)
+    return found
+
+
+def linked(digest: str, item: Item | Question) -> str:
+    """The digest of some notes and one more: a SHA-256 in hexadecimal digits."""
+    # A failure by what it is, not by its place: the folder may have moved.
+    known = item.what if isinstance(item, Failure) else repr(item)
+    return hashlib.sha256(f"{digest}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _size(item: Item) -> int:
+    """Characters that are read of a note: each question reads it again."""
+    return 0 if isinstance(item, Failure) else len(item.text) * max(1, len(item.questions))

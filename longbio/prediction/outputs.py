@@ -1,0 +1,200 @@
+"""What a prediction leaves: JSON lines, BRAT or pages to read, written so that a kill spoils nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from longbio.artifacts.files import write_bytes_atomically
+from longbio.corpus.records import Document
+from longbio.corpus.writers import brat, jsonl
+from longbio.errors import LongbioError
+from longbio.prediction.names import Names
+from longbio.prediction.pages import entry_of, index_page, note_page
+from longbio.tasks import AnyTask
+from longbio.tasks.task import Prediction
+
+STAGING, FAILED = ".staging", "failed.jsonl"
+DIGITS = 6
+"""Of probabilities after the point."""
+
+
+class Output(Protocol):
+    """A format, and the folder that it is written to.
+
+    Args:
+        streams: names of the files that grow lot by lot.
+    """
+
+    streams: ClassVar[tuple[str, ...]]
+
+    def __init__(self, out: Path, task: AnyTask, model: str) -> None: ...
+
+    def passed(self, document: Document) -> None:
+        """A note that was done before; called in order, before any is written."""
+
+    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+        """Put the files of some notes in place; gives what streams grow by."""
+
+    def finish(self) -> None:
+        """All notes are written."""
+
+
+class JsonLines:
+    """`predictions.jsonl`: longbio's own JSON lines, each with a member `prediction`."""
+
+    streams: ClassVar[tuple[str, ...]] = ("predictions.jsonl",)
+
+    def __init__(self, out: Path, task: AnyTask, model: str) -> None:
+        self.out, self.task, self.model = out, task, model
+
+    def passed(self, document: Document) -> None:
+        """See `Output.passed`."""
+
+    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+        """See `Output.write`."""
+        with staging(self.out) as folder:
+            jsonl.write((each.document for each in predictions), folder)
+            rows = [json.loads(line) for line in (folder / jsonl.FILE).read_bytes().splitlines()]
+        lines = [
+            row | {"prediction": described(each, self.task, self.model)}
+            for row, each in zip(rows, predictions, strict=True)
+        ]
+        return {self.streams[0]: as_lines(lines)}
+
+    def finish(self) -> None:
+        """See `Output.finish`."""
+        (self.out / self.streams[0]).touch()
+
+
+class Brat:
+    """A `.txt` and an `.ann` of each note; `names.jsonl` says of which note, where its id is no name."""
+
+    streams: ClassVar[tuple[str, ...]] = ("names.jsonl",)
+
+    def __init__(self, out: Path, task: AnyTask, model: str) -> None:
+        if task.kind not in ("ner", "relations"):
+            raise LongbioError(
+                f"BRAT has no place for what a model of {task.kind} finds",
+                where="--format",
+                remedy="choose jsonl or html",
+            )
+        labels = task.types if task.kind == "ner" else task.classes
+        odd = next((label for label in labels if not brat.WORD.fullmatch(label)), None)
+        if odd is not None:
+            raise LongbioError(
+                f"BRAT needs labels of one word, and the model has {odd!r}",
+                where="--format",
+                remedy="choose jsonl or html",
+            )
+        self.out, self.names = out, Names()
+
+    def passed(self, document: Document) -> None:
+        """See `Output.passed`."""
+        self.names.of(document.id)
+
+    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+        """See `Output.write`."""
+        renamed = []
+        for each in predictions:
+            document, name = each.document, self.names.of(each.document.id)
+            if name != document.id:
+                renamed.append({"id": document.id, "file": name})
+            with staging(self.out) as folder:
+                brat.write([replace(document, id=name)], folder)
+                for file in sorted(folder.iterdir()):
+                    write_bytes_atomically(self.out / file.name, file.read_bytes())
+        return {self.streams[0]: as_lines(renamed)} if renamed else {}
+
+    def finish(self) -> None:
+        """See `Output.finish`."""
+
+
+class Pages:
+    """A page of each note in `notes/`, and `index.html`, which lists them."""
+
+    streams: ClassVar[tuple[str, ...]] = ("notes.jsonl",)
+
+    def __init__(self, out: Path, task: AnyTask, model: str) -> None:
+        self.out, self.task, self.model, self.names = out, task, model, Names()
+
+    def passed(self, document: Document) -> None:
+        """See `Output.passed`."""
+        self.names.of(document.id)
+
+    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+        """See `Output.write`."""
+        folder = self.out / "notes"
+        folder.mkdir(exist_ok=True)
+        entries = []
+        for each in predictions:
+            name = f"{self.names.of(each.document.id)}.html"
+            page = note_page(each, self.task, described(each, self.task, self.model))
+            write_bytes_atomically(folder / name, page.encode())
+            entries.append({"file": f"notes/{name}", **entry_of(each, self.task)})
+        return {self.streams[0]: as_lines(entries)}
+
+    def finish(self) -> None:
+        """See `Output.finish`."""
+        listed = self.out / self.streams[0]
+        lines = listed.read_bytes().splitlines() if listed.is_file() else []
+        failed = self.out / FAILED
+        page = index_page(
+            [json.loads(line) for line in lines],
+            task=self.task,
+            model=self.model,
+            failures=len(failed.read_bytes().splitlines()) if failed.is_file() else 0,
+        )
+        write_bytes_atomically(self.out / "index.html", page.encode())
+
+
+OUTPUTS: dict[str, Callable[[Path, AnyTask, str], Output]] = {
+    "jsonl": JsonLines,
+    "brat": Brat,
+    "html": Pages,
+}
+
+
+def described(prediction: Prediction, task: AnyTask, model: str) -> dict[str, Any]:
+    """What is told of a prediction beside the document: model, task, how the note was read, and all
+    probabilities.
+
+    Args:
+        prediction: of one note.
+        task: of the model.
+        model: the first digits of its hash.
+    """
+    calibrated = {"temperature": task.temperature} if hasattr(task, "temperature") else {}
+    told: dict[str, Any] = rounded({"model": model, "task": task.kind, **calibrated, **prediction.details})
+    return told
+
+
+def rounded(value: Any) -> Any:
+    """The same for JSON, with fewer digits: the last ones differ from machine to machine."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {name: rounded(each) for name, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def as_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """JSON lines in UTF-8."""
+    return "".join(f"{json.dumps(row, ensure_ascii=False, allow_nan=False)}\n" for row in rows).encode()
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """An empty folder within `out`, for the time that a lot takes to be written."""
+    folder = out / STAGING
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,255 @@
+"""A note as a page to read: what was found is marked in its text. No script, and nothing is fetched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any
+
+from jinja2 import Environment, Template
+
+from longbio.corpus.records import Document
+from longbio.tasks import AnyTask
+from longbio.tasks.task import Prediction
+
+AROUND_CHARS = 200
+"""Of the text on each side of an answer, where it is shown beneath its question."""
+
+GOLDEN_ANGLE = 137.5
+"""Degrees between the hues of neighbouring labels: any number of them stays apart."""
+
+# A browser drops control characters; their pictures have the same number of characters.
+PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A piece of text that is marked.
+
+    Args:
+        start_char: where it begins.
+        end_char: where it ends, exclusive.
+        kind: number of its label, which gives its colour.
+        words: said at its end; empty where a later piece of the same mention says it.
+        anchor: its name in the page; empty for none.
+    """
+
+    start_char: int
+    end_char: int
+    kind: int
+    words: str
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of text all of which has the same marks.
+
+    Args:
+        text: the piece, control characters as their pictures.
+        kind: number of the label of the shortest mark; None without any.
+        ended: words of the marks that end with it.
+        anchors: of those that begin with it.
+    """
+
+    text: str
+    kind: int | None
+    ended: tuple[str, ...]
+    anchors: tuple[str, ...]
+
+
+def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) -> str:
+    """The page of a note.
+
+    Args:
+        prediction: of the note.
+        task: of the model.
+        told: what is said of how it was read, and probabilities; `outputs.described`.
+    """
+    document = prediction.document
+    labels = _labels(document, task)
+    marks = _marks(prediction, task, labels)
+    return _template("note.html.jinja").render(
+        document=document,
+        task=task.kind,
+        told=told,
+        windows=_windows(told),
+        hues=[round(number * GOLDEN_ANGLE) % 360 for number in range(max(1, len(labels)))],
+        legend=_legend(document, labels, task),
+        segments=segments(document.text, marks),
+        questions=_questions(document, told) if task.kind == "qa" else [],
+        relations=_relations(document, told) if task.kind == "relations" else [],
+        classes=_classes(document, told) if task.kind == "classification" else [],
+    )
+
+
+def index_page(entries: Sequence[Mapping[str, Any]], *, task: AnyTask, model: str, failures: int) -> str:
+    """The list of all notes.
+
+    Args:
+        entries: `entry_of` each, and the `file` of its page.
+        task: of the model.
+        model: the first digits of its hash.
+        failures: notes of which there is no page.
+    """
+    return _template("index.html.jinja").render(
+        entries=entries, task=task.kind, model=model, failures=failures
+    )
+
+
+def entry_of(prediction: Prediction, task: AnyTask) -> dict[str, Any]:
+    """A note's line in the list: id, what was found, tokens, windows."""
+    return {
+        "id": prediction.document.id,
+        "found": _spoken(prediction.document, task),
+        "tokens": prediction.details["tokens"],
+        "windows": _windows(prediction.details),
+    }
+
+
+def number_found(document: Document, task: AnyTask) -> int:
+    """Mentions, answers, labels, relations or scores that a model has given."""
+    if task.kind == "qa":
+        return sum(bool(question.answers) for question in document.questions)
+    if task.kind == "similarity":
+        return 1
+    found = {"ner": document.spans, "relations": document.relations}.get(task.kind, document.labels or ())
+    return len(found)
+
+
+def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
+    """A text cut where marks begin and end, whatever overlaps.
+
+    Args:
+        text: the text.
+        marks: in any order, within the text.
+    """
+    borders = sorted({0, len(text), *(m.start_char for m in marks), *(m.end_char for m in marks)})
+    waiting = sorted(marks, key=lambda mark: mark.start_char)
+    found: list[Segment] = []
+    open_marks: list[Mark] = []
+    place = 0
+    for start, end in pairwise(borders):
+        open_marks = [mark for mark in open_marks if mark.end_char > start]
+        while place < len(waiting) and waiting[place].start_char == start:
+            open_marks.append(waiting[place])
+            place += 1
+        shortest = min(open_marks, key=lambda mark: mark.end_char - mark.start_char, default=None)
+        found.append(
+            Segment(
+                text[start:end].translate(PICTURES),
+                None if shortest is None else shortest.kind,
+                tuple(mark.words for mark in open_marks if mark.end_char == end and mark.words),
+                tuple(mark.anchor for mark in open_marks if mark.start_char == start and mark.anchor),
+            )
+        )
+    return found
+
+
+def _marks(prediction: Prediction, task: AnyTask, labels: Sequence[str]) -> list[Mark]:
+    document, details = prediction.document, prediction.details
+    if task.kind == "qa":
+        return [
+            Mark(start, end, 0, f"answer {number}", f"answer-{number}")
+            for number, question in enumerate(document.questions, start=1)
+            for start, end in question.answers[:1]
+        ]
+    if task.kind not in ("ner", "relations"):
+        return []
+    probabilities = details["probabilities"] if task.kind == "ner" else [None] * len(document.spans)
+    marks = []
+    for span, probability in zip(document.spans, probabilities, strict=True):
+        words = span.label if probability is None else f"{span.label} {probability:.2f}"
+        for start, end in span.fragments:
+            said = words if end == span.end_char else ""
+            marks.append(Mark(start, end, labels.index(span.label), said))
+    return marks
+
+
+def _labels(document: Document, task: AnyTask) -> list[str]:
+    """Those of the model, so that each has the same colour on every page; then others of the note."""
+    if task.kind not in ("ner", "relations"):
+        return []
+    own = list(task.types) if task.kind == "ner" else []
+    return own + sorted({span.label for span in document.spans} - {*own})
+
+
+def _legend(document: Document, labels: Sequence[str], task: AnyTask) -> list[tuple[int, str, int]]:
+    """Number, name and count of each label that the page has."""
+    counts = Counter(span.label for span in document.spans) if labels else Counter()
+    return [(number, label, counts[label]) for number, label in enumerate(labels) if counts[label]]
+
+
+def _questions(document: Document, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    shown = []
+    for question, detail in zip(document.questions, told["questions"], strict=True):
+        place = question.answers[0] if question.answers else None
+        shown.append(
+            {
+                "text": question.text,
+                "passage": None if place is None else _passage(document.text, *place),
+                "probability": detail["best"][0]["probability"] if place else detail["null_probability"],
+                "windows": detail["windows"],
+            }
+        )
+    return shown
+
+
+def _passage(text: str, start: int, end: int) -> tuple[str, str, str]:
+    """An answer and the text before and behind it."""
+    pieces = text[max(0, start - AROUND_CHARS) : start], text[start:end], text[end : end + AROUND_CHARS]
+    before, answer, behind = (piece.translate(PICTURES) for piece in pieces)
+    before = f"… {before}" if start > AROUND_CHARS else before
+    return before, answer, f"{behind} …" if end + AROUND_CHARS < len(text) else behind
+
+
+def _relations(document: Document, told: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
+    return [
+        (
+            relation.label,
+            relation.head.covered(document.text).translate(PICTURES),
+            relation.tail.covered(document.text).translate(PICTURES),
+            detail["probability"],
+        )
+        for relation, detail in zip(document.relations, told["relations"], strict=True)
+    ]
+
+
+def _classes(document: Document, told: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
+    """Name, probability and whether it was chosen, the likeliest first."""
+    ordered = sorted(told["probabilities"].items(), key=lambda item: -item[1])
+    return [(name, probability, name in (document.labels or ())) for name, probability in ordered]
+
+
+def _spoken(document: Document, task: AnyTask) -> str:
+    """What was found in a note, in a few words."""
+    if task.kind == "classification":
+        return ", ".join(document.labels or ()) or "no label"
+    if task.kind == "similarity":
+        return f"{document.score or 0.0:.3f}"
+    count = number_found(document, task)
+    if task.kind == "qa":
+        return f"{count} of {len(document.questions)} answered"
+    noun = "mention" if task.kind == "ner" else "relation"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _windows(told: Mapping[str, Any]) -> int | None:
+    """In how many windows a note was read, of several questions the most; None where each pair of
+    mentions was read by itself."""
+    if "questions" in told:
+        return max((detail["windows"] for detail in told["questions"]), default=0)
+    return told.get("windows")
+
+
+@cache
+def _template(name: str) -> Template:
+    source = files("longbio.prediction")
+    style = source.joinpath("style.css").read_text("utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["style"] = style
+    return environment.from_string(source.joinpath(name).read_text("utf-8"))

@@ -1,0 +1,56 @@
+"""Questions that are asked of every note: a line each, or a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from longbio.corpus.reading import read_markup
+from longbio.corpus.records import Question
+from longbio.corpus.rows import ROWS, kind_of, name_of, read_rows
+from longbio.errors import LongbioError
+
+TEXT_NAMES = ("question", "text", "query")
+"""Columns that hold the question, the first that is there; case doesn't matter."""
+
+
+def read_questions(file: Path, encoding: str = "utf-8") -> tuple[Question, ...]:
+    """The questions of a file.
+
+    Args:
+        file: JSON lines or a table with a column `question` or `text` and perhaps `id`; anything else
+            is plain text, a question a line.
+        encoding: of its text.
+
+    Raises:
+        LongbioError: it can't be read, holds no question, or an id twice.
+    """
+    if not file.is_file():
+        raise LongbioError("there is no such file", where=file, remedy="give a file of questions")
+    questions = tuple(_rows(file, encoding) if kind_of(file) in ROWS else _lines(file, encoding))
+    if not questions:
+        raise LongbioError("the file holds no question", where=file)
+    ids = [question.id for question in questions]
+    twice = next((each for each in ids if ids.count(each) > 1), None)
+    if twice is not None:
+        raise LongbioError(f"the question id {twice!r} is there twice", where=file)
+    return questions
+
+
+def _lines(file: Path, encoding: str) -> Iterator[Question]:
+    lines = [line.strip() for line in read_markup(file, encoding).splitlines()]
+    for number, line in enumerate(filter(None, lines), start=1):
+        yield Question(f"q{number}", line)
+
+
+def _rows(file: Path, encoding: str) -> Iterator[Question]:
+    for row in read_rows(file, encoding):
+        cells = {name.lower(): cell for name, cell in row.cells.items()}
+        text = next((cells[name] for name in TEXT_NAMES if name in cells), None)
+        if not isinstance(text, str) or not text.strip():
+            raise LongbioError(
+                f"{row.where} holds no question",
+                where=file,
+                remedy=f"name its column {' or '.join(map(repr, TEXT_NAMES))}",
+            )
+        yield Question(name_of(cells.get("id")) or f"q{row.number}", text.strip())

@@ -1,0 +1,188 @@
+"""Lots in, what a model says of their notes out, in order: in this process or by several."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import torch
+
+from longbio.corpus.records import Document
+from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.rows import InputFormat
+from longbio.errors import LongbioError
+from longbio.prediction.lots import LOT_CHARS, Failure, Lot
+from longbio.prediction.run import predict
+from longbio.tasks import AnyTask
+from longbio.tasks.task import Prediction
+from longbio.training.processes import processes as processes_of_torch
+
+Outcome = Prediction | Failure
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fine-tuned model, before it is loaded.
+
+    Args:
+        folder: where it lies.
+        task: what it was fine-tuned for.
+        max_tokens: what a row holds at most, special tokens included; all that the model reads when
+            None.
+        kernel: of attention.
+        batch_tokens: tokens of a forward pass, padding included; at least one row.
+    """
+
+    folder: Path
+    task: AnyTask
+    max_tokens: int | None = None
+    kernel: str = "auto"
+    batch_tokens: int = 4096
+
+
+class Predictor:
+    """A model that is loaded, on the GPU where there is one.
+
+    Raises:
+        LongbioError: its folder is damaged.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.task, self.batch_tokens = model.task, model.batch_tokens
+        self.network = load(model.folder, model.task.head, model.kernel).to(processes_of_torch().device)
+        self.inputs = InputFormat.of(self.network.config, load_tokenizer(model.folder), model.max_tokens)
+
+    def outcomes(self, documents: Sequence[Document]) -> list[Outcome]:
+        """What the model says of some documents, or why it can't."""
+        try:
+            return [*self._predictions(documents)]
+        except LongbioError:
+            # One of them: alone, the others pass.
+            return [self._alone(document) for document in documents]
+
+    def _alone(self, document: Document) -> Outcome:
+        try:
+            return next(self._predictions([document]))
+        except LongbioError as error:
+            return Failure.of(error, document.id)
+
+    def _predictions(self, documents: Sequence[Document]) -> Iterator[Prediction]:
+        parts = [self._parts(document) for document in documents]
+        found = predict(
+            self.network,
+            self.inputs,
+            self.task,
+            (part for each in parts for part in each),
+            batch_tokens=self.batch_tokens,
+        )
+        for each in parts:
+            yield _whole([next(found) for _ in each])
+
+    def _parts(self, document: Document) -> list[Document]:
+        """The same document with some of its questions at a time: each is read with the whole text, and
+        rows of hundreds of questions to a long note would fill the memory."""
+        if self.task.kind != "qa":
+            return [document]
+        asked = document.questions
+        if not asked:
+            raise LongbioError(
+                "nothing is asked of the note", where=f"document {document.id}", remedy="give --questions"
+            )
+        size = max(1, LOT_CHARS // max(1, len(document.text)))
+        return [
+            replace(document, questions=asked[first : first + size]) for first in range(0, len(asked), size)
+        ]
+
+
+def _whole(parts: Sequence[Prediction]) -> Prediction:
+    """One prediction of a document's parts."""
+    if len(parts) == 1:
+        return parts[0]
+    questions = tuple(question for part in parts for question in part.document.questions)
+    details = [detail for part in parts for detail in part.details["questions"]]
+    return Prediction(
+        replace(parts[0].document, questions=questions), {**parts[0].details, "questions": details}
+    )
+
+
+def outcomes_of(model: Model, lots: Iterable[Lot], processes: int = 1) -> Iterator[tuple[Lot, list[Outcome]]]:
+    """What a model says of lots, in their order.
+
+    Args:
+        model: loaded once in each process.
+        lots: read as they are needed, one more than there are processes ahead.
+        processes: that work at once, each with its share of the threads; 1 for this one.
+
+    Raises:
+        LongbioError: the model can't be loaded, or a process has died.
+    """
+    if processes == 1:
+        predictor = None
+        for lot in lots:
+            predictor = predictor or Predictor(model)
+            yield lot, predictor.outcomes(lot.documents)
+        return
+    threads = max(1, torch.get_num_threads() // processes)
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(model, threads)
+    ) as pool:
+        begun: deque[tuple[Lot, Future[list[Outcome]]]] = deque()
+        try:
+            for lot in lots:
+                begun.append((lot, pool.submit(_outcomes, lot.documents)))
+                if len(begun) > processes + 1:
+                    yield _first(begun)
+            while begun:
+                yield _first(begun)
+        except BrokenProcessPool as error:
+            raise LongbioError(
+                "a process has died, perhaps for want of memory",
+                remedy="run the command again to go on, with fewer --processes or --batch-tokens",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(begun: deque[tuple[Lot, Future[list[Outcome]]]]) -> tuple[Lot, list[Outcome]]:
+    lot, future = begun.popleft()
+    return lot, future.result()
+
+
+# What follows runs in the other processes.
+
+_model: Model | None = None
+_predictor: Predictor | None = None
+
+
+def _begin(model: Model, threads: int) -> None:
+    global _model
+    _model = model
+    torch.set_num_threads(threads)
+    # The first process tells the user of an interruption, and ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes wait for work for ever when the first process is killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _outcomes(documents: Sequence[Document]) -> list[Outcome]:
+    global _predictor
+    # Loaded here and not in `_begin`, whose errors are lost.
+    if _predictor is None:
+        assert _model is not None
+        _predictor = Predictor(_model)
+    return _predictor.outcomes(documents)
