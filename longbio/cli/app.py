@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from longbio.cli import convert, doctor, evaluate, finetune, predict, pretrain, quickstart, synthesize, vocab
+from longbio.cli import (
+    benchmark,
+    convert,
+    doctor,
+    evaluate,
+    finetune,
+    predict,
+    pretrain,
+    quickstart,
+    synthesize,
+    vocab,
+)
 
 app = typer.Typer(
     help="Short clinical encoders become 4,096-token Longformer and BigBird models.",
@@ -19,5 +30,6 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("benchmark")(benchmark.benchmark)
 app.command("quickstart")(quickstart.quickstart)
 app.add_typer(vocab.app, name="vocab")

@@ -1,0 +1,99 @@
+"""A cell of a benchmark: one arm at one task, as a plan of fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longbio.artifacts.files import read_json
+from longbio.benchmark.readings import overrides_of
+from longbio.benchmark.settings import Arm, Benchmark, TaskEntry, folder_name
+from longbio.benchmark.worker import CELL
+from longbio.finetuning.run import RESULTS
+from longbio.finetuning.settings import Finetuning
+from longbio.settings import load_settings
+
+FAILURE = "failure.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What has to be run.
+
+    Args:
+        task: of the benchmark.
+        arm: of the benchmark.
+        plan: of both.
+        command: that runs it alone.
+    """
+
+    task: TaskEntry
+    arm: Arm
+    plan: Finetuning
+    command: str
+
+    @property
+    def failure(self) -> Path:
+        """Where it stands why the cell failed."""
+        return self.plan.out / FAILURE
+
+    def results(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """What the finished run of this very plan says, and what it cost; None where there is none yet."""
+        file = self.plan.out / CELL
+        if not file.is_file():
+            return None
+        done = read_json(file)
+        if done["plan"] != self.plan.model_dump(mode="json"):
+            return None
+        return read_json(self.plan.out / RESULTS), done["cost"]
+
+
+def cells_of(suite: Benchmark, models: Mapping[str, str]) -> list[Cell]:
+    """Every cell, task by task.
+
+    Args:
+        suite: the benchmark.
+        models: a folder or hub name for each name that arms have.
+
+    Raises:
+        LongbioError: a plan can't be made: an override names what there isn't.
+    """
+    return [_cell(suite, task, arm, models) for task in suite.tasks for arm in suite.arms_of(task)]
+
+
+def _cell(suite: Benchmark, task: TaskEntry, arm: Arm, models: Mapping[str, str]) -> Cell:
+    out = suite.out / folder_name(task.name) / folder_name(arm.name)
+    ours = (f"model={json.dumps(models[arm.model])}", f"out={json.dumps(str(out))}")
+    shared = (*_of_all(suite, task), *task.set)
+    kind = load_settings(Finetuning, task.config, [*shared, *ours]).task.kind
+    overrides = [
+        *shared,
+        *overrides_of(arm.reads, kind, suite.chunk_tokens),
+        *arm.set,
+        *arm.by_task.get(kind, ()),
+        *arm.by_task.get(task.name, ()),
+        *suite.set,
+        *ours,
+    ]
+    plan = load_settings(Finetuning, task.config, overrides)
+    words = ["longbio", "finetune", str(task.config)]
+    for each in overrides:
+        words += ["--set", each]
+    return Cell(task, arm, plan, shlex.join(words))
+
+
+def _of_all(suite: Benchmark, task: TaskEntry) -> tuple[str, ...]:
+    """What the benchmark says for every cell: corpora, seeds, and the rates that each of them tries."""
+    said = []
+    if suite.data is not None:
+        folder: Path = suite.data if task.data is None else suite.data / task.data
+        said.append(f"data.path={json.dumps(str(folder))}")
+    if suite.seeds is not None:
+        said.append(f"seeds={json.dumps(suite.seeds)}")
+    if suite.learning_rates:
+        said.append(f"grid.learning_rates={json.dumps(suite.learning_rates)}")
+    return tuple(said)

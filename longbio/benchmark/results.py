@@ -1,0 +1,206 @@
+"""What finished cells say together: the content of a benchmark's `results.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from longbio.artifacts.files import read_json
+from longbio.benchmark.cells import Cell
+from longbio.benchmark.scores import SCORES, score_over_tasks
+from longbio.benchmark.settings import Benchmark
+from longbio.benchmark.statistics import compare, holm
+from longbio.finetuning.learn import REPORT, versions
+from longbio.tasks import AnyTask
+from longbio.tasks.classification import Classes
+from longbio.tasks.evidence import MEASURES
+from longbio.tasks.ner import Entities
+
+SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
+KINDS = {"qa": "answer F1", "similarity": "Pearson", "relations": "relation F1"}
+
+Found = tuple[Cell, dict[str, Any], dict[str, Any]]
+"""A cell, what its run says, what it cost."""
+
+
+def results_of(
+    suite: Benchmark, cells: Sequence[Cell], failed: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """Gather what is finished, and compare it.
+
+    Args:
+        suite: the benchmark.
+        cells: all of it; those that aren't finished are left out.
+        failed: cells that failed: their `task`, their `arm`, and `what` happened.
+    """
+    found = [(cell, *done) for cell in cells if (done := cell.results()) is not None]
+    tasks, faults = [], list(failed)
+    for task in suite.tasks:
+        of_task = [each for each in found if each[0].task.name == task.name]
+        if of_task:
+            tasks.append(_task(suite, of_task, faults))
+    _correct(tasks)
+    return {
+        "title": suite.title,
+        "plan": suite.model_dump(mode="json"),
+        "versions": versions(),
+        "machine": machine(),
+        "baseline": suite.baseline,
+        "seeds": sorted({seed for task in tasks for arm in task["arms"] for seed in arm["seeds"]}),
+        "score": _score(suite, tasks),
+        "tasks": tasks,
+        "failed": faults,
+    }
+
+
+def _task(suite: Benchmark, found: Sequence[Found], faults: list[Mapping[str, str]]) -> dict[str, Any]:
+    first, run, _ = found[0]
+    baseline = next((each for each in found if each[0].arm.name == suite.baseline), None)
+    arms = []
+    for each in found:
+        against = None
+        if baseline is not None and each is not baseline:
+            against, fault = _against(each[1], baseline[1])
+            if fault is not None:
+                faults.append({"task": first.task.name, "arm": each[0].arm.name, "what": fault})
+        arms.append({**_arm(*each), "against_baseline": against})
+    return {
+        "name": first.task.name,
+        "kind": first.plan.task.kind,
+        "measure": spoken_measure(first.plan.task),
+        "documents": run["data"]["documents"],
+        "arms": arms,
+    }
+
+
+def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
+    runs, test = run["runs"], run["test"]
+    learned = [read_json(cell.plan.out / f"seed-{each['seed']}" / "model" / REPORT) for each in runs]
+    return {
+        "name": cell.arm.name,
+        "model": run["model"]["name"],
+        "reads": cell.arm.reads,
+        "kernel": runs[0]["kernel"],
+        "seeds": [each["seed"] for each in runs],
+        "scores": [each["test"]["main"] for each in runs],
+        **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed")},
+        "steps": round(fmean(each["steps"] for each in runs)),
+        "recipe": run["recipe"],
+        "tried": run["grid"],
+        "left_out": runs[0]["left_out"],
+        "by_length": _over_seeds([each["test"]["by_length"] for each in runs], "main"),
+        "by_position": _over_seeds([each["test"]["by_position"] for each in runs], "recall") or None,
+        "losses": [each["losses"] for each in learned],
+        "reliability": runs[0]["test"]["reliability"],
+        "cost": _cost(cell, runs, cost),
+        "command": cell.command,
+    }
+
+
+def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one model: means over seeds. Energy is of the whole cell, its grid and all its seeds."""
+    prediction = fmean(each["test"]["seconds"] for each in runs)
+    lines = (cell.plan.out / f"seed-{runs[0]['seed']}" / "test" / "details.jsonl").read_text().splitlines()
+    tokens = sum(json.loads(line)["tokens"] for line in lines)
+    return {
+        "training_seconds": None if cost["was_interrupted"] else fmean(each["seconds"] for each in runs),
+        "prediction_seconds": prediction,
+        # Seconds are recorded in tenths.
+        "tokens_per_second": tokens / max(prediction, 0.1),
+        "peak_memory_mb": cost["peak_memory_mb"],
+        "energy_joules": cost["energy_joules"],
+    }
+
+
+def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str) -> list[dict[str, Any]]:
+    """Rows with the same bounds, their `value` averaged."""
+    together: dict[int, list[Mapping[str, Any]]] = {}
+    for table in tables:
+        for row in table or ():
+            together.setdefault(row["from_tokens"], []).append(row)
+    return [{**rows[0], value: fmean(row[value] for row in rows)} for _, rows in sorted(together.items())]
+
+
+def _against(
+    run: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> tuple[dict[str, float] | None, str | None]:
+    """A run against the baseline over the seeds that both have, and why that can't be."""
+    ours, theirs = (
+        {each["seed"]: each["test"]["evidence"] for each in one["runs"]} for one in (run, baseline)
+    )
+    seeds = [seed for seed in ours if seed in theirs]
+    pairs = [(ours[seed], theirs[seed]) for seed in seeds]
+    if not pairs or any(one is None for pair in pairs for one in pair):
+        return None, None
+    if run["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
+        return None, "its test documents aren't the baseline's; delete one of the two folders and run it again"
+    a, b = (np.array([pair[side]["totals"] for pair in pairs], dtype=np.float64) for side in (0, 1))
+    if a.shape != b.shape:
+        return None, "its classes aren't the baseline's"
+    found = compare(a, b, MEASURES[pairs[0][0]["measure"]])
+    if found is None:
+        return None, None
+    return {"difference": found.difference, "low": found.low, "high": found.high, "p": found.p}, None
+
+
+def _correct(tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Give every comparison of an arm its p after Holm's correction over tasks."""
+    by_arm: dict[str, list[dict[str, float]]] = {}
+    for task in tasks:
+        for arm in task["arms"]:
+            if arm["against_baseline"] is not None:
+                by_arm.setdefault(arm["name"], []).append(arm["against_baseline"])
+    for comparisons in by_arm.values():
+        for each, corrected in zip(comparisons, holm([one["p"] for one in comparisons]), strict=True):
+            each["p_holm"] = corrected
+
+
+def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The score over all tasks of every arm that has them all."""
+    if suite.score is None:
+        return None
+    arms = {}
+    for arm in suite.arms:
+        means = {
+            task["name"]: each["mean"] for task in tasks for each in task["arms"] if each["name"] == arm.name
+        }
+        score = score_over_tasks(means, suite.score)
+        if score is not None:
+            arms[arm.name] = score
+    return {"name": SCORES[suite.score].name, "arms": arms} if arms else None
+
+
+def spoken_measure(task: AnyTask) -> str:
+    """The main score of a task, for people."""
+    if isinstance(task, Entities):
+        return "entity F1" if task.score_by == "mentions" else "word F1"
+    if isinstance(task, Classes):
+        return SPOKEN.get(task.choose_by, task.choose_by)
+    return KINDS[task.kind]
+
+
+def machine() -> dict[str, Any]:
+    """What the work was done on."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _cpu() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

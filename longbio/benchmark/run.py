@@ -1,0 +1,104 @@
+"""`benchmark`: every cell in a process of its own, what is finished compared and reported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from longbio.artifacts.files import read_json, write_json
+from longbio.benchmark import report
+from longbio.benchmark.cells import Cell, cells_of
+from longbio.benchmark.results import results_of
+from longbio.benchmark.settings import Benchmark, refuse_unknown
+from longbio.benchmark.worker import learn_cell, run_apart
+from longbio.errors import LongbioError
+from longbio.progress import Narrator, Silence
+
+RESULTS = "results.json"
+
+
+def benchmark(
+    suite: Benchmark,
+    tell: Narrator | None = None,
+    *,
+    only_tasks: Sequence[str] = (),
+    only_arms: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Run a benchmark, or what is left of it.
+
+    A cell that fails doesn't stop the others, and is listed. What is finished isn't started again.
+
+    Args:
+        suite: what to do.
+        tell: told of the progress.
+        only_tasks: run cells of these now; all when empty. What is finished is reported whatever it is.
+        only_arms: run cells of these now; all when empty.
+
+    Returns:
+        What is saved as `results.json` in `suite.out`, beside the report.
+
+    Raises:
+        LongbioError: a plan can't be made, a name isn't known, or the folder can't be written to.
+    """
+    tell = tell or Silence()
+    _refuse_several_processes()
+    for name in only_tasks:
+        refuse_unknown(name, [task.name for task in suite.tasks], "--task")
+    for name in only_arms:
+        refuse_unknown(name, [arm.name for arm in suite.arms], "--arm")
+    cells = cells_of(suite, suite.models)
+    for number, cell in enumerate(cells, start=1):
+        is_task_asked = not only_tasks or cell.task.name in only_tasks
+        is_arm_asked = not only_arms or cell.arm.name in only_arms
+        if is_task_asked and is_arm_asked and cell.results() is None:
+            _run(cell, f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}", tell)
+    tell.begin("compare", 0)
+    failed = [
+        {"task": cell.task.name, "arm": cell.arm.name, "what": read_json(cell.failure)["what"]}
+        for cell in cells
+        if cell.failure.is_file()
+    ]
+    results = results_of(suite, cells, failed)
+    make_folder(suite.out)
+    write_json(suite.out / RESULTS, results)
+    report.write(suite.out, results)
+    tell.end(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
+    return results
+
+
+def _run(cell: Cell, title: str, tell: Narrator) -> None:
+    """Run a cell, and note why it failed, if it did."""
+    cell.failure.unlink(missing_ok=True)
+    what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
+    if what is not None:
+        tell.begin(title, 0)
+        tell.end(f"failed: {what}")
+        make_folder(cell.plan.out)
+        write_json(cell.failure, {"what": what})
+
+
+def _spoken(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:
+    done = sum(len(task["arms"]) for task in results["tasks"])
+    failed = len(results["failed"])
+    return f"{done} of {len(cells)} cells are finished" + (f", {failed} failed" if failed else "")
+
+
+def make_folder(out: Path) -> None:
+    """Make it, and those above it.
+
+    Raises:
+        LongbioError: that can't be done.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LongbioError(f"the folder can't be made ({error.strerror})", where=out) from error
+
+
+def _refuse_several_processes() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise LongbioError(
+            "a benchmark starts processes of its own", remedy="start it once, without torchrun or accelerate"
+        )

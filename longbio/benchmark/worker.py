@@ -1,0 +1,152 @@
+"""Work in a process of its own: its memory is its own, and what ends it ends nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from longbio.artifacts.files import read_json, write_json
+from longbio.benchmark.cost import Meter, peak_memory_mb
+from longbio.encoders.loading import quiet
+from longbio.errors import LongbioError
+from longbio.finetuning.run import RESULTS, finetune
+from longbio.finetuning.settings import Finetuning
+from longbio.progress import Narrator
+
+CELL, INTERRUPTED = "cell.json", "interrupted"
+
+Work = Callable[[Mapping[str, Any], Narrator], None]
+"""A function of a module, and what it is given: plain data."""
+
+
+def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
+    """Do work in a new process, and wait for it.
+
+    Args:
+        work: what to do; it tells of its progress as if it were here.
+        given: for it.
+        tell: told of it.
+        title: before all that is told.
+
+    Returns:
+        Why it failed, in one line; None when it is done.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_do, args=(work, dict(given), theirs))
+    process.start()
+    theirs.close()
+    try:
+        failed = _listen(ours, tell, title)
+        process.join()
+    finally:
+        if process.is_alive():
+            process.terminate()
+            process.join()
+    return failed if failed is not None else _spoken(process.exitcode)
+
+
+def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
+    """Run a plan of fine-tuning, and leave what it cost in its folder.
+
+    Args:
+        given: a `Finetuning`, as JSON has it.
+        tell: told of the progress.
+
+    Raises:
+        LongbioError: as `finetune`.
+    """
+    plan = Finetuning.model_validate(given)
+    out = plan.out
+    has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
+    if any(out.glob("**/*.training")):
+        # The seconds of a model that was taken up again are those of its end alone.
+        (out / INTERRUPTED).touch()
+    before = _changed_at(out / RESULTS)
+    with Meter() as meter:
+        finetune(plan, tell)
+    file = out / CELL
+    if file.is_file() and _changed_at(out / RESULTS) == before:
+        cost = read_json(file)["cost"]
+    else:
+        cost = {
+            "peak_memory_mb": peak_memory_mb(),
+            "energy_joules": None if has_begun else meter.energy_joules,
+            "was_interrupted": (out / INTERRUPTED).is_file(),
+        }
+    write_json(file, {"plan": dict(given), "cost": cost})
+
+
+def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
+    """What the new process does."""
+    # Ctrl-C is for the process that waits, which ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    warnings.filterwarnings("ignore")
+    try:
+        with quiet():
+            work(given, _Relay(connection))
+    except LongbioError as error:
+        connection.send(("failed", str(error)))
+
+
+def _end_with_parent() -> None:
+    """A benchmark that is killed leaves nobody who writes into its folders."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+class _Relay:
+    """A narrator whose words are told in another process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        """See `Narrator.begin`."""
+        self.connection.send(("begin", title, total))
+        return lambda step, words: self.connection.send(("step", step, words))
+
+    def end(self, result: str) -> None:
+        """See `Narrator.end`."""
+        self.connection.send(("end", result))
+
+
+def _listen(connection: Connection, tell: Narrator, title: str) -> str | None:
+    """Tell what a process says until it ends; returns why it failed, if it says so."""
+    advance: Callable[[int, str], None] = lambda step, words: None  # noqa: E731
+    while True:
+        try:
+            kind, *said = connection.recv()
+        except EOFError:
+            return None
+        if kind == "begin":
+            advance = tell.begin(f"{title}: {said[0]}", said[1])
+        elif kind == "step":
+            advance(*said)
+        elif kind == "end":
+            tell.end(said[0])
+        else:
+            return str(said[0])
+
+
+def _spoken(code: int | None) -> str | None:
+    """Why a process ended that didn't say it."""
+    if code == 0:
+        return None
+    if code is not None and code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}, as for want of memory"
+    return f"its process ended with code {code}; what it said of that stands above"
+
+
+def _changed_at(file: Path) -> int | None:
+    return file.stat().st_mtime_ns if file.is_file() else None

@@ -1,0 +1,40 @@
+"""`longbio benchmark`: models by tasks by seeds, compared and reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longbio.cli.output import Json, Verbose, narrated, print_json
+
+
+def benchmark(
+    config: Annotated[Path, typer.Argument(help="A suite, see configs/benchmark.")],
+    data: Annotated[Path | None, typer.Option(help="The corpora of the suite.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", help="Run only this task now; again for more.")
+    ] = None,
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", help="Run only this arm now; again for more.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="a.b=c, models.source=FOLDER; again for more.")
+    ] = None,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
+    """Run models on tasks with several seeds, compare them, and report; goes on where it stopped."""
+    from longbio.benchmark import run
+    from longbio.benchmark.settings import load_benchmark
+
+    given = [] if data is None else [f"data={json.dumps(str(data))}"]
+    suite = load_benchmark(config, [*given, *(overrides or [])])
+    with narrated(as_json=as_json, verbose=verbose) as tell:
+        results = run.benchmark(suite, tell, only_tasks=tasks or (), only_arms=arms or ())
+    if as_json:
+        print_json(results)
+    if results["failed"]:
+        raise typer.Exit(1)

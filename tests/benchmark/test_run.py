@@ -1,0 +1,184 @@
+"""`benchmark`: cells in processes of their own, what they say together, and what is left of a killed run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from longbio.artifacts.files import read_json
+from longbio.benchmark.run import benchmark
+from longbio.benchmark.settings import Benchmark
+from longbio.errors import LongbioError
+from longbio.progress import Silence
+from longbio.tasks.evidence import MEASURES
+
+Make = Callable[..., Benchmark]
+
+
+class Told(Silence):
+    """Remembers what is told; kills the run when a stage's title holds `stop_at`."""
+
+    def __init__(self, stop_at: str | None = None) -> None:
+        self.titles: list[str] = []
+        self.results: list[str] = []
+        self.stop_at = stop_at
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        self.titles.append(title)
+        if self.stop_at is not None and self.stop_at in title:
+            raise KeyboardInterrupt
+        return super().begin(title, total)
+
+    def end(self, result: str) -> None:
+        self.results.append(result)
+
+
+def arms_of(results: dict[str, Any], task: str) -> dict[str, Any]:
+    found = next(each for each in results["tasks"] if each["name"] == task)
+    return {arm["name"]: arm for arm in found["arms"]}
+
+
+@pytest.mark.usefixtures("here")
+def test_every_arm_does_every_task_and_is_compared(suite: Make, tmp_path: Path) -> None:
+    told = Told()
+    results = benchmark(suite(), told)
+    assert results == read_json(tmp_path / "out" / "results.json")
+    assert results["failed"] == []
+    assert [task["name"] for task in results["tasks"]] == ["notes", "classes"]
+    assert [task["measure"] for task in results["tasks"]] == ["entity F1", "macro F1"]
+    assert results["tasks"][0]["documents"] == {"train": 4, "dev": 2, "test": 4}
+    assert results["seeds"] == [0, 1]
+    assert results["score"] is None
+    for task in ("notes", "classes"):
+        arms = arms_of(results, task)
+        assert list(arms) == ["chunks", "long", "first"]
+        assert arms["chunks"]["against_baseline"] is None
+        for name in ("long", "first"):
+            against = arms[name]["against_baseline"]
+            assert against["difference"] == pytest.approx(arms[name]["mean"] - arms["chunks"]["mean"])
+            assert against["low"] <= against["difference"] <= against["high"]
+            assert against["p"] <= against["p_holm"] <= min(1.0, 2 * against["p"])
+        for arm in arms.values():
+            assert arm["mean"] == pytest.approx(np.mean(arm["scores"]))
+            assert len(arm["losses"]) == 2
+            assert len(arm["losses"][0]) == arm["steps"] == 3
+            assert arm["cost"]["peak_memory_mb"] > 50
+            assert arm["cost"]["training_seconds"] >= 0
+            assert arm["cost"]["tokens_per_second"] > 0
+            assert sum(row["documents"] for row in arm["by_length"]) == results["tasks"][0]["documents"][
+                "test"
+            ] * (1 if task == "notes" else 1.5)
+    notes = arms_of(results, "notes")
+    assert notes["chunks"]["recipe"]["max_tokens"] == 64
+    assert notes["long"]["recipe"]["max_tokens"] is None
+    assert sum(row["mentions"] for row in notes["chunks"]["by_position"]) == 48
+    assert arms_of(results, "classes")["chunks"]["by_position"] is None
+    plan = read_json(tmp_path / "out" / "notes" / "first" / "results.json")["plan"]
+    assert plan["task"]["first_window"] is True
+    assert any(title.startswith("1 of 6, notes, chunks: seed 0") for title in told.titles)
+    for name in ("report.html", "report.md", "report.csv"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+    again = Told()
+    assert benchmark(suite(), again) == results
+    assert again.titles == ["compare"]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_difference_is_of_what_documents_add(suite: Make, tmp_path: Path) -> None:
+    """The evidence of a cell, summed and measured, is its score."""
+    results = benchmark(suite("tasks.0.arms=[chunks, long]"), only_tasks=["notes"], only_arms=["chunks"])
+    assert list(arms_of(results, "notes")) == ["chunks"]
+    for run in read_json(tmp_path / "out" / "notes" / "chunks" / "results.json")["runs"]:
+        evidence = run["test"]["evidence"]
+        summed = np.array(evidence["totals"]).sum(axis=0)
+        assert MEASURES[evidence["measure"]](summed) == pytest.approx(run["test"]["main"])
+
+
+@pytest.mark.usefixtures("here")
+def test_a_cell_that_fails_is_listed_and_the_others_go_on(suite: Make, tmp_path: Path) -> None:
+    broken = ("models.lost=nowhere/at/all", "arms.1.model=lost", "seeds=[0]")
+    told = Told()
+    results = benchmark(suite(*broken), told, only_tasks=["notes"])
+    assert [(each["task"], each["arm"]) for each in results["failed"]] == [("notes", "long")]
+    assert "nowhere/at/all" in results["failed"][0]["what"]
+    assert list(arms_of(results, "notes")) == ["chunks", "first"]
+    assert any(said.startswith("failed: ") for said in told.results)
+    # It stays listed while others run, and is gone when it has run.
+    assert benchmark(suite(*broken), only_arms=["first"])["failed"] == results["failed"]
+    mended = benchmark(suite("seeds=[0]"), only_tasks=["notes"])
+    assert mended["failed"] == []
+    assert list(arms_of(mended, "notes")) == ["chunks", "long", "first"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_model_that_diverges_fails_alone(suite: Make) -> None:
+    wild = ("arms.1.set=[recipe.learning_rate=1e30, recipe.clip=1e30]", "seeds=[0]")
+    results = benchmark(suite(*wild), only_tasks=["notes"])
+    assert [each["arm"] for each in results["failed"]] == ["long"]
+    assert "the loss is" in results["failed"][0]["what"]
+    assert list(arms_of(results, "notes")) == ["chunks", "first"]
+
+
+@pytest.mark.usefixtures("here")
+def test_killed_it_goes_on_and_ends_as_if_nothing_had_happened(suite: Make, tmp_path: Path) -> None:
+    whole = benchmark(suite(f"out={tmp_path / 'whole'}"), only_tasks=["notes"])
+    for place in ("notes, chunks: seed 1", "notes, long: seed 0"):
+        with pytest.raises(KeyboardInterrupt):
+            benchmark(suite(), Told(stop_at=place), only_tasks=["notes"])
+    resumed = benchmark(suite(), only_tasks=["notes"])
+    assert without_times(resumed) == without_times(whole)
+
+
+def without_times(results: dict[str, Any]) -> Any:
+    """What two runs of the same plan share."""
+    kept = []
+    for task in results["tasks"]:
+        for arm in task["arms"]:
+            kept.append({key: value for key, value in arm.items() if key not in ("cost", "command")})
+    return kept
+
+
+@pytest.mark.usefixtures("here")
+def test_every_arm_tries_the_same_rates(suite: Make) -> None:
+    results = benchmark(suite("learning_rates=[1e-9, 1e-2]", "seeds=[4]"), only_tasks=["notes"])
+    tried = {name: [each["name"] for each in arm["tried"]] for name, arm in arms_of(results, "notes").items()}
+    assert tried["chunks"] == tried["long"] == tried["first"]
+    assert len(tried["chunks"]) == 2
+    assert results["seeds"] == [4]
+    assert "grid.learning_rates=[1e-09, 0.01]" in arms_of(results, "notes")["long"]["command"]
+
+
+@pytest.mark.usefixtures("here")
+def test_other_documents_than_the_baselines_are_not_compared(suite: Make, corpora: Path) -> None:
+    asked = suite("seeds=[0]")
+    benchmark(asked, only_tasks=["notes"], only_arms=["chunks"])
+    for file in (corpora / "notes" / "test").glob("note-9.*"):
+        file.unlink()
+    results = benchmark(asked, only_tasks=["notes"], only_arms=["long"])
+    assert results["failed"][0]["what"].startswith("its test documents aren't the baseline's")
+    assert arms_of(results, "notes")["long"]["against_baseline"] is None
+
+
+@pytest.mark.usefixtures("here")
+def test_names_that_are_not_there_are_said_with_the_nearest(suite: Make) -> None:
+    with pytest.raises(LongbioError, match="no 'note'; did you mean 'notes'"):
+        benchmark(suite(), only_tasks=["note"])
+    with pytest.raises(LongbioError, match="no 'lang'; did you mean 'long'"):
+        benchmark(suite(), only_arms=["lang"])
+
+
+def test_an_override_that_is_none_stops_all_before_anything_is_run(suite: Make, tmp_path: Path) -> None:
+    with pytest.raises(LongbioError, match=r"unknown setting recipe.epoch.*did you mean epochs"):
+        benchmark(suite("arms.2.set=[recipe.epoch=3]"))
+    assert not (tmp_path / "out").exists()
