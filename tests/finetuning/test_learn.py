@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +18,11 @@ from transformers import AutoTokenizer
 from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Question
-from longbio.encoders.loading import TASKS, load, quiet
+from longbio.encoders.loading import TASKS, config_of, load, quiet
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import evaluate
-from longbio.finetuning.learn import learn, task_of
+from longbio.finetuning.learn import inputs_of, learn, task_of
 from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability
 from longbio.tasks import AnyTask
@@ -30,6 +31,7 @@ from longbio.tasks.ner import Entities, word_heads
 from longbio.tasks.qa import Answers
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.task import IGNORED, collate
+from longbio.tasks.whole import Reading
 
 Notes = Callable[[int], list[Document]]
 
@@ -52,6 +54,16 @@ def pairs(count: int) -> list[Document]:
             f"pair-{number}", "the drug " * (1 + number % 5), query=text, labels=labels, score=float(digit)
         )
         made.append(document)
+    return made
+
+
+def far_drugs(count: int) -> list[Document]:
+    """One word among a hundred decides: most windows of a short model know nothing."""
+    made = []
+    for number in range(count):
+        words = ["the patient"] * 50
+        words[(7 * number) % 50] = "drug" if number % 2 else "no more"
+        made.append(Document(f"n-{number}", " ".join(words), labels=("yes",) if number % 2 else ("no",)))
     return made
 
 
@@ -129,6 +141,7 @@ LEARNED: dict[str, tuple[AnyTask, Callable[[int], list[Document]]]] = {
         lambda count: [replace(d, labels=("0",) if d.score == 0 else ("more",)) for d in pairs(count)],
     ),
     "similarity": (Similarity(), pairs),
+    "weighed windows": (Classes(reading=Reading(pooling="attention", overlap=4)), far_drugs),
     "answers": (Answers(), questions),
 }
 
@@ -250,3 +263,32 @@ def test_the_seed_decides(tiny_bert_folder: Path, tmp_path: Path, drug_notes: No
     ]
     assert losses[0] == losses[1]
     assert not np.allclose(losses[0], losses[2])
+
+
+def test_a_long_model_that_learned_from_chunks_is_read_in_chunks(
+    tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    for name, max_tokens in (("chunks", 40), ("whole", None)):
+        chosen = recipe(2, max_tokens=max_tokens)
+        learn(tiny_long_folder, questions(4), [], Answers(), chosen, tmp_path / name)
+        evaluate(tmp_path / name, questions(6), tmp_path / f"{name}-found")
+    windows = {}
+    for name in ("chunks", "whole"):
+        lines = (tmp_path / f"{name}-found" / "details.jsonl").read_text().splitlines()
+        windows[name] = max(json.loads(line)["questions"][0]["windows"] for line in lines)
+        inputs = inputs_of(tmp_path / name, config_of(tmp_path / name))
+        assert inputs.max_tokens == (40 if name == "chunks" else 256)
+    assert windows["whole"] == 1
+    assert windows["chunks"] > 1
+
+
+def test_rows_longer_than_the_model_are_refused(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(LongbioError, match="rows of 4,096 tokens"):
+        learn(
+            tiny_bert_folder,
+            pairs(4),
+            [],
+            Classes(multi_label=True, choose_by="micro_f1"),
+            recipe(1, max_tokens=4096),
+            tmp_path / "a",
+        )

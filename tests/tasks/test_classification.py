@@ -245,3 +245,26 @@ def test_tasks_are_recorded_and_read_back(task: AnyTask) -> None:
     with pytest.raises(ValidationError):
         adapter.validate_python({**asdict(task), "unknown": 1})
     assert TASKS[task.kind] is type(task)
+
+
+@pytest.mark.parametrize("task", [SINGLE, replace(MULTI, thresholds=(0.2, 0.5, 0.9))])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 5.0])
+def test_a_temperature_moves_probabilities_and_not_what_is_chosen(
+    task: Classes, temperature: float, inputs: InputFormat
+) -> None:
+    draw = np.random.default_rng(0)
+    warmer = task.at_temperature(temperature)
+    for _ in range(50):
+        logits = draw.normal(0, 2, 3).tolist()
+        plain, other = (said(each, of("a"), logits, inputs) for each in (task, warmer))
+        assert plain.document.labels == other.document.labels
+        if temperature != 1:
+            assert plain.details["probabilities"] != pytest.approx(other.details["probabilities"])
+    assert warmer.at_temperature(1.0).thresholds == pytest.approx(task.thresholds)
+
+
+def test_weighed_windows_need_one_number_more() -> None:
+    task = replace(SINGLE, reading=Reading(pooling="attention"))
+    names = task.config_changes()["id2label"]
+    assert [names[n] for n in range(3)] == list(SINGLE.classes)
+    assert len(names) == 4

@@ -264,3 +264,36 @@ def test_what_is_learned_from_at_once_does_not_limit_what_is_read(tiny_long_fold
     task = Entities(types=("Drug",), sample_tokens=64)
     assert len(task.encode(document, inputs).rows) == 1
     assert len(task.samples(document, inputs, Counter())) == 4
+
+
+@pytest.mark.parametrize("size", [10, 22, 23, 60])
+def test_the_first_window_alone_is_read_and_learned(family: str, size: int) -> None:
+    """What lies beyond has no tag, no mention, and is counted; a mention on the border ends there."""
+    document = noted(["ab"] * size, [" "] * size, [(0, size - 1)])
+    task, inputs = replace(TASK, first_window=True), SHORT[family]
+    encoded = task.encode(document, inputs)
+    assert len(encoded.rows) == 1
+    num_tokens = len(encoded.tokens.ids)
+    heads = word_heads(encoded.tokens)
+    read = int((heads < inputs.max_tokens - 2).sum())
+    tags = np.where(np.arange(num_tokens) == heads[0], 3, 4)
+    found = one_hot(task, encoded, tags)
+    (span,) = found.document.spans
+    assert span.covered(document.text).split() == ["ab"] * read
+    assert found.details["unread_tokens"] == max(0, num_tokens - (inputs.max_tokens - 2))
+    left_out: Counter[str] = Counter()
+    samples = task.samples(document, inputs, left_out)
+    assert left_out["tokens that no row holds"] == found.details["unread_tokens"]
+    assert sum((labels != IGNORED).sum() for sample in samples for labels in sample.labels) == read
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_a_mention_is_as_sure_as_its_least_sure_word(temperature: float) -> None:
+    task = TASK.at_temperature(temperature)
+    encoded = task.encode(Document("a", "a b c"), LONG["bert"])
+    output = np.zeros((5, 5), dtype=np.float32)
+    output[1, 3], output[2, 4], output[3, 1] = 4.0, 2.0, 6.0
+    found = task.decode(encoded, [output])
+    assert found.document.spans == (Span.of(0, 3, "Drug"), Span.of(4, 5, "Disease"))
+    wanted = [np.exp(z / temperature) / (4 + np.exp(z / temperature)) for z in (2.0, 6.0)]
+    assert found.details["probabilities"] == pytest.approx(wanted)

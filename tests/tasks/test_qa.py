@@ -368,3 +368,34 @@ def test_a_long_question_is_refused_by_its_name(inputs: InputFormat) -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Answers(**wrong)  # type: ignore[arg-type]
+
+
+def test_answers_beyond_the_first_window_are_missed(inputs: InputFormat) -> None:
+    text = "ab " * 4 + "needle " + "cd " * 60 + "thread"
+    task = Answers(first_window=True, negatives=None)
+    for word, is_found in (("needle", True), ("thread", False)):
+        start = text.index(word)
+        document = asked(text, (start, start + len(word)))
+        encoded = task.encode(document, inputs)
+        assert len(encoded.rows) == 1
+        left_out: Counter[str] = Counter()
+        task.samples(document, inputs, left_out)
+        assert left_out["answers that no window holds whole"] == (not is_found)
+        found = one_hot(task, document, inputs)
+        assert (found.document.questions[0].answers == document.questions[0].answers) == is_found
+        assert found.details["questions"][0]["unread_tokens"] > 0
+    assert (
+        Answers()
+        .decode(Answers().encode(document, inputs), silent(Answers().encode(document, inputs)))
+        .details["questions"][0]["unread_tokens"]
+        == 0
+    )
+
+
+def test_a_temperature_moves_probabilities_alone(inputs: InputFormat) -> None:
+    document = asked("ab cd ef gh " * 20, (3, 5))
+    found = {t: one_hot(Answers(negatives=None).at_temperature(t), document, inputs) for t in (0.5, 1.0, 8.0)}
+    assert len({each.document for each in found.values()}) == 1
+    surest = [each.details["questions"][0]["best"][0]["probability"] for each in found.values()]
+    assert surest == sorted(surest, reverse=True)
+    assert surest[0] > surest[-1]

@@ -114,3 +114,25 @@ def test_rows_know_their_sample(inputs: InputFormat) -> None:
     samples = [Sample(each, ()) for each in rows]
     assert row_samples(samples).tolist() == [0] * 2 + [1] + [2] * len(rows[2])
     assert row_samples([replace(samples[1])]).tolist() == [0]
+
+
+@pytest.mark.parametrize("samples", [[0, 0, 0, 1], [0, 1, 1, 1], [0, 1, 2, 3]])
+def test_windows_are_weighed_by_their_last_number(samples: list[int]) -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    rows_of = torch.tensor(samples)
+    found = pooled(logits, rows_of, "attention")
+    for sample in set(samples):
+        rows = logits[rows_of == sample]
+        wanted = (rows[:, 2].softmax(0)[:, None] * rows[:, :2]).sum(0)
+        torch.testing.assert_close(found[sample], wanted)
+        alone = pooled_outputs(list(rows.detach().numpy()), "attention")
+        np.testing.assert_allclose(alone, wanted.detach().numpy(), rtol=1e-6)
+    found.square().sum().backward()
+    # A window that stands alone has nothing to be weighed against.
+    moves = (logits.grad[:, 2].abs() > 1e-9).tolist()
+    assert moves == [samples.count(sample) > 1 for sample in samples]
+
+
+def test_far_weights_do_not_overflow() -> None:
+    outputs = [np.array([1.0, 1000.0]), np.array([5.0, -1000.0])]
+    assert pooled_outputs(outputs, "attention").tolist() == [1.0]
