@@ -24,7 +24,7 @@ def verdict(against: Result | None) -> Verdict:
         return "unclear"
     if against["p_holm"] >= SIGNIFICANT or against["low"] <= 0 <= against["high"]:
         return "unclear"
-    return "better" if against["difference"] > 0 else "worse"
+    return "better" if against["low"] > 0 else "worse"
 
 
 def points(value: float | None, *, signed: bool = False) -> str:
