@@ -224,7 +224,7 @@ def _table(delimiter: str) -> Callable[[Path, str, Collection[str] | None, Faile
 
 
 def _unreadable(rows: csv.DictReader[str], error: csv.Error, file: Path) -> LongbioError:
-    return LongbioError(f"line {rows.line_num} can't be read ({error})", where=file)
+    return LongbioError(f"line {rows.reader.line_num} can't be read ({error})", where=file)
 
 
 def _refuse_ragged(row: Mapping[str | None, Any], where: str, file: Path) -> None:
