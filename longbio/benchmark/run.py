@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.benchmark import report
 from longbio.benchmark.cells import Cell, cells_of
+from longbio.benchmark.pretraining import Made, described, make, models_of, table
 from longbio.benchmark.results import results_of
 from longbio.benchmark.settings import Benchmark, refuse_unknown
 from longbio.benchmark.worker import learn_cell, run_apart
@@ -48,12 +49,16 @@ def benchmark(
         refuse_unknown(name, [task.name for task in suite.tasks], "--task")
     for name in only_arms:
         refuse_unknown(name, [arm.name for arm in suite.arms], "--arm")
-    cells = cells_of(suite, suite.models)
+    models, to_make = models_of(suite)
+    cells = cells_of(suite, models)
+    asked = _models_asked(suite, only_arms)
+    not_made = _make_models([made for made in to_make if made.asked.name in asked], tell)
     for number, cell in enumerate(cells, start=1):
         is_task_asked = not only_tasks or cell.task.name in only_tasks
         is_arm_asked = not only_arms or cell.arm.name in only_arms
         if is_task_asked and is_arm_asked and cell.results() is None:
-            _run(cell, f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}", tell)
+            title = f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}"
+            _run(cell, title, not_made.get(cell.arm.model), tell)
     tell.begin("compare", 0)
     failed = [
         {"task": cell.task.name, "arm": cell.arm.name, "what": read_json(cell.failure)["what"]}
@@ -62,16 +67,47 @@ def benchmark(
     ]
     results = results_of(suite, cells, failed)
     make_folder(suite.out)
+    done = [described(made, suite.target_bits) for made in to_make if made.is_done()]
+    if done:
+        results["pretraining"] = done
+        write_text_atomically(suite.out / "pretraining.md", table(done))
     write_json(suite.out / RESULTS, results)
     report.write(suite.out, results)
     tell.end(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
     return results
 
 
-def _run(cell: Cell, title: str, tell: Narrator) -> None:
+def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:
+    """Make models one after the other; returns why some couldn't be made, by their names."""
+    failed: dict[str, str] = {}
+    for made in to_make:
+        name, title = made.asked.name, f"pre-training, {made.asked.name}"
+        what = failed.get(made.asked.start)
+        if what is None and not made.is_done():
+            what = run_apart(make, made.given(), tell, title)
+        if what is not None:
+            failed[name] = what
+            tell.begin(title, 0)
+            tell.end(f"failed: {what}")
+    return failed
+
+
+def _models_asked(suite: Benchmark, only_arms: Sequence[str]) -> set[str]:
+    """The names of models that arms need, and of those that these begin with."""
+    asked = {arm.model for arm in suite.arms if not only_arms or arm.name in only_arms}
+    for made in reversed(suite.pretrained):
+        if made.name in asked:
+            asked.add(made.start)
+    return asked
+
+
+def _run(cell: Cell, title: str, model_failed: str | None, tell: Narrator) -> None:
     """Run a cell, and note why it failed, if it did."""
     cell.failure.unlink(missing_ok=True)
-    what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
+    if model_failed is None:
+        what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
+    else:
+        what = f"its model could not be made: {model_failed}"
     if what is not None:
         tell.begin(title, 0)
         tell.end(f"failed: {what}")

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -103,7 +103,7 @@ class Benchmark(Settings):
         out: the run folder: `<task>/<arm>` are runs of `longbio finetune`.
         models: checkpoint folders or names on the hub.
         pretrained: models that are made first.
-        arms: what is compared.
+        arms: what is compared; one for each model, by its name, when empty.
         tasks: on what.
         baseline: the arm that every other is compared with.
         data: the corpora; None for what the configurations say.
@@ -111,6 +111,7 @@ class Benchmark(Settings):
         learning_rates: tried by every arm on every task; empty for what the configurations say.
         chunk_tokens: what a chunk holds, special tokens included.
         set: overrides of every cell, which have the last word.
+        set_pretrained: overrides of every curriculum of `pretrained`, which have the last word.
         target_bits: how few bits per masked token pre-training shall reach; how many steps that takes is
             reported.
         score: a score over all tasks: `blurb`.
@@ -120,7 +121,7 @@ class Benchmark(Settings):
     out: Path
     models: dict[str, str] = Field(min_length=1)
     pretrained: tuple[Pretrained, ...] = ()
-    arms: tuple[Arm, ...] = Field(min_length=1)
+    arms: tuple[Arm, ...] = ()
     tasks: tuple[TaskEntry, ...] = Field(min_length=1)
     baseline: str
     data: Path | None = None
@@ -128,6 +129,7 @@ class Benchmark(Settings):
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     chunk_tokens: int = Field(default=512, ge=16)
     set: Overrides = ()
+    set_pretrained: Overrides = ()
     target_bits: float | None = Field(default=None, gt=0)
     score: Literal["blurb"] | None = None
 
@@ -135,6 +137,14 @@ class Benchmark(Settings):
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_arm_each(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("arms") or not isinstance(given.get("models"), dict):
+            return given
+        made = [each.get("name") for each in given.get("pretrained") or () if isinstance(each, dict)]
+        return {**given, "arms": [{"name": name, "model": name} for name in [*given["models"], *made]]}
 
     @model_validator(mode="after")
     def _names(self) -> Self:

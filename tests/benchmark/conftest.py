@@ -34,10 +34,10 @@ def drug_notes(count: int, sentences: int = 12) -> list[Document]:
     return made
 
 
-@pytest.fixture
-def corpora(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`notes` with mentions and `classes` with a class each, both too long for 64 tokens."""
-    folder = tmp_path / "data"
+    folder = tmp_path_factory.mktemp("corpora")
     notes = drug_notes(10)
     for split, part in (("train", notes[:4]), ("dev", notes[4:6]), ("test", notes[6:])):
         brat.write(part, folder / "notes" / split)
@@ -63,17 +63,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
 RECIPE = {"learning_rate": 1e-2, "batch": 2, "max_steps": 3, "epochs": 100, "head_factor": 3, "dropout": 0}
 
 
-@pytest.fixture
-def suite_file(tmp_path: Path, corpora: Path, tiny_bert_folder: Path, tiny_long_folder: Path) -> Path:
+@pytest.fixture(scope="session")
+def suite_file(
+    tmp_path_factory: pytest.TempPathFactory, corpora: Path, tiny_bert_folder: Path, tiny_long_folder: Path
+) -> Path:
     """benchmark/suite.yaml, its configurations in finetune/ beside that folder."""
+    folder = tmp_path_factory.mktemp("suite")
     for name in ("finetune", "benchmark"):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
     for name, config in CONFIGS.items():
         whole = {"model": "NONE", "out": "NOWHERE", "data": {"path": "NOWHERE"}, "recipe": RECIPE, **config}
-        (tmp_path / "finetune" / f"{name}.yaml").write_text(yaml.safe_dump(whole))
+        (folder / "finetune" / f"{name}.yaml").write_text(yaml.safe_dump(whole))
     suite = {
         "title": "Tiny",
-        "out": str(tmp_path / "out"),
+        "out": "NOWHERE",
         "models": {"short": str(tiny_bert_folder), "long": str(tiny_long_folder)},
         "arms": [
             {"name": "chunks", "model": "short", "reads": "chunks-max"},
@@ -89,15 +92,15 @@ def suite_file(tmp_path: Path, corpora: Path, tiny_bert_folder: Path, tiny_long_
         "seeds": [0, 1],
         "chunk_tokens": 64,
     }
-    file = tmp_path / "benchmark" / "suite.yaml"
+    file = folder / "benchmark" / "suite.yaml"
     file.write_text(yaml.safe_dump(suite))
     return file
 
 
 @pytest.fixture
-def suite(suite_file: Path) -> Make:
-    """suite("a.b=c", ...): the small suite with overrides."""
-    return lambda *overrides: load_benchmark(suite_file, overrides)
+def suite(suite_file: Path, tmp_path: Path) -> Make:
+    """suite("a.b=c", ...): the small suite with overrides; its folder is `out`."""
+    return lambda *overrides: load_benchmark(suite_file, [f"out={tmp_path / 'out'}", *overrides])
 
 
 def in_this_process(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
@@ -125,3 +128,13 @@ class _Titled:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells run in this process."""
     monkeypatch.setattr(run, "run_apart", in_this_process)
+
+
+@pytest.fixture(scope="session")
+def finished(suite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    """The small suite, run without being disturbed."""
+    suite = load_benchmark(suite_file, [f"out={tmp_path_factory.mktemp('finished') / 'out'}"])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "run_apart", in_this_process)
+        run.benchmark(suite)
+    return suite

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
+import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,11 +44,8 @@ def arms_of(results: dict[str, Any], task: str) -> dict[str, Any]:
     return {arm["name"]: arm for arm in found["arms"]}
 
 
-@pytest.mark.usefixtures("here")
-def test_every_arm_does_every_task_and_is_compared(suite: Make, tmp_path: Path) -> None:
-    told = Told()
-    results = benchmark(suite(), told)
-    assert results == read_json(tmp_path / "out" / "results.json")
+def test_every_arm_does_every_task_and_is_compared(finished: Benchmark) -> None:
+    results = read_json(finished.out / "results.json")
     assert results["failed"] == []
     assert [task["name"] for task in results["tasks"]] == ["notes", "classes"]
     assert [task["measure"] for task in results["tasks"]] == ["entity F1", "macro F1"]
@@ -83,26 +76,25 @@ def test_every_arm_does_every_task_and_is_compared(suite: Make, tmp_path: Path) 
     assert notes["long"]["recipe"]["max_tokens"] is None
     assert sum(row["mentions"] for row in notes["chunks"]["by_position"]) == 48
     assert arms_of(results, "classes")["chunks"]["by_position"] is None
-    plan = read_json(tmp_path / "out" / "notes" / "first" / "results.json")["plan"]
+    plan = read_json(finished.out / "notes" / "first" / "results.json")["plan"]
     assert plan["task"]["first_window"] is True
-    assert any(title.startswith("1 of 6, notes, chunks: seed 0") for title in told.titles)
     for name in ("report.html", "report.md", "report.csv"):
-        assert (tmp_path / "out" / name).stat().st_size > 0
-
-    again = Told()
-    assert benchmark(suite(), again) == results
-    assert again.titles == ["compare"]
+        assert (finished.out / name).stat().st_size > 0
 
 
-@pytest.mark.usefixtures("here")
-def test_the_difference_is_of_what_documents_add(suite: Make, tmp_path: Path) -> None:
-    """The evidence of a cell, summed and measured, is its score."""
-    results = benchmark(suite("tasks.0.arms=[chunks, long]"), only_tasks=["notes"], only_arms=["chunks"])
-    assert list(arms_of(results, "notes")) == ["chunks"]
-    for run in read_json(tmp_path / "out" / "notes" / "chunks" / "results.json")["runs"]:
-        evidence = run["test"]["evidence"]
-        summed = np.array(evidence["totals"]).sum(axis=0)
-        assert MEASURES[evidence["measure"]](summed) == pytest.approx(run["test"]["main"])
+def test_a_finished_one_starts_nothing(finished: Benchmark) -> None:
+    before, told = read_json(finished.out / "results.json"), Told()
+    assert benchmark(finished, told) == before
+    assert told.titles == ["compare"]
+    assert told.results[0].startswith("6 of 6 cells are finished")
+
+
+def test_what_documents_add_is_the_score(finished: Benchmark) -> None:
+    for task, arm in itertools.product(("notes", "classes"), ("chunks", "long", "first")):
+        for one in read_json(finished.out / task / arm / "results.json")["runs"]:
+            evidence = one["test"]["evidence"]
+            summed = np.array(evidence["totals"]).sum(axis=0)
+            assert MEASURES[evidence["measure"]](summed) == pytest.approx(one["test"]["main"])
 
 
 @pytest.mark.usefixtures("here")
@@ -131,8 +123,8 @@ def test_a_model_that_diverges_fails_alone(suite: Make) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_killed_it_goes_on_and_ends_as_if_nothing_had_happened(suite: Make, tmp_path: Path) -> None:
-    whole = benchmark(suite(f"out={tmp_path / 'whole'}"), only_tasks=["notes"])
+def test_killed_it_goes_on_and_ends_as_if_nothing_had_happened(suite: Make, finished: Benchmark) -> None:
+    whole = read_json(finished.out / "results.json")
     for place in ("notes, chunks: seed 1", "notes, long: seed 0"):
         with pytest.raises(KeyboardInterrupt):
             benchmark(suite(), Told(stop_at=place), only_tasks=["notes"])
@@ -140,13 +132,16 @@ def test_killed_it_goes_on_and_ends_as_if_nothing_had_happened(suite: Make, tmp_
     assert without_times(resumed) == without_times(whole)
 
 
-def without_times(results: dict[str, Any]) -> Any:
-    """What two runs of the same plan share."""
-    kept = []
-    for task in results["tasks"]:
-        for arm in task["arms"]:
-            kept.append({key: value for key, value in arm.items() if key not in ("cost", "command")})
-    return kept
+def without_times(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What two runs of the same plan share, of the notes."""
+    left_out = ("cost", "command", "against_baseline")
+    found = [
+        {key: value for key, value in arm.items() if key not in left_out}
+        | {key: (arm["against_baseline"] or {}).get(key) for key in ("difference", "low", "high", "p")}
+        for arm in arms_of(results, "notes").values()
+    ]
+    assert len(found) == 3
+    return found
 
 
 @pytest.mark.usefixtures("here")
@@ -160,10 +155,13 @@ def test_every_arm_tries_the_same_rates(suite: Make) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_other_documents_than_the_baselines_are_not_compared(suite: Make, corpora: Path) -> None:
-    asked = suite("seeds=[0]")
+def test_other_documents_than_the_baselines_are_not_compared(
+    suite: Make, corpora: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(corpora, tmp_path / "data")
+    asked = suite("seeds=[0]", f"data={tmp_path / 'data'}")
     benchmark(asked, only_tasks=["notes"], only_arms=["chunks"])
-    for file in (corpora / "notes" / "test").glob("note-9.*"):
+    for file in (tmp_path / "data" / "notes" / "test").glob("note-9.*"):
         file.unlink()
     results = benchmark(asked, only_tasks=["notes"], only_arms=["long"])
     assert results["failed"][0]["what"].startswith("its test documents aren't the baseline's")

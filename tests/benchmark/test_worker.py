@@ -1,0 +1,117 @@
+"""Work in another process: what it tells, how it fails, what becomes of it when nobody waits any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longbio.benchmark import worker
+from longbio.benchmark.worker import run_apart
+from longbio.errors import LongbioError
+from longbio.progress import Narrator, Silence
+
+
+class Told(Silence):
+    """Remembers all that is told, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        self.said.append((title, total))
+        return lambda step, words: self.said.append((step, words))
+
+    def end(self, result: str) -> None:
+        self.said.append(result)
+
+
+# What the new process does has to be found by its name: functions of a module, one call for all.
+def do(given: Mapping[str, Any], tell: Narrator) -> None:
+    if given["what"] == "tell":
+        advance = tell.begin("count", 2)
+        advance(1, f"in process {os.getpid()}")
+        tell.end("counted")
+    elif given["what"] == "refuse":
+        raise LongbioError("there is nothing", where="here", remedy="look there")
+    elif given["what"] == "break":
+        raise ZeroDivisionError
+    elif given["what"] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_it_tells_and_fails_as_if_it_were_here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """All in one: each process takes seconds to begin."""
+    told = Told()
+    assert run_apart(do, {"what": "tell"}, told, "cell") is None
+    assert told.said[0] == ("cell: count", 2)
+    assert told.said[2:] == ["counted"]
+    number = int(told.said[1][1].removeprefix("in process "))
+    assert number != os.getpid()
+
+    assert run_apart(do, {"what": "refuse"}, told, "cell") == "here: there is nothing; look there"
+    assert run_apart(do, {"what": "die"}, told, "cell") == (
+        "its process was ended by SIGKILL, as for want of memory"
+    )
+    broken = run_apart(do, {"what": "break"}, told, "cell")
+    assert broken == "its process ended with code 1; what it said of that stands above"
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+SLEEPER = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import sleeper
+from longbio.benchmark.worker import run_apart
+from longbio.progress import Silence
+if __name__ == "__main__":
+    run_apart(sleeper.sleep, {{"file": {file!r}}}, Silence(), "cell")
+"""
+SLEEP = """
+import os, time
+def sleep(given, tell):
+    with open(given["file"], "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(300)
+"""
+
+
+def test_nobody_goes_on_when_the_benchmark_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEP)
+    script, file = tmp_path / "main.py", tmp_path / "pid"
+    script.write_text(SLEEPER.format(tests=str(tmp_path), file=str(file)))
+    waiting = subprocess.Popen([sys.executable, str(script)])
+    until(lambda: file.is_file() and file.read_text())
+    number = int(file.read_text())
+    assert is_alive(number)
+    waiting.send_signal(signal.SIGKILL)
+    waiting.wait()
+    until(lambda: not is_alive(number))
+
+
+def until(what: Callable[[], Any], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_alive(number: int) -> bool:
+    try:
+        # A dead one whose parent hasn't asked for it stays as a zombie.
+        return Path(f"/proc/{number}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_how_a_process_ended_is_said() -> None:
+    assert worker._spoken(0) is None
+    assert "SIGTERM" in str(worker._spoken(-15))
+    assert "code 3" in str(worker._spoken(3))
