@@ -52,7 +52,7 @@ def chance(p: float | None) -> str:
         return "p < 0.001"
     if p >= 0.1:
         return f"p = {p:.2f}"
-    return f"p = {p:.4f}" if p < SIGNIFICANT <= round(p, 3) else f"p = {p:.3f}"
+    return f"p = {min(p, 0.0499):.4f}" if p < SIGNIFICANT <= round(p, 3) else f"p = {p:.3f}"
 
 
 def seconds_of(arm: Result) -> float | None:

@@ -171,6 +171,22 @@ def test_scores_are_hundredths_with_one_decimal(value: float | None, signed: boo
     assert words.points(value, signed=signed) == expected
 
 
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        (0.0004, "p < 0.001"),
+        (0.0494, "p = 0.049"),
+        (0.0496, "p = 0.0496"),
+        (0.04999999, "p = 0.0499"),
+        (0.05, "p = 0.050"),
+        (0.2345, "p = 0.23"),
+        (None, "no p-value"),
+    ],
+)
+def test_p_keeps_its_side_of_the_border(p: float | None, expected: str) -> None:
+    assert words.chance(p) == expected
+
+
 def test_whole_documents_come_first_whatever_their_place(results: Results) -> None:
     task = results["tasks"][0]
     task["arms"].reverse()
@@ -224,6 +240,25 @@ def test_all_three_files_hold_the_same(results: Results, folder: Path) -> None:
     assert float(long["peak_memory_mb"]) == 2800
     assert float(long["score_4096_up"]) == results["tasks"][0]["arms"][1]["by_length"][-1]["main"]
     assert float(long["last_loss"]) == results["tasks"][0]["arms"][1]["losses"][0][-1]
+
+
+def test_markdown_has_no_markup_of_names(folder: Path) -> None:
+    shown = [line for line in read(folder)[1].splitlines() if not line.startswith("    ")]
+    awkward = [line for line in shown if "script" in line]
+    assert len(awkward) > 20
+    assert not [
+        line for line in awkward if re.search(r"(?<!\\)(</?script|[`*]c?[`*])", line.replace("**", ""))
+    ]
+
+
+def test_an_arm_that_can_not_be_compared_keeps_its_line(results: Results, tmp_path: Path) -> None:
+    results["failed"].append(
+        {"task": "CRAFT", "arm": results["tasks"][0]["arms"][4]["name"], "what": "other documents"}
+    )
+    html = written(without_charts(results), tmp_path)[0]
+    assert f"CRAFT, {results['failed'][1]['arm']}: other documents" in Page(html).text
+    names = [row[0] for row in tables.arms_table(results["tasks"][0], results).rows]
+    assert names == [arm["name"] for arm in results["tasks"][0]["arms"]]
 
 
 def test_every_number_of_the_tables_stands_in_markdown(folder: Path) -> None:
