@@ -10,6 +10,7 @@ from typing import Any
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.benchmark import report
 from longbio.benchmark.cells import Cell, cells_of
+from longbio.benchmark.examples import Example, examples_of
 from longbio.benchmark.pretraining import Made, described, make, models_of, table
 from longbio.benchmark.results import results_of
 from longbio.benchmark.settings import Benchmark, refuse_unknown
@@ -26,6 +27,7 @@ def benchmark(
     *,
     only_tasks: Sequence[str] = (),
     only_arms: Sequence[str] = (),
+    show_text: bool = False,
 ) -> dict[str, Any]:
     """Run a benchmark, or what is left of it.
 
@@ -36,6 +38,7 @@ def benchmark(
         tell: told of the progress.
         only_tasks: run cells of these now; all when empty. What is finished is reported whatever it is.
         only_arms: run cells of these now; all when empty.
+        show_text: show a note of every task of mentions in the report, not of those alone whose notes may be.
 
     Returns:
         What is saved as `results.json` in `suite.out`, beside the report.
@@ -72,9 +75,19 @@ def benchmark(
         results["pretraining"] = done
         write_text_atomically(suite.out / "pretraining.md", table(done))
     write_json(suite.out / RESULTS, results)
-    report.write(suite.out, results)
+    report.write(suite.out, results, _examples(suite, cells, show_text, tell))
     tell.end(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
     return results
+
+
+def _examples(suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator) -> list[Example]:
+    finished = [cell for cell in cells if cell.results() is not None]
+    try:
+        return examples_of(suite, finished, show_text=show_text)
+    except LongbioError as error:
+        # A finished benchmark has its report even where its corpora are gone.
+        tell.end(f"no note is shown: {error}")
+        return []
 
 
 def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:

@@ -23,6 +23,9 @@ def benchmark(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="a.b=c, models.source=FOLDER; again for more.")
     ] = None,
+    show_text: Annotated[
+        bool, typer.Option(help="Show a note of each task in the report, whose text it then holds.")
+    ] = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +36,9 @@ def benchmark(
     given = [] if data is None else [f"data={json.dumps(str(data))}"]
     suite = load_benchmark(config, [*given, *(overrides or [])])
     with narrated(as_json=as_json, verbose=verbose) as tell:
-        results = run.benchmark(suite, tell, only_tasks=tasks or (), only_arms=arms or ())
+        results = run.benchmark(
+            suite, tell, only_tasks=tasks or (), only_arms=arms or (), show_text=show_text
+        )
     if as_json:
         print_json(results)
     if results["failed"]:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from longbio.artifacts.files import read_json
+from longbio.benchmark.cells import cells_of
+from longbio.benchmark.examples import examples_of
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
 from longbio.errors import LongbioError
@@ -180,3 +182,21 @@ def test_an_override_that_is_none_stops_all_before_anything_is_run(suite: Make, 
     with pytest.raises(LongbioError, match=r"unknown setting recipe.epoch.*did you mean epochs"):
         benchmark(suite("arms.2.set=[recipe.epoch=3]"))
     assert not (tmp_path / "out").exists()
+
+
+def test_no_text_is_anywhere_unless_it_was_asked_for(finished: Benchmark) -> None:
+    text = "the patient, the patient"
+    pages = [finished.out / name for name in ("report.html", "report.md", "report.csv", "results.json")]
+    assert not any(text in page.read_text() for page in pages)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_note_is_shown_where_it_may_be(suite: Make, tmp_path: Path) -> None:
+    asked = suite("seeds=[0]", "tasks.0.arms=[chunks]", "tasks.0.show_text=true")
+    benchmark(asked, only_tasks=["notes"])
+    found = examples_of(asked, cells_of(asked, asked.models)[:1], show_text=False)
+    assert [(name, gold.id, list(read)) for name, gold, read in found] == [("notes", "note-7", ["chunks"])]
+    assert found[0][1].text == found[0][2]["chunks"].text
+    assert "the patient, the patient" in (tmp_path / "out" / "report.html").read_text()
+    benchmark(suite("seeds=[0]", "tasks.0.arms=[chunks]"), only_tasks=["notes"])
+    assert "the patient, the patient" not in (tmp_path / "out" / "report.html").read_text()

@@ -225,3 +225,32 @@ def test_importing_longbio_is_quick_and_loads_no_torch() -> None:
     code = "import sys, longbio; assert 'torch' not in sys.modules; print(longbio.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip()
+
+
+def test_benchmark_as_a_command(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """A cell in a process of its own; one that can't run makes exit code 1 and stops nothing."""
+    for split in ("train", "dev", "test"):
+        rows = "".join(f"the patient has {n % 2}\tc{n % 2}\n" for n in range(8))
+        (tmp_path / f"{split}.tsv").write_text(f"text\tlabel\n{rows}")
+    (tmp_path / "plan.yaml").write_text(
+        "task: {kind: classification}\nmodel: NONE\nout: NOWHERE\ndata: {path: NOWHERE}\n"
+        "recipe: {learning_rate: 1e-3, batch: 4, max_steps: 2}\n"
+    )
+    suite, out = tmp_path / "suite.yaml", tmp_path / "out"
+    suite.write_text(
+        f"title: Tiny\nout: {out}\nmodels: {{tiny: {tiny_bert_folder}, lost: nowhere/at/all}}\n"
+        "baseline: tiny\ntasks: [{name: classes, config: plan.yaml}]\n"
+    )
+    asked = ["benchmark", str(suite), "--data", str(tmp_path)]
+    code, said, err = run([*asked, "--arm", "tiny", "--json"], capsys, monkeypatch)
+    assert code == 0, err
+    assert json.loads(said) == json.loads((out / "results.json").read_text())
+    assert [arm["name"] for arm in json.loads(said)["tasks"][0]["arms"]] == ["tiny"]
+    code, said, err = run(asked, capsys, monkeypatch)
+    assert code == 1
+    assert "nowhere/at/all" in said
+    assert "1 of 2 cells are finished, 1 failed" in said
+    assert (out / "report.html").is_file()
+    code, _, err = run([*asked, "--arm", "tinny"], capsys, monkeypatch)
+    assert code == 1
+    assert err.strip() == "longbio: --arm: there is no 'tinny'; did you mean 'tiny'?"
