@@ -128,6 +128,53 @@ def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, cap
     assert json.loads((scored / "scores.json").read_text()) == scores
 
 
+def test_predict_tells_of_notes_that_failed(
+    tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    tagger(tiny_bert_folder, [Document("a", "x", (Span.of(0, 1, "Drug"),))], tmp_path / "ner")
+    notes, out = tmp_path / "notes.csv", tmp_path / "out"
+    notes.write_text("MRN,NOTE\n1,the drug\n2,Mr,Secret\n3,a drug\n")
+    asked = ["predict", str(tmp_path / "ner"), str(notes), "--out", str(out)]
+    columns = ["--column", "id=MRN", "--column", "text=NOTE"]
+    code, _, err = run([*asked, *columns], capsys, monkeypatch)
+    assert code == 1
+    assert "line 3 has not as many cells" in err
+    for _ in range(2):
+        code, _, err = run([*asked, *columns, "--on-error", "skip"], capsys, monkeypatch)
+        assert code == 1
+        assert err == f"longbio: {out / 'failed.jsonl'}: 1 of 3 notes failed; the others are done\n"
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 2
+    assert "Secret" not in (out / "failed.jsonl").read_text() + err
+
+    code, _, err = run([*asked, "--column", "NOTE"], capsys, monkeypatch)
+    assert code == 1
+    assert "FIELD=COLUMN" in err
+    code, _, err = run([*asked, "--questions", str(notes)], capsys, monkeypatch)
+    assert code == 1
+    assert "a model of ner takes no questions" in err
+    assert run([*asked, "--format", "docx"], capsys, monkeypatch)[0] == 2
+    assert run([*asked, "--on-error", "cry"], capsys, monkeypatch)[0] == 2
+    assert run([*asked, "--processes", "0"], capsys, monkeypatch)[0] == 2
+
+
+def test_predict_calibrates_on_labelled_documents(
+    tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    dev, notes = tmp_path / "dev", tmp_path / "a.txt"
+    dev.mkdir()
+    (dev / "d.txt").write_text("the drug")
+    (dev / "d.ann").write_text("T1\tDrug 4 8\tdrug\n")
+    notes.write_text("the drug")
+    tagger(tiny_bert_folder, [Document("a", "x", (Span.of(0, 1, "Drug"),))], tmp_path / "ner")
+    asked = ["predict", str(tmp_path / "ner"), str(notes), "--out", str(tmp_path / "out")]
+    code, out, err = run([*asked, "--calibrate", str(dev), "--json"], capsys, monkeypatch)
+    assert code == 0, err
+    result = json.loads(out)
+    assert 0.05 <= result["temperature"] <= 20
+    assert result["temperature"] != 1
+    assert (result["notes"], result["failed"]) == (1, 0)
+
+
 def test_finetune_and_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     for split in ("train", "dev", "test"):
         rows = "".join(f"the patient has {n % 2}\tc{n % 2}\n" for n in range(8))
