@@ -17,9 +17,9 @@ from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.files import write_text_atomically
 from longbio.benchmark import report_tables as tables
 from longbio.benchmark import report_words as words
-from longbio.benchmark.figures import PALETTE, looks, swatch
+from longbio.benchmark.figures import PALETTE, Look, looks, swatch
 from longbio.benchmark.notes import COLOURS, compared, marked
-from longbio.benchmark.report_figures import Drawing, drawings
+from longbio.benchmark.report_figures import Drawing, drawings, pretraining
 from longbio.benchmark.report_tables import Table
 from longbio.benchmark.report_words import Result
 from longbio.corpus.records import Document
@@ -84,11 +84,15 @@ def _section(number: int, task: Result, results: Result) -> Section:
         about=f"{kind}, scored by {task['measure']}; documents: {counts or 'not known'}",
         sentences=tuple(words.sentence(arm, task, results) for arm in words.rivals(task, results)),
         arms=tables.arms_table(task, results),
-        key=tuple((name, swatch(styles[name], f"{place}-key{n}")) for n, name in enumerate(names)),
+        key=_key(place, {name: styles[name] for name in names}),
         drawings=tuple(drawings(place, task, styles)),
         tried=tables.tried_table(task),
         commands=tuple((arm["name"], arm["command"]) for arm in task["arms"] if arm["command"]),
     )
+
+
+def _key(place: str, styles: Mapping[str, Look]) -> tuple[tuple[str, Markup], ...]:
+    return tuple((name, swatch(look, f"{place}-key{n}")) for n, (name, look) in enumerate(styles.items()))
 
 
 def rerun(results: Result) -> list[tuple[str, str]]:
@@ -116,6 +120,7 @@ def plan_text(results: Result) -> str:
 def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Example]) -> str:
     """One page without a script, and nothing that is fetched."""
     template = files("longbio.benchmark").joinpath("report.html.jinja").read_text("utf-8")
+    made = pretraining(results)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["tied"] = tied
     page = environment.from_string(template)
@@ -127,6 +132,7 @@ def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Exa
         total=words.total_score(results),
         overview=tables.overview(results),
         unfinished=words.unfinished(results),
+        made=made and {"drawing": made[0], "key": _key("made", made[1])},
         limits=words.limits(results),
         rerun=rerun(results),
         plan=plan_text(results),
@@ -189,6 +195,12 @@ def as_markdown(results: Result, sections: Sequence[Section]) -> str:
             parts += [_markdown(drawing.table)] if drawing.table else []
         parts += [f"### {section.tried.caption}", _markdown(section.tried)]
         parts += ["\n".join(f"    {' '.join(command.split())}" for _, command in section.commands)]
+    if made := pretraining(results):
+        parts += [
+            "## Models made first",
+            _safe(made[0].note),
+            *([_markdown(made[0].table)] if made[0].table else []),
+        ]
     parts += ["## What this can't say", "\n".join(f"- {_safe(said)}" for said in words.limits(results))]
     parts += ["## To run it again", "\n".join(f"- {name}: {_safe(value)}" for name, value in rerun(results))]
     parts += ["\n".join(f"    {line}" for line in plan_text(results).splitlines())]

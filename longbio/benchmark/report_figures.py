@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from longbio.benchmark import report_tables as tables
-from longbio.benchmark.figures import LOSS_POINTS, Curve, Look, chart, smoothed
+from longbio.benchmark.figures import LOSS_POINTS, Curve, Look, chart, looks, smoothed
 from longbio.benchmark.report_tables import Table
 from longbio.benchmark.report_words import Result, points
 
@@ -45,6 +45,31 @@ def drawings(place: str, task: Result, styles: Mapping[str, Look]) -> list[Drawi
         _losses(place, task, styles),
     )
     return [drawing for drawing in found if drawing is not None]
+
+
+def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
+    """How models that were made first have learned, and how each is drawn; None where none were made."""
+    models = results.get("pretraining")
+    if not models:
+        return None
+    names = [each["name"] for each in models]
+    styles = looks(names, names[0])
+    curves = {each["name"]: smoothed([each["bits"]]) for each in models if each["bits"]}
+    said = [f"{name}: from {ys[0]:.2f} to {ys[-1]:.2f}." for name, (_, ys) in curves.items()]
+    svg = chart(
+        curves,
+        styles,
+        name="pretraining",
+        says=f"Bits per masked token by step of pre-training. {' '.join(said)}",
+        x_label="step",
+        y_label="bits per masked token",
+        has_markers=False,
+    )
+    note = (
+        "Bits while learning compare models that mask alike and share a vocabulary; held-out bits compare the"
+        " others too."
+    )
+    return Drawing("Pre-training", note, svg, tables.pretraining_table(models)), styles
 
 
 def _by_length(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:

@@ -42,22 +42,24 @@ class Table:
 
 
 def overview(results: Result) -> Table:
-    """Tasks by arms: mean scores, and what the comparison with the baseline says."""
-    arms = arm_names(results)
+    """Tasks and arms, the fewer of them to the right: mean scores, and what the comparison with the baseline
+    says."""
+    arms, tasks, score = arm_names(results), results["tasks"], results["score"]
+    failed = {(each["task"], each["arm"]) for each in results["failed"]}
+    columns = [f"{task['name']}, {task['measure']}" for task in tasks]
     rows = []
-    for task in results["tasks"]:
-        by_name = {arm["name"]: arm for arm in task["arms"]}
-        failed = {each["arm"] for each in results["failed"] if each["task"] == task["name"]}
+    for name in arms:
+        spoken = f"{name} (baseline)" if name == results["baseline"] else name
+        found = [next((arm for arm in task["arms"] if arm["name"] == name), None) for task in tasks]
         cells = [
-            _overview_cell(by_name[name]) if name in by_name else "failed" if name in failed else "–"
-            for name in arms
+            _overview_cell(arm) if arm else "failed" if (task["name"], name) in failed else "–"
+            for arm, task in zip(found, tasks, strict=True)
         ]
-        rows.append((f"{task['name']}, {task['measure']}", *cells))
-    if results["score"] is not None:
-        totals = results["score"]["arms"]
-        rows.append((results["score"]["name"], *(points(totals.get(name)) for name in arms)))
-    spoken = [f"{name} (baseline)" if name == results["baseline"] else name for name in arms]
-    return Table("Scores in hundredths, mean over seeds", ("task", *spoken), tuple(rows))
+        rows.append((spoken, *cells, *([points(score["arms"].get(name))] if score else [])))
+    header = ("arm", *columns, *([score["name"]] if score else []))
+    if len(header) > len(rows) + 1:
+        header, *rows = zip(*(("task", *header[1:]), *rows), strict=True)
+    return Table("Scores in hundredths, mean over seeds", tuple(header), tuple(rows))
 
 
 def _overview_cell(arm: Result) -> str:
@@ -192,6 +194,25 @@ def loss_table(task: Result) -> Table | None:
             rows.append((arm["name"], f"{arm['steps']:,}", f"{first:.3f}", f"{last:.3f}"))
     header = ("arm", "steps", "first tenth", "last tenth")
     return Table("Training loss, mean of a tenth of the steps", header, tuple(rows)) if rows else None
+
+
+def pretraining_table(models: Sequence[Result]) -> Table:
+    """What models that were made first began with, and what they reached."""
+    lengths = list(dict.fromkeys(length for each in models for length in each["phases"][-1]["bits_after"]))
+    target = models[0]["target_bits"]
+    rows = []
+    for each in models:
+        before, after = each["phases"][0]["bits_before"], each["phases"][-1]["bits_after"]
+        held_out = [
+            f"{before[n]:.2f} → {after[n]:.2f}" if n in before and n in after else "–" for n in lengths
+        ]
+        reached = "not reached" if each["steps_to_target"] is None else f"{each['steps_to_target']:,}"
+        words = f", new words by {each['new_words']}" if each["new_words"] else ""
+        cells = [each["name"], each["start"] + words, f"{each['steps']:,}", *held_out]
+        rows.append((*cells, *([] if target is None else [reached])))
+    header = ["model", "begins with", "steps", *(f"held-out bits at {length} tokens" for length in lengths)]
+    header += [] if target is None else [f"steps to {target:g} bits"]
+    return Table("Bits per masked token, before and after", tuple(header), tuple(rows), frozenset({0, 1}))
 
 
 def tried_table(task: Result) -> Table:

@@ -350,11 +350,38 @@ def test_it_is_written_when_everything_failed_and_when_nothing_was_measured(
     assert "Failed: 1 run" in text
 
 
+def test_the_overview_grows_downwards(results: Results) -> None:
+    for task in results["tasks"]:
+        task["arms"] = task["arms"][:2]
+    table = tables.overview(results)
+    assert table.header == ("task", "512-token chunks (baseline)", "longformer")
+    assert table.rows[1] == ("COVID-QA, F1", "38.0", "35.6 (−2.4, worse)")
+
+
+def test_models_made_first_have_a_table_and_curves(results: Results, tmp_path: Path) -> None:
+    phases = [{"name": "p", "bits_before": {"512": 8.74}, "bits_after": {"512": 5.5}}]
+    made = {"start": "start", "new_words": None, "steps": 200, "phases": phases, "target_bits": 4.0}
+    made |= {"bits": np.linspace(8, 4, 200).tolist(), "steps_to_target": None}
+    results["pretraining"] = [made | {"name": "scratch"}, made | {"name": "new", "new_words": "mean"}]
+    results["pretraining"][1]["steps_to_target"] = 1234
+    html, md, _ = written(without_charts(results), tmp_path)
+    assert "| scratch | start | 200 | 8.74 → 5.50 | not reached |" in md
+    assert "| new | start, new words by mean | 200 | 8.74 → 5.50 | 1,234 |" in md
+    assert "Models made first" in Page(html).text
+    spoken = [attributes.get("aria-label") or "" for tag, attributes in Page(html).tags if tag == "svg"]
+    assert any("scratch: from 7.98 to 4.01." in said for said in spoken)
+
+
 def test_the_score_over_tasks_stands_with_the_answers(results: Results, tmp_path: Path) -> None:
     results["score"] = {"name": "BLURB score", "arms": {"longformer": 0.8123, "bigbird": 0.8}}
     html, md, _ = written(without_charts(results), tmp_path)
     assert "BLURB score: longformer 81.2, bigbird 80.0." in Page(html).text
-    assert "| BLURB score | – | 81.2 | 80.0 | – | – |" in md
+    overview = md[md.index("## Overview") : md.index("## CRAFT")]
+    assert (
+        "| longformer | 73.1 (+3.1, better) | 35.6 (−2.4, worse) | 55.6 (+0.6, not told apart) | 81.2 |"
+        in overview
+    )
+    assert "| bigbird | 67.6 (−2.4, worse) | failed | 55.0 | 80.0 |" in overview
 
 
 MARK = r'<mark class="(\w+) t\d"[^>]*>(.*?)<sup>'
