@@ -67,7 +67,7 @@ def predict(
             raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
         reading = Reading(encoding, named_columns(columns or []))
         asked = () if questions is None else read_questions(questions, encoding)
-        labelled = [] if calibrate is None else read_documents(calibrate, reading=Reading(encoding))
+        labelled = [] if calibrate is None else read_documents(calibrate, reading=reading)
         advance = tell.begin(f"predict {task.kind}", 0)
         result = annotate(
             Model(model, task, inputs_of(model, config_of(model)).max_tokens, kernel, batch_tokens),

@@ -15,7 +15,7 @@ from longbio.artifacts.folders import refuse_unless_free
 from longbio.artifacts.plans import refuse_another_plan
 from longbio.errors import LongbioError
 
-PLAN, PROGRESS = "plan.json", "progress.json"
+PLAN, PROGRESS = "prediction.json", "progress.json"
 
 
 @contextmanager
@@ -33,11 +33,10 @@ def private_folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
     """
     umask = os.umask(0o077)
     try:
-        has_begun = (out / PLAN).is_file()
-        if not has_begun and out.is_dir():
-            # A process that was killed while it wrote its plan.
-            (out / f".{PLAN}.partial").unlink(missing_ok=True)
-        if not has_begun:
+        names = {file.name for file in out.iterdir()} if out.is_dir() else set()
+        # A process that was killed while it wrote its plan leaves a part of it.
+        has_begun = not names <= {PLAN, f".{PLAN}.partial"}
+        if has_begun and PLAN not in names:
             refuse_unless_free(out)
         refuse_another_plan(out, out / PLAN, plan, has_begun=has_begun)
         with _locked(out):

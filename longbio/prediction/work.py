@@ -52,12 +52,16 @@ class Predictor:
     """A model that is loaded, on the GPU where there is one.
 
     Raises:
-        LongbioError: its folder is damaged.
+        LongbioError: its folder is damaged, or the kernel can't run here.
     """
 
     def __init__(self, model: Model) -> None:
         self.task, self.batch_tokens = model.task, model.batch_tokens
-        self.network = load(model.folder, model.task.head, model.kernel).to(processes_of_torch().device)
+        try:
+            network = load(model.folder, model.task.head, model.kernel)
+        except ValueError as error:
+            raise LongbioError(str(error), where=model.folder) from error
+        self.network = network.to(processes_of_torch().device)
         self.inputs = InputFormat.of(self.network.config, load_tokenizer(model.folder), model.max_tokens)
 
     def outcomes(self, documents: Sequence[Document]) -> list[Outcome]:

@@ -268,6 +268,10 @@ def test_another_plan_another_folder_and_a_second_process_are_refused(
     with pytest.raises(LongbioError, match="not empty"):
         annotate(reader_of(), notes, tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+    wrong = replace(reader_of("ner", "long"), kernel="magic")
+    with pytest.raises(LongbioError, match="magic"):
+        annotate(wrong, notes, tmp_path / "again")
+    annotate(reader_of(), notes, tmp_path / "again")  # nothing was done there
     with (
         journal.private_folder(tmp_path / "busy", {}),
         pytest.raises(LongbioError, match="another process"),
