@@ -20,7 +20,12 @@ from longbio.benchmark.report_words import (
     verdict,
 )
 
-LEARNED_BY = {"learning_rate": "rate", "batch": "batch", "epochs": "epochs", "max_steps": "at most steps"}
+LEARNED_BY = {
+    "learning_rate": "rate {:g}",
+    "batch": "batch {:g}",
+    "epochs": "{:g} epochs",
+    "max_steps": "at most {:,} steps",
+}
 SPOKEN = {"better": "better", "worse": "worse", "unclear": "not told apart"}
 
 
@@ -120,19 +125,20 @@ def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[st
 
 
 def length_table(task: Result) -> Table | None:
-    """The score of documents of each length; None where there are no lengths."""
+    """The score of documents of each length; None where all are of one, which says no more than the mean."""
     return _by_tokens(task, "by_length", "documents", "main", "document's tokens")
 
 
 def position_table(task: Result) -> Table | None:
-    """Which share was found, by where in the document it stands; None where that isn't known."""
+    """Which share was found, by where in the document it stands; None where that isn't known or the same for
+    all."""
     return _by_tokens(task, "by_position", "mentions", "recall", "tokens before it")
 
 
 def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Table | None:
     arms = [arm for arm in task["arms"] if arm[key]]
     ranges = ranges_of(arms, key)
-    if not ranges:
+    if len(ranges) < 2:
         return None
     rows = []
     for borders in ranges:
@@ -220,7 +226,7 @@ def tried_table(task: Result) -> Table:
     rows = []
     for arm in task["arms"]:
         recipe = arm["recipe"] or {}
-        known = [f"{name} {recipe[key]:g}" for key, name in LEARNED_BY.items() if recipe.get(key) is not None]
+        known = [form.format(recipe[key]) for key, form in LEARNED_BY.items() if recipe.get(key) is not None]
         tried = "; ".join(f"{each['name']}: {points(each['dev'])}" for each in arm["tried"])
         rows.append(
             (arm["name"], arm["model"], f"{arm['steps']:,}", ", ".join(known), tried or "nothing else")

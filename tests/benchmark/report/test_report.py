@@ -350,6 +350,21 @@ def test_it_is_written_when_everything_failed_and_when_nothing_was_measured(
     assert "Failed: 1 run" in text
 
 
+def test_one_length_for_all_is_no_curve(results: Results) -> None:
+    task = results["tasks"][0]
+    assert len(tables.length_table(task).rows) == 5
+    for arm in task["arms"]:
+        arm["by_length"] = arm["by_length"][:1]
+    assert tables.length_table(task) is None
+
+
+def test_settings_are_said_in_words(results: Results) -> None:
+    results["tasks"][0]["arms"][0]["recipe"] |= {"epochs": 100.0, "max_steps": 1500}
+    assert tables.tried_table(results["tasks"][0]).rows[0][3] == (
+        "rate 0.0001, batch 16, 100 epochs, at most 1,500 steps"
+    )
+
+
 def test_the_overview_grows_downwards(results: Results) -> None:
     for task in results["tasks"]:
         task["arms"] = task["arms"][:2]
