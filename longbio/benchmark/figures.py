@@ -17,6 +17,7 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 PALETTE = (
@@ -114,6 +115,8 @@ def chart(
     if ticks:
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlim(-0.3, len(ticks) - 0.7)
+    elif not is_square:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(x_label, color=INK, fontsize=9.5)
     axes.set_ylabel(y_label, color=INK, fontsize=9.5, parse_math=False)
     _plain(axes)
