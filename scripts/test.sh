@@ -5,6 +5,16 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 prepare_environment dev,quickstart,stable-adamw,deepspeed
 
+# Reports are opened in a real browser. Where there is none, and none can be installed, those tests are skipped.
+has_browser() {
+    [[ -n "${LONGBIO_BROWSER:-}" ]] || type -P chromium-headless-shell chromium google-chrome >/dev/null
+}
+if ! has_browser && [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
+    echo "== installing a headless browser"
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+        chromium-headless-shell fonts-dejavu-core >/dev/null; } || echo "none could be installed"
+fi
+
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 check() {

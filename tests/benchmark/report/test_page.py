@@ -115,6 +115,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     asked = os.environ.get("LONGBIO_BROWSER")
     program = asked or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
+        assert "LONGBIO_NEEDS_BROWSER" not in os.environ, "no Chromium was installed"
         pytest.skip("no Chromium: install chromium-headless-shell, or name a browser in LONGBIO_BROWSER")
     found = Browser(program, tmp_path_factory.mktemp("profile"))
     yield found
