@@ -7,7 +7,7 @@ prepare_environment dev,quickstart,stable-adamw,deepspeed
 
 # Reports are opened in a real browser. Where there is none, and none can be installed, those tests are skipped.
 has_browser() {
-    [[ -n "${LONGBIO_BROWSER:-}" ]] || type -P chromium-headless-shell chromium google-chrome >/dev/null
+    [[ -n "${LONGBIO_BROWSER:-}" || -n "$(type -P chromium-headless-shell chromium google-chrome)" ]]
 }
 if ! has_browser && [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
     echo "== installing a headless browser"
