@@ -98,7 +98,7 @@ def interval(a_DSK: Numbers, b_DSK: Numbers, measure: Measure, *, seed: int = 0)
         ).confidence_interval
         return float(limits.low), float(limits.high)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)
         low, high = found("BCa")
     return (low, high) if math.isfinite(low) and math.isfinite(high) else found("percentile")
