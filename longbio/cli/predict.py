@@ -19,6 +19,15 @@ class Format(StrEnum):
     html = "html"
 
 
+FOUND = {
+    "ner": "mentions",
+    "qa": "answers",
+    "classification": "labels",
+    "relations": "relations",
+    "similarity": "scores",
+}
+
+
 class OnError(StrEnum):
     """What is done about a note that can't be read or predicted."""
 
@@ -82,7 +91,9 @@ def predict(
         for what, count in reading.passed_over.items():
             tell.console.print(f"passed over: {count:,} {what}", markup=False)
         before = "finished before: " if result["finished_before"] else ""
-        tell.end(f"{before}{result['notes'] - result['failed']:,} notes, {result['found']:,} found, in {out}")
+        done = result["notes"] - result["failed"]
+        found = f"{result['found']:,} {FOUND[task.kind]}"
+        tell.end(f"{before}{done:,} of {result['notes']:,} notes, {found}; in {out}")
     if as_json:
         print_json(result)
     if result["failed"]:

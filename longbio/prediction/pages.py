@@ -19,9 +19,6 @@ from longbio.tasks.task import Prediction
 AROUND_CHARS = 200
 """Of the text on each side of an answer, where it is shown beneath its question."""
 
-GOLDEN_ANGLE = 137.5
-"""Degrees between the hues of neighbouring labels: any number of them stays apart."""
-
 # A browser drops control characters; their pictures have the same number of characters.
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 
@@ -78,7 +75,7 @@ def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) ->
         task=task.kind,
         told=told,
         windows=_windows(told),
-        hues=[round(number * GOLDEN_ANGLE) % 360 for number in range(max(1, len(labels)))],
+        hues=[(200 + 360 * number // max(1, len(labels))) % 360 for number in range(max(1, len(labels)))],
         legend=_legend(document, labels, task),
         segments=segments(document.text, marks),
         questions=_questions(document, told) if task.kind == "qa" else [],

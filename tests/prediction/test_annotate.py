@@ -173,11 +173,13 @@ def test_stopped_anywhere_it_goes_on_and_ends_with_the_same_bytes(
     output: str, reader_of: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever write a process dies in, before or after it: half a stream, no progress, no index."""
-    folder = write(tmp_path / "in", notes_of(7) | {"x:é": "drug 3", "X:É": "drug 4"})
-    (folder / "broken.txt").write_bytes(b"\xff")
+    folder = write(tmp_path / "in", notes_of(7) | {"x:é": "drug 3", "N06": "drug 4"})
+    for name in ("broken", "z"):
+        (folder / f"{name}.txt").write_bytes(b"\xff")
     notes, model, out = Notes(folder), reader_of(), tmp_path / "out"
     annotate(model, notes, tmp_path / "whole", output=output, on_error="skip")
     whole = tree(tmp_path / "whole")
+    assert len(lines(tmp_path / "whole" / "failed.jsonl")) == 2
 
     countdown = [0]
     write_bytes, fsync = outputs.write_bytes_atomically, os.fsync
