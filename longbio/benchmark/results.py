@@ -110,7 +110,7 @@ def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]
     """Of one model: means over seeds. Energy is of the whole cell, its grid and all its seeds."""
     prediction = fmean(each["test"]["seconds"] for each in runs)
     lines = (cell.plan.out / f"seed-{runs[0]['seed']}" / "test" / "details.jsonl").read_text().splitlines()
-    tokens = sum(json.loads(line)["tokens"] for line in lines)
+    tokens = sum(_tokens_read(json.loads(line)) for line in lines)
     return {
         "training_seconds": None if cost["was_interrupted"] else fmean(each["seconds"] for each in runs),
         "prediction_seconds": prediction,
@@ -119,6 +119,12 @@ def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]
         "peak_memory_mb": cost["peak_memory_mb"],
         "energy_joules": cost["energy_joules"],
     }
+
+
+def _tokens_read(details: Mapping[str, Any]) -> int:
+    """Of a document's text, once for each question to it."""
+    read = details.get("questions", [details])
+    return sum(details["tokens"] - each.get("unread_tokens", 0) for each in read)
 
 
 def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str) -> list[dict[str, Any]]:
@@ -142,7 +148,10 @@ def _against(
     if not pairs or any(one is None for pair in pairs for one in pair):
         return None, None
     if run["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
-        return None, "its test documents aren't the baseline's; delete one of the two folders and run it again"
+        return (
+            None,
+            "its test documents aren't the baseline's; delete one of the two folders and run it again",
+        )
     a, b = (np.array([pair[side]["totals"] for pair in pairs], dtype=np.float64) for side in (0, 1))
     if a.shape != b.shape:
         return None, "its classes aren't the baseline's"

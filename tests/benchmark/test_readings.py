@@ -1,0 +1,98 @@
+"""Every way of reading runs with a short and with a long model, and reads what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from longbio.artifacts.files import read_json
+from longbio.benchmark.results import _tokens_read
+from longbio.benchmark.run import benchmark
+from longbio.benchmark.settings import Benchmark
+
+Make = Callable[..., Benchmark]
+
+
+def write_questions(folder: Path) -> None:
+    """An article of some 150 tokens, its answer near its end."""
+    folder.mkdir()
+    text = "the patient " * 70 + "drug 7 " + "the patient " * 4
+    question = {"id": "q", "question": "the drug", "answers": [{"text": "drug 7", "answer_start": 840}]}
+    for split in ("train", "dev", "test"):
+        paragraphs = [{"context": text, "qas": [{**question, "id": f"{split}-{n}"}]} for n in range(2)]
+        data = [{"title": f"{split}-{n}", "paragraphs": [each]} for n, each in enumerate(paragraphs)]
+        (folder / f"{split}.json").write_text(json.dumps({"version": "1.1", "data": data}))
+
+
+def details(cell: Path) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for line in (cell / "seed-0" / "test" / "details.jsonl").read_text().splitlines()
+    ]
+
+
+@pytest.mark.usefixtures("here")
+def test_every_reading_runs(suite: Make, corpora: Path, tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions")
+    config = {
+        "task": {"kind": "qa"},
+        "model": "NONE",
+        "out": "NOWHERE",
+        "data": {"path": str(tmp_path / "questions")},
+        "recipe": {"learning_rate": 1e-3, "batch": 2, "max_steps": 1},
+    }
+    (tmp_path / "questions.yaml").write_text(yaml.safe_dump(config))
+    arms = [
+        {"name": "max", "model": "short", "reads": "chunks-max"},
+        {"name": "attention", "model": "long", "reads": "chunks-attention"},
+        {"name": "first", "model": "long", "reads": "first"},
+        {"name": "whole", "model": "long", "reads": "whole"},
+        {"name": "stock", "model": "long", "reads": "whole", "set": ["machine.kernel=stock"]},
+    ]
+    tasks = [
+        {"name": "classes", "config": "../finetune/classes.yaml", "data": "classes"},
+        {
+            "name": "questions",
+            "config": str(tmp_path / "questions.yaml"),
+            "set": [f"data.path={tmp_path / 'questions'}"],
+            "arms": ["max", "first", "whole", "stock"],
+        },
+    ]
+    asked = suite(
+        f"arms={json.dumps(arms)}",
+        f"tasks={json.dumps(tasks)}",
+        "baseline=max",
+        "seeds=[0]",
+        "set=[recipe.max_steps=1]",
+    )
+    results = benchmark(asked)
+    assert results["failed"] == []
+    out = tmp_path / "out"
+    read = {}
+    for task in results["tasks"]:
+        for arm in task["arms"]:
+            first = details(out / task["name"] / arm["name"])[0]
+            read[task["name"], arm["name"]] = first.get("questions", [first])[0]
+    for task in ("classes", "questions"):
+        assert read[task, "first"]["unread_tokens"] > 0
+        assert read[task, "whole"]["unread_tokens"] == read[task, "max"]["unread_tokens"] == 0
+        costs = {arm: read_json(out / task / arm / "cell.json")["cost"] for arm in ("max", "whole")}
+        assert all(cost["peak_memory_mb"] > 0 for cost in costs.values())
+    # 81 tokens; 62 fit beside the special ones.
+    windows = {name: read["classes", name]["windows"] for name in ("max", "attention", "first", "whole")}
+    assert windows == {"max": 2, "attention": 2, "first": 1, "whole": 1}
+    arms_of_questions = {arm["name"]: arm for arm in results["tasks"][1]["arms"]}
+    assert results["tasks"][1]["measure"] == "answer F1"
+    assert arms_of_questions["stock"]["kernel"] == "stock"
+    assert arms_of_questions["stock"]["mean"] == pytest.approx(arms_of_questions["whole"]["mean"], abs=1e-6)
+    assert arms_of_questions["first"]["by_position"][0]["recall"] == 0.0
+
+
+def test_the_text_that_was_read_counts_and_no_other() -> None:
+    assert _tokens_read({"tokens": 900, "unread_tokens": 400}) == 500
+    assert _tokens_read({"tokens": 900, "questions": [{"unread_tokens": 0}, {"unread_tokens": 400}]}) == 1400
+    assert _tokens_read({"tokens": 900, "pairs": 3}) == 900
