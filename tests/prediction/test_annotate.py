@@ -227,9 +227,10 @@ def test_what_is_done_is_not_done_again(
     told: list[tuple[int, int]] = []
     annotate(reader_of(), Notes(folder), out, on_note=lambda *done: told.append(done))
     assert [notes for notes, _ in told] == [0, 2, 4]
-    before = tree(out)
+    before, written = tree(out), (out / journal.PROGRESS).stat().st_mtime_ns
     again = annotate(reader_of(), Notes(folder), out)
     assert again["finished_before"]
+    assert (out / journal.PROGRESS).stat().st_mtime_ns == written
     assert seen == ["n00", "n01", "n02", "n03"]
     assert tree(out) == before
 
