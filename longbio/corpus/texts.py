@@ -17,6 +17,7 @@ from longbio.corpus.rows import (
     ROWS,
     TEXT_NAMES,
     columns_there,
+    half_a_character,
     is_withdrawn,
     name_of,
     read_lines,
@@ -147,18 +148,9 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
     text = cells[named.lower()]
     if text is not None and not isinstance(text, str):
         raise LongbioError(f"{where} holds no text in column {named!r}", where=source)
-    if text is not None and _has_half_a_character(text):
+    if text is not None and half_a_character(text):
         raise LongbioError(f"{where} holds half a character (a lone surrogate)", where=source)
     yield Text(text or "", None if columns.group is None else name_of(cells[columns.group.lower()]))
-
-
-def _has_half_a_character(text: str) -> bool:
-    """JSON can escape what UTF-8 can't write."""
-    try:
-        text.isascii() or text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[Text]]] = {
