@@ -196,7 +196,7 @@ def test_a_note_is_shown_where_it_may_be(suite: Make, tmp_path: Path) -> None:
     asked = suite("seeds=[0]", "tasks.0.arms=[chunks]", "tasks.0.show_text=true")
     benchmark(asked, only_tasks=["notes"])
     found = examples_of(asked, cells_of(asked, asked.models)[:1], show_text=False)
-    assert [(name, gold.id, list(read)) for name, gold, read in found] == [("notes", "note-7", ["chunks"])]
+    assert [(name, gold.id, list(read)) for name, gold, read in found] == [("notes", "note-6", ["chunks"])]
     assert found[0][1].text == found[0][2]["chunks"].text
     assert "the patient, the patient" in (tmp_path / "out" / "report.html").read_text()
     benchmark(suite("seeds=[0]", "tasks.0.arms=[chunks]"), only_tasks=["notes"])
