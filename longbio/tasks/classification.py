@@ -265,7 +265,9 @@ class Classes:
             for w, g in pairs
         ]
         counts = [{name: each for name, each in one.items() if name != self.negative} for one in counts]
-        return of_counts(counts) if self.choose_by == "micro_f1" else of_counts_by_type(counts)
+        if self.choose_by == "micro_f1":
+            return of_counts(counts)
+        return of_counts_by_type(counts, (name for name in self.classes if name != self.negative))
 
     def confidences(
         self, gold: Sequence[Document], predictions: Sequence[Prediction]

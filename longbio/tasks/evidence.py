@@ -6,7 +6,7 @@ over documents. So a bootstrap over ten thousand draws of documents is a few pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,15 @@ def of_counts(documents: Sequence[dict[str, Counts]]) -> Evidence:
     return Evidence("micro F1", np.array(rows, dtype=np.float64).reshape(-1, 3))
 
 
-def of_counts_by_type(documents: Sequence[dict[str, Counts]]) -> Evidence:
-    """Macro F1 of things counted by type."""
-    labels = sorted({label for counts in documents for label in counts})
+def of_counts_by_type(documents: Sequence[dict[str, Counts]], types: Iterable[str]) -> Evidence:
+    """Macro F1 of things counted by type.
+
+    Args:
+        documents: the counts of each.
+        types: all there can be, so that two models' totals have the same columns; those that occur
+            nowhere count nothing.
+    """
+    labels = sorted({*types, *(label for counts in documents for label in counts)})
     rows = [
         [
             [each.true_positives, each.false_positives, each.false_negatives]

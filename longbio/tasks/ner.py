@@ -330,7 +330,7 @@ class Entities:
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
         """Mentions, or words, found, made up and missed."""
         if self.score_by == "words":
-            return of_counts_by_type(self._words_counted(gold, predictions))
+            return of_counts_by_type(self._words_counted(gold, predictions), self.types)
         pairs = zip(gold, predictions, strict=True)
         return of_counts([count_entities(document.spans, each.document.spans) for document, each in pairs])
 

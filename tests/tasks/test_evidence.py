@@ -135,6 +135,14 @@ def _mean_f1(task: Answers, gold: Sequence[Document], found: Sequence[Prediction
     return float(np.mean(scores))
 
 
+@pytest.mark.parametrize("case", ["words", "macro F1", "labels, macro"])
+def test_two_models_add_up_in_the_same_columns(case: str) -> None:
+    """Whichever types each of them predicts."""
+    task, make = CASES[case]
+    shapes = {task.evidence(*corpus(make, seed, 2)).totals.shape for seed in range(20)}
+    assert len(shapes) == 1
+
+
 def test_auroc_is_no_sum_over_documents() -> None:
     gold, found = corpus(classes, 0, 8)
     assert Classes(classes=CLASSES, choose_by="auroc").evidence(gold, found) is None
