@@ -21,6 +21,7 @@ shift 4
 longbio finetune "$root/configs/finetune/entities.yaml" --data "$corpus" \
     --set model="$model" --set out="$out/entities" "$@"
 
-longbio predict "$out/entities/seed-0/model" "$notes" --out "$out/annotations" --format brat
-longbio predict "$out/entities/seed-0/model" "$notes" --out "$out/pages" --format html
+learned="$(ls -d "$out"/entities/seed-*/model | head -n 1)"
+longbio predict "$learned" "$notes" --out "$out/annotations" --format brat
+longbio predict "$learned" "$notes" --out "$out/pages" --format html
 echo "== scores: $out/entities/results.json   annotations: $out/annotations   pages: $out/pages/index.html"

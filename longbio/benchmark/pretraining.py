@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longbio.artifacts.checkpoints import locate
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.checkpoints import locate, weights_digest
+from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.corpus.texts import Columns, Corpus
+from longbio.errors import LongbioError
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.run import METRICS, pretrain
 from longbio.progress import Narrator
@@ -97,7 +98,7 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
             _give_words(locate(given["start"]), NewWords.model_validate(given["new_words"]), curriculum, tell)
         pretrain(curriculum, tell)
     cost = {
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": None if has_begun else peak_memory_mb(),
         "energy_joules": None if has_begun else meter.energy_joules,
     }
     write_json(curriculum.out / DONE, {"asked": dict(given), "cost": cost})
@@ -137,34 +138,32 @@ def steps_to(target: float, bits: Sequence[float]) -> int | None:
     return None
 
 
-def table(models: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: a line for each model that was made."""
-    lengths = list(dict.fromkeys(length for each in models for length in each["phases"][-1]["bits_after"]))
-    head = ["model", "begins with", "steps", *(f"held-out bits at {length}" for length in lengths)]
-    if any(each["target_bits"] is not None for each in models):
-        head.append(f"steps to {models[0]['target_bits']:g} bits")
-    rows = [head, ["---"] * len(head), *(_row(each, lengths) for each in models)]
-    return "".join(f"| {' | '.join(row[: len(head)])} |\n" for row in rows)
-
-
-def _row(each: Mapping[str, Any], lengths: Sequence[str]) -> list[str]:
-    before, after = each["phases"][0]["bits_before"], each["phases"][-1]["bits_after"]
-    words = f" + words ({each['new_words']})" if each["new_words"] else ""
-    return [
-        each["name"],
-        each["start"] + words,
-        f"{each['steps']:,}",
-        *(f"{before[n]:.3f} → {after[n]:.3f}" if n in after else "–" for n in lengths),
-        "not reached" if each["steps_to_target"] is None else f"{each['steps_to_target']:,}",
-    ]
-
-
 def _give_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narrator) -> None:
     out = _words_folder(curriculum.out)
+    record, asked = out.with_name(f"{out.name}.json"), _words_asked(start, words)
     if out.is_dir():
+        if not record.is_file() or read_json(record) != asked:
+            raise LongbioError(
+                "the model with new words there was made of others, or otherwise",
+                where=out,
+                remedy=f"delete it, and {curriculum.out.name} beside it",
+            )
         return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(record, asked)
     settings = ExtendSettings(method=words.init, contexts=words.contexts, seed=curriculum.seed)
     extend(start, out, read_terms(words.terms), _texts(words), settings=settings, tell=tell)
+
+
+def _words_asked(start: Path, words: NewWords) -> dict[str, Any]:
+    """All that decides what the rows of new words are."""
+    return {
+        "start": weights_digest(start),
+        "terms": sha256_of(words.terms),
+        "corpus": [str(path) for path in words.corpus],
+        "init": words.init,
+        "contexts": words.contexts,
+    }
 
 
 def _texts(words: NewWords) -> Corpus | tuple[()]:

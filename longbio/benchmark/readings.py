@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from longbio.errors import LongbioError
+
 Reads = Literal["whole", "chunks-mean", "chunks-max", "chunks-attention", "first"]
 
 Table = dict[str, tuple[str, ...]]
@@ -35,8 +37,17 @@ def overrides_of(reads: Reads | None, kind: str, chunk_tokens: int) -> tuple[str
         reads: None for as the plan says.
         kind: of the task.
         chunk_tokens: what a chunk holds, special tokens included; whole documents have none.
+
+    Raises:
+        LongbioError: the task can't be read so.
     """
     if reads is None:
         return ()
+    if reads == "first" and kind not in READINGS[reads]:
+        raise LongbioError(
+            f"{kind} are read a pair at a time: there is no first chunk of a document",
+            where="reads",
+            remedy="leave the task out of this arm",
+        )
     chunk = "null" if reads == "whole" else str(chunk_tokens)
     return (f"recipe.max_tokens={chunk}", *READINGS[reads].get(kind, ()))

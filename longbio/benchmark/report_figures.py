@@ -96,16 +96,22 @@ def _by_position(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
         return None
     curves, ticks = _over_ranges(task, "by_position", "mentions", "recall")
     what = "answer" if task["kind"] == "qa" else "mention"
+    measured = tables.found_measure(task)
     svg = chart(
         curves,
         styles,
         name=f"{place}-position",
-        says=f"Recall by where in the document the {what} stands. {_ends(curves, ticks)}",
+        says=f"{measured.capitalize()} by where in the document the {what} stands. {_ends(curves, ticks)}",
         x_label=f"tokens before the {what} (n: {what}s)",
-        y_label="recall",
+        y_label=measured,
         ticks=ticks,
     )
-    note = f"Which share of the true {what}s was found, by how far into the document they stand."
+    found = (
+        "How well questions were answered"
+        if task["kind"] == "qa"
+        else f"Which share of the true {what}s was found"
+    )
+    note = f"{found}, by how far into the document the {what}s stand."
     return Drawing(f"By where the {what} stands", note, svg, table)
 
 

@@ -130,9 +130,14 @@ def length_table(task: Result) -> Table | None:
 
 
 def position_table(task: Result) -> Table | None:
-    """Which share was found, by where in the document it stands; None where that isn't known or the same for
+    """How much was found, by where in the document it stands; None where that isn't known or the same for
     all."""
     return _by_tokens(task, "by_position", "mentions", "recall", "tokens before it")
+
+
+def found_measure(task: Result) -> str:
+    """What is measured of what stands at a place: mentions are found or not, answers more or less."""
+    return "mean F1" if task["kind"] == "qa" else "recall"
 
 
 def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Table | None:
@@ -152,7 +157,8 @@ def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Ta
             )
         )
     header = (first, count, *(arm["name"] for arm in arms))
-    return Table(f"{'Recall' if value == 'recall' else task['measure']}, in hundredths", header, tuple(rows))
+    measured = found_measure(task).capitalize() if value == "recall" else task["measure"]
+    return Table(f"{measured}, in hundredths", header, tuple(rows))
 
 
 Borders = tuple[int, int | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,7 +18,7 @@ from longbio.artifacts.files import read_json
 from longbio.benchmark.cells import Cell
 from longbio.benchmark.scores import SCORES, score_over_tasks
 from longbio.benchmark.settings import Benchmark
-from longbio.benchmark.statistics import compare, holm
+from longbio.benchmark.statistics import Numbers, compare, holm
 from longbio.finetuning.learn import REPORT, versions
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
@@ -43,7 +43,7 @@ def results_of(
         failed: cells that failed: their `task`, their `arm`, and `what` happened.
     """
     found = [(cell, *done) for cell in cells if (done := cell.results()) is not None]
-    tasks, faults = [], list(failed)
+    tasks, faults = [], [*failed, *_other_weights(found)]
     for task in suite.tasks:
         of_task = [each for each in found if each[0].task.name == task.name]
         if of_task:
@@ -60,6 +60,18 @@ def results_of(
         "tasks": tasks,
         "failed": faults,
     }
+
+
+def _other_weights(found: Sequence[Found]) -> Iterator[dict[str, str]]:
+    """Cells whose model was replaced, under its old name, since another cell was run."""
+    first: dict[str, str] = {}
+    for cell, run, _ in found:
+        digest = run["model"]["weights_sha256"]
+        if first.setdefault(cell.arm.model, digest) != digest:
+            what = (
+                f"the model {cell.arm.model} has other weights here than in cells before; delete what is old"
+            )
+            yield {"task": cell.task.name, "arm": cell.arm.name, "what": what}
 
 
 def _task(suite: Benchmark, found: Sequence[Found], faults: list[Mapping[str, str]]) -> dict[str, Any]:
@@ -152,13 +164,22 @@ def _against(
             None,
             "its test documents aren't the baseline's; delete one of the two folders and run it again",
         )
-    a, b = (np.array([pair[side]["totals"] for pair in pairs], dtype=np.float64) for side in (0, 1))
+    a, b = (np.array([by_group(pair[side]) for pair in pairs]) for side in (0, 1))
     if a.shape != b.shape:
         return None, "its classes aren't the baseline's"
     found = compare(a, b, MEASURES[pairs[0][0]["measure"]])
     if found is None:
         return None, None
     return {"difference": found.difference, "low": found.low, "high": found.high, "p": found.p}, None
+
+
+def by_group(evidence: Mapping[str, Any]) -> Numbers:
+    """(G, K) what each group, such as a patient, adds to a score: its documents are no independent draws."""
+    totals = np.array(evidence["totals"], dtype=np.float64)
+    _, group_of = np.unique(evidence["groups"], return_inverse=True)
+    sums = np.zeros((int(group_of.max()) + 1, totals.shape[1]))
+    np.add.at(sums, group_of, totals)
+    return sums
 
 
 def _correct(tasks: Sequence[Mapping[str, Any]]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_json, write_text_atomically
+from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.locks import locked
 from longbio.benchmark import report
 from longbio.benchmark.cells import Cell, cells_of
 from longbio.benchmark.examples import Example, examples_of
-from longbio.benchmark.pretraining import Made, described, make, models_of, table
+from longbio.benchmark.pretraining import Made, described, make, models_of
 from longbio.benchmark.results import results_of
 from longbio.benchmark.settings import Benchmark, refuse_unknown
 from longbio.benchmark.worker import learn_cell, run_apart
@@ -59,23 +61,36 @@ def benchmark(
     for number, cell in enumerate(cells, start=1):
         is_task_asked = not only_tasks or cell.task.name in only_tasks
         is_arm_asked = not only_arms or cell.arm.name in only_arms
-        if is_task_asked and is_arm_asked and cell.results() is None:
-            title = f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}"
-            _run(cell, title, not_made.get(cell.arm.model), tell)
+        can_run = cell.arm.model not in not_made and cell.results() is None
+        if is_task_asked and is_arm_asked and can_run:
+            with _alone(cell.plan.out):
+                _run(cell, f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}", tell)
+    with _alone(suite.out):
+        return _report(suite, cells, to_make, not_made, show_text, tell)
+
+
+def _report(
+    suite: Benchmark,
+    cells: Sequence[Cell],
+    to_make: Sequence[Made],
+    not_made: Mapping[str, str],
+    show_text: bool,
+    tell: Narrator,
+) -> dict[str, Any]:
+    """Compare what is finished, and write it down."""
     tell.begin("compare", 0)
     failed = [
-        {"task": cell.task.name, "arm": cell.arm.name, "what": read_json(cell.failure)["what"]}
+        {"task": cell.task.name, "arm": cell.arm.name, "what": what}
         for cell in cells
-        if cell.failure.is_file()
+        if (what := _failure(cell, not_made)) is not None
     ]
-    results = results_of(suite, cells, failed)
-    make_folder(suite.out)
+    trusted = [cell for cell in cells if cell.arm.model not in not_made]
+    results = results_of(suite, trusted, failed)
     done = [described(made, suite.target_bits) for made in to_make if made.is_done()]
     if done:
         results["pretraining"] = done
-        write_text_atomically(suite.out / "pretraining.md", table(done))
     write_json(suite.out / RESULTS, results)
-    report.write(suite.out, results, _examples(suite, cells, show_text, tell))
+    report.write(suite.out, results, _examples(suite, trusted, show_text, tell))
     tell.end(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
     return results
 
@@ -97,7 +112,9 @@ def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:
         name, title = made.asked.name, f"pre-training, {made.asked.name}"
         what = failed.get(made.asked.start)
         if what is None and not made.is_done():
-            what = run_apart(make, made.given(), tell, title)
+            with _alone(made.curriculum.out):
+                # Another process may just have made it.
+                what = None if made.is_done() else run_apart(make, made.given(), tell, title)
         if what is not None:
             failed[name] = what
             tell.begin(title, 0)
@@ -114,17 +131,22 @@ def _models_asked(suite: Benchmark, only_arms: Sequence[str]) -> set[str]:
     return asked
 
 
-def _run(cell: Cell, title: str, model_failed: str | None, tell: Narrator) -> None:
+def _failure(cell: Cell, not_made: Mapping[str, str]) -> str | None:
+    """Why a cell failed, if it did."""
+    if cell.arm.model in not_made:
+        return f"its model could not be made: {not_made[cell.arm.model]}"
+    return str(read_json(cell.failure)["what"]) if cell.failure.is_file() else None
+
+
+def _run(cell: Cell, title: str, tell: Narrator) -> None:
     """Run a cell, and note why it failed, if it did."""
+    if cell.results() is not None:  # by another process, which this one waited for
+        return
     cell.failure.unlink(missing_ok=True)
-    if model_failed is None:
-        what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
-    else:
-        what = f"its model could not be made: {model_failed}"
+    what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
     if what is not None:
         tell.begin(title, 0)
         tell.end(f"failed: {what}")
-        make_folder(cell.plan.out)
         write_json(cell.failure, {"what": what})
 
 
@@ -134,16 +156,15 @@ def _spoken(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     return f"{done} of {len(cells)} cells are finished" + (f", {failed} failed" if failed else "")
 
 
-def make_folder(out: Path) -> None:
-    """Make it, and those above it.
-
-    Raises:
-        LongbioError: that can't be done.
-    """
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A folder, made if it isn't there, in which other processes of the benchmark wait."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LongbioError(f"the folder can't be made ({error.strerror})", where=out) from error
+        raise LongbioError(f"the folder can't be made ({error.strerror})", where=folder) from error
+    with locked(folder, wait=True):
+        yield
 
 
 def _refuse_several_processes() -> None:

@@ -77,7 +77,7 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
         cost = read_json(file)["cost"]
     else:
         cost = {
-            "peak_memory_mb": peak_memory_mb(),
+            "peak_memory_mb": None if has_begun else peak_memory_mb(),
             "energy_joules": None if has_begun else meter.energy_joules,
             "was_interrupted": (out / INTERRUPTED).is_file(),
         }

@@ -29,9 +29,9 @@ TASKS: dict[str, Any] = {
 NEW_HEADS: dict[str, tuple[str, ...]] = {
     "features": (),
     "mlm": ("lm_head.", "cls.", "generator_predictions.", "generator_lm_head.", "vocab_"),
-    "ner": ("classifier.",),
-    "qa": ("qa_outputs.", "qa_classifier."),
-    "classification": ("classifier.", "pre_classifier."),
+    "ner": ("classifier.", "head."),
+    "qa": ("qa_outputs.", "qa_classifier.", "classifier.", "head."),
+    "classification": ("classifier.", "pre_classifier.", "head."),
 }
 """The weights that a task may start at random: its own head, nothing else; that of masked LM when
 it is asked for."""
@@ -134,6 +134,8 @@ def dropout_names(model_type: str) -> tuple[str, str]:
     """What a family's config calls the dropout of hidden states and of attention weights."""
     if model_type == "distilbert":
         return "dropout", "attention_dropout"
+    if model_type == "modernbert":
+        return "mlp_dropout", "attention_dropout"
     return "hidden_dropout_prob", "attention_probs_dropout_prob"
 
 

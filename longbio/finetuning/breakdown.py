@@ -83,12 +83,13 @@ def reliability(
 def evidence(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> dict[str, Any] | None:
-    """`Task.evidence`, ready for JSON, with the documents' names."""
+    """`Task.evidence`, ready for JSON, with the documents' names and whose they are."""
     found = task.evidence(documents, predictions)
     if found is None:
         return None
     ids = [document.id for document in documents]
-    return {"measure": found.measure, "ids": ids, "totals": found.totals.tolist()}
+    groups = [document.id if document.group is None else document.group for document in documents]
+    return {"measure": found.measure, "ids": ids, "groups": groups, "totals": found.totals.tolist()}
 
 
 def _parts(tokens: Array) -> Iterator[tuple[dict[str, int | None], list[int]]]:

@@ -164,7 +164,14 @@ def _commit(
     if failures and stop:
         raise failures[0].error()
     predictions = [each for each in every if isinstance(each, Prediction)]
-    appended = {**writer.write(predictions), FAILED: as_lines([asdict(each) for each in failures])}
+    appended: dict[str, bytes] = {}
+    for item, each in zip(lot.items, every, strict=True):
+        if isinstance(each, Prediction):
+            for name, content in writer.write(each).items():
+                appended[name] = appended.get(name, b"") + content
+        else:
+            _passed(writer, item)
+    appended[FAILED] = as_lines([asdict(each) for each in failures])
     counts = Counter(
         failed=len(failures),
         found=sum(number_found(each.document, task) for each in predictions),

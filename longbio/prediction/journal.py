@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from longbio.artifacts.files import full_disk_named, read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free
+from longbio.artifacts.locks import locked
 from longbio.artifacts.plans import refuse_another_plan
 from longbio.errors import LongbioError
 
@@ -39,7 +39,8 @@ def private_folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
         if has_begun and PLAN not in names:
             refuse_unless_free(out)
         refuse_another_plan(out, out / PLAN, plan, has_begun=has_begun)
-        with _locked(out):
+        with locked(out):
+            _make_private(out)
             if not has_begun:
                 write_json(out / PLAN, plan)
             yield
@@ -47,24 +48,13 @@ def private_folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
         os.umask(umask)
 
 
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    folder = os.open(out, os.O_RDONLY)
+def _make_private(out: Path) -> None:
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.fchmod(folder, 0o700)
+        out.chmod(0o700)
     except OSError as error:
-        os.close(folder)
-        is_taken = isinstance(error, BlockingIOError)
         raise LongbioError(
-            "another process is writing there" if is_taken else f"it can't be written to ({error.strerror})",
-            where=out,
-            remedy="wait for it" if is_taken else "choose another --out",
+            f"it can't be made yours alone ({error.strerror})", where=out, remedy="choose another --out"
         ) from error
-    try:
-        yield
-    finally:
-        os.close(folder)
 
 
 class Journal:

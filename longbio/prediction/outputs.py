@@ -36,10 +36,10 @@ class Output(Protocol):
     def __init__(self, out: Path, task: AnyTask, model: str) -> None: ...
 
     def passed(self, document: Document) -> None:
-        """A note that was done before; called in order, before any is written."""
+        """A note of which nothing is written, now or because it was before; called in the notes' order."""
 
-    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
-        """Put the files of some notes in place; gives what streams grow by."""
+    def write(self, prediction: Prediction) -> Mapping[str, bytes]:
+        """Put the files of a note in place; gives what streams grow by."""
 
     def finish(self) -> None:
         """All notes are written."""
@@ -56,16 +56,13 @@ class JsonLines:
     def passed(self, document: Document) -> None:
         """See `Output.passed`."""
 
-    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+    def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
         with staging(self.out) as folder:
-            jsonl.write((each.document for each in predictions), folder)
-            rows = [json.loads(line) for line in (folder / jsonl.FILE).read_bytes().splitlines()]
-        lines = [
-            row | {"prediction": described(each, self.task, self.model)}
-            for row, each in zip(rows, predictions, strict=True)
-        ]
-        return {self.streams[0]: as_lines(lines)}
+            jsonl.write([prediction.document], folder)
+            row = json.loads((folder / jsonl.FILE).read_bytes())
+        row["prediction"] = described(prediction, self.task, self.model)
+        return {self.streams[0]: as_lines([row])}
 
     def finish(self) -> None:
         """See `Output.finish`."""
@@ -98,18 +95,14 @@ class Brat:
         """See `Output.passed`."""
         self.names.of(document.id)
 
-    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+    def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
-        renamed = []
-        for each in predictions:
-            document, name = each.document, self.names.of(each.document.id)
-            if name != document.id:
-                renamed.append({"id": document.id, "file": name})
-            with staging(self.out) as folder:
-                brat.write([replace(document, id=name)], folder)
-                for file in sorted(folder.iterdir()):
-                    write_bytes_atomically(self.out / file.name, file.read_bytes())
-        return {self.streams[0]: as_lines(renamed)} if renamed else {}
+        document, name = prediction.document, self.names.of(prediction.document.id)
+        with staging(self.out) as folder:
+            brat.write([replace(document, id=name)], folder)
+            for file in sorted(folder.iterdir()):
+                write_bytes_atomically(self.out / file.name, file.read_bytes())
+        return {} if name == document.id else {self.streams[0]: as_lines([{"id": document.id, "file": name}])}
 
     def finish(self) -> None:
         """See `Output.finish`."""
@@ -127,17 +120,14 @@ class Pages:
         """See `Output.passed`."""
         self.names.of(document.id)
 
-    def write(self, predictions: Sequence[Prediction]) -> Mapping[str, bytes]:
+    def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
-        folder = self.out / "notes"
+        folder, name = self.out / "notes", f"{self.names.of(prediction.document.id)}.html"
         folder.mkdir(exist_ok=True)
-        entries = []
-        for each in predictions:
-            name = f"{self.names.of(each.document.id)}.html"
-            page = note_page(each, self.task, described(each, self.task, self.model))
-            write_bytes_atomically(folder / name, page.encode())
-            entries.append({"file": f"notes/{name}", **entry_of(each, self.task)})
-        return {self.streams[0]: as_lines(entries)}
+        page = note_page(prediction, self.task, described(prediction, self.task, self.model))
+        write_bytes_atomically(folder / name, page.encode())
+        entry = {"file": f"notes/{name}", **entry_of(prediction, self.task)}
+        return {self.streams[0]: as_lines([entry])}
 
     def finish(self) -> None:
         """See `Output.finish`."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from longbio.artifacts.files import read_json
-from longbio.benchmark.results import _tokens_read
+from longbio.benchmark.readings import overrides_of
+from longbio.benchmark.results import _other_weights, _tokens_read, by_group
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
+from longbio.errors import LongbioError
 
 Make = Callable[..., Benchmark]
 
@@ -96,3 +99,26 @@ def test_the_text_that_was_read_counts_and_no_other() -> None:
     assert _tokens_read({"tokens": 900, "unread_tokens": 400}) == 500
     assert _tokens_read({"tokens": 900, "questions": [{"unread_tokens": 0}, {"unread_tokens": 400}]}) == 1400
     assert _tokens_read({"tokens": 900, "pairs": 3}) == 900
+
+
+def test_relations_have_no_first_chunk() -> None:
+    with pytest.raises(LongbioError, match="a pair at a time"):
+        overrides_of("first", "relations", 512)
+    assert overrides_of("chunks-max", "relations", 512) == ("recipe.max_tokens=512",)
+
+
+def test_documents_of_a_patient_are_one_draw() -> None:
+    evidence = {"groups": ["b", "a", "b", "c"], "totals": [[1, 2], [3, 4], [10, 20], [5, 6]]}
+    assert by_group(evidence).tolist() == [[3, 4], [11, 22], [5, 6]]
+
+
+def test_weights_that_were_replaced_are_said() -> None:
+    def found(arm: str, digest: str) -> Any:
+        cell = SimpleNamespace(
+            arm=SimpleNamespace(name=arm, model="long"), task=SimpleNamespace(name="notes")
+        )
+        return cell, {"model": {"weights_sha256": digest}}, {}
+
+    assert not [*_other_weights([found("whole", "1"), found("chunks", "1")])]
+    (fault,) = _other_weights([found("whole", "1"), found("chunks", "2")])
+    assert (fault["task"], fault["arm"]) == ("notes", "chunks")
