@@ -292,3 +292,33 @@ def test_rows_longer_than_the_model_are_refused(tiny_bert_folder: Path, tmp_path
             recipe(1, max_tokens=4096),
             tmp_path / "a",
         )
+
+
+@pytest.mark.parametrize("task", [ENTITIES, Answers(), Classes(multi_label=True, choose_by="micro_f1")])
+def test_an_encoder_of_others_learns_as_well(
+    task: AnyTask, tiny_bert_folder: Path, tmp_path: Path, drug_notes: Notes
+) -> None:
+    """ModernBERT: its heads, and its dropout, have other names."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert_folder)
+    config = transformers.ModernBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=2,
+        cls_token_id=2,
+        eos_token_id=3,
+        sep_token_id=3,
+    )
+    transformers.ModernBertModel(config).save_pretrained(tmp_path / "short")
+    tokenizer.save_pretrained(tmp_path / "short")
+    loaded = load(tmp_path / "short", task.head, new_head=True, dropout=0.1)
+    assert (loaded.config.mlp_dropout, loaded.config.attention_dropout) == (0.1, 0.1)
+    make = {"qa": questions, "ner": drug_notes}.get(task.kind, pairs)
+    report = learn(tmp_path / "short", make(4), make(2), task, recipe(2, dropout=0.1), tmp_path / "model")
+    assert report["steps"] == 2
+    scored = evaluate(tmp_path / "model", make(3), tmp_path / "found")
+    assert scored["scores"]["main"] >= 0
