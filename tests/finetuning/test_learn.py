@@ -320,5 +320,5 @@ def test_an_encoder_of_others_learns_as_well(
     make = {"qa": questions, "ner": drug_notes}.get(task.kind, pairs)
     report = learn(tmp_path / "short", make(4), make(2), task, recipe(2, dropout=0.1), tmp_path / "model")
     assert report["steps"] == 2
-    scored = evaluate(tmp_path / "model", make(3), tmp_path / "found")
-    assert scored["scores"]["main"] >= 0
+    evaluate(tmp_path / "model", make(3), tmp_path / "found")
+    assert len((tmp_path / "found" / "details.jsonl").read_text().splitlines()) == 3
