@@ -186,8 +186,15 @@ def limits(results: Result) -> list[str]:
         )
     said.append(
         "Intervals (95%, paired BCa bootstrap) and p-values (permutation test, Holm's correction over the"
-        " tasks) speak of other documents of the same kind, not of another hospital's."
+        " tasks) speak of other documents of the same kind, not of another hospital's. Documents of one"
+        " patient are drawn together where the corpus says whose they are; sentences of one text aren't,"
+        " where a corpus comes in sentences."
     )
+    if results.get("pretraining"):
+        said.append(
+            "Every model that was pre-trained here was so once: seeds are of fine-tuning, and say nothing of"
+            " how another pre-training would have ended."
+        )
     few = [
         f"{task['name']} ({counted(task['documents']['test'], 'document')})"
         for task in results["tasks"]

@@ -12,7 +12,7 @@ from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.locks import locked
 from longbio.benchmark import report
 from longbio.benchmark.cells import Cell, cells_of
-from longbio.benchmark.examples import Example, examples_of
+from longbio.benchmark.examples import examples_of
 from longbio.benchmark.pretraining import Made, described, make, models_of
 from longbio.benchmark.results import results_of
 from longbio.benchmark.settings import Benchmark, refuse_unknown
@@ -95,7 +95,9 @@ def _report(
     return results
 
 
-def _examples(suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator) -> list[Example]:
+def _examples(
+    suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator
+) -> list[report.Example]:
     finished = [cell for cell in cells if cell.results() is not None]
     try:
         return examples_of(suite, finished, show_text=show_text)

@@ -202,7 +202,7 @@ class Answers:
             unread = len(encoded.tokens.ids) - windows[-1].owned.stop
             detail = self._details(question, best, null, encoded.document.text)
             detail |= {"windows": len(windows), "unread_tokens": unread}
-            answer = self._chosen(detail)
+            answer = self.chosen(detail)
             questions.append(replace(question, answers=() if answer is None else (answer,)))
             details.append(detail)
         document = replace(encoded.document, questions=tuple(questions))
@@ -223,7 +223,8 @@ class Answers:
         ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))[: self.num_best]
         return [Candidate(start, end, score) for (start, end), score in ordered]
 
-    def _chosen(self, detail: Mapping[str, Any]) -> tuple[int, int] | None:
+    def chosen(self, detail: Mapping[str, Any]) -> tuple[int, int] | None:
+        """(start_char, end_char) of the answer given, from what is kept of a question; None for none."""
         if not detail["best"] or (self.null_answers and detail["null_minus_best"] > self.null_threshold):
             return None
         return detail["best"][0]["start_char"], detail["best"][0]["end_char"]
@@ -270,7 +271,7 @@ class Answers:
         """Exact match and F1 by the rules of SQuAD, from 0 to 1, of the answers that this task's null
         threshold leaves, whatever it was when they were found."""
         pairs = [
-            (document, question, self._chosen(detail))
+            (document, question, self.chosen(detail))
             for document, question, detail in self._asked(gold, predictions)
         ]
         answers = [_texts(document, question) for document, question, _ in pairs]
@@ -292,7 +293,7 @@ class Answers:
                 yield document, question, detail
 
     def _f1(self, document: Document, question: Question, detail: Mapping[str, Any]) -> float:
-        place = self._chosen(detail)
+        place = self.chosen(detail)
         given = document.text[slice(*place)] if place else ""
         return score_answer(_texts(document, question), given).f1
 
@@ -311,7 +312,7 @@ class Answers:
         return [
             (detail["best"][0]["probability"], self._is_exact(document, question, detail))
             for document, question, detail in self._asked(gold, predictions)
-            if self._chosen(detail) is not None
+            if self.chosen(detail) is not None
         ]
 
     def _is_exact(self, document: Document, question: Question, detail: Mapping[str, Any]) -> bool:
@@ -332,7 +333,7 @@ class Answers:
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No answer anywhere, or all where the same character is."""
-        chosen = [self._chosen(detail) for each in predictions for detail in each.details["questions"]]
+        chosen = [self.chosen(detail) for each in predictions for detail in each.details["questions"]]
         answers = {place[0] if place else None for place in chosen}
         return len(answers) <= 1
 

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from longbio.artifacts.files import read_json
+from longbio.benchmark.cells import cells_of
+from longbio.benchmark.examples import examples_of
 from longbio.benchmark.readings import overrides_of
 from longbio.benchmark.results import _other_weights, _tokens_read, by_group
 from longbio.benchmark.run import benchmark
@@ -93,6 +95,19 @@ def test_every_reading_runs(suite: Make, corpora: Path, tmp_path: Path) -> None:
     assert arms_of_questions["stock"]["kernel"] == "stock"
     assert arms_of_questions["stock"]["mean"] == pytest.approx(arms_of_questions["whole"]["mean"], abs=1e-6)
     assert arms_of_questions["first"]["by_position"][0]["recall"] == 0.0
+
+    page = (out / "report.html").read_text()
+    assert "drug 7" not in page
+    benchmark(asked, show_text=True)
+    page = (out / "report.html").read_text()
+    assert "the drug" in page
+    classes, questions = examples_of(asked, cells_of(asked, asked.models), show_text=True)
+    assert (classes[0], questions[0]) == ("classes", "questions")
+    assert [*questions[2]] == ["max", "first", "whole", "stock"]
+    place = read["questions", "whole"]["best"][0]
+    (answered,) = questions[2]["whole"].questions
+    assert answered.answers == ((place["start_char"], place["end_char"]),)
+    assert all(read.labels for read in classes[2].values())
 
 
 def test_the_text_that_was_read_counts_and_no_other() -> None:
