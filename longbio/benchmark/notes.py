@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup, escape
 
 from longbio.corpus.records import Document, Span
+from longbio.prediction.marks import Mark, Segment, segments
 
 COLOURS = (
     "#cfe3f7",
@@ -42,35 +43,26 @@ def marked(text: str, marks: Marks, types: Sequence[str], shown_chars: int) -> M
 
     Args:
         text: of a document.
-        marks: of its mentions; of two that overlap, the one that starts first is shown.
+        marks: of its mentions; where they overlap, the colour is the shortest's.
         types: the entity types, whose places choose the colours.
-        shown_chars: where the text is cut.
+        shown_chars: where the text is cut, and mentions that go on beyond are not marked.
     """
-    pieces, position = [], 0
-    for span in _without_overlaps(marks):
-        if span.end_char > shown_chars:
-            break
-        kind = marks[span]
-        pieces.append(escape(text[position : span.start_char]))
-        pieces.append(
-            Markup('<mark class="{} t{}" title="{}: {}">{}<sup>{}</sup></mark>').format(
-                kind,
-                (types.index(span.label) if span.label in types else 0) % len(COLOURS),
-                kind,
-                span.label,
-                text[span.start_char : span.end_char],
-                span.label,
-            )
-        )
-        position = span.end_char
-    pieces.append(escape(text[position:shown_chars]))
-    return Markup("").join(pieces)
+    spans = [span for span in sorted(marks) if span.end_char <= shown_chars]
+    said = list(dict.fromkeys((marks[span], span.label) for span in spans))
+    pieces = [
+        Mark(start, end, said.index((marks[span], span.label)), span.label if end == span.end_char else "")
+        for span in spans
+        for start, end in span.fragments
+    ]
+    return Markup("").join(_piece(segment, said, types) for segment in segments(text[:shown_chars], pieces))
 
 
-def _without_overlaps(spans: Marks) -> list[Span]:
-    """In text order; of two that overlap, the one that starts first."""
-    kept: list[Span] = []
-    for span in sorted(spans):
-        if not kept or span.start_char >= kept[-1].end_char:
-            kept.append(span)
-    return kept
+def _piece(segment: Segment, said: Sequence[tuple[str, str]], types: Sequence[str]) -> Markup:
+    if segment.kind is None:
+        return escape(segment.text)
+    kind, label = said[segment.kind]
+    ended = Markup("").join(Markup("<sup>{}</sup>").format(words) for words in segment.ended)
+    number = (types.index(label) if label in types else 0) % len(COLOURS)
+    return Markup('<mark class="{} t{}" title="{}: {}">{}{}</mark>').format(
+        kind, number, kind, label, segment.text, ended
+    )

@@ -18,9 +18,10 @@ from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.corpus.writers import jsonl
 from longbio.errors import LongbioError
 from longbio.prediction.annotate import Notes, annotate
+from longbio.prediction.marks import Mark, segments
 from longbio.prediction.names import Names
 from longbio.prediction.outputs import Brat, described, rounded
-from longbio.prediction.pages import Mark, note_page, segments
+from longbio.prediction.pages import note_page
 from longbio.prediction.work import Model
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
