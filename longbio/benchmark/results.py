@@ -18,12 +18,12 @@ from longbio.artifacts.files import read_json
 from longbio.benchmark.cells import Cell
 from longbio.benchmark.scores import SCORES, score_over_tasks
 from longbio.benchmark.settings import Benchmark
-from longbio.benchmark.statistics import Numbers, compare, holm
 from longbio.finetuning.learn import REPORT, versions
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import MEASURES
 from longbio.tasks.ner import Entities
+from longbio.tasks.statistics import Numbers, compare, holm
 
 SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
 KINDS = {"qa": "answer F1", "similarity": "Pearson", "relations": "relation F1"}

@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import bootstrap
-
 from longbio.artifacts.checkpoints import weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
@@ -27,18 +24,16 @@ from longbio.finetuning.settings import Machine
 from longbio.prediction.run import predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
+from longbio.tasks.evidence import MEASURES, of_counts
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.ner import Entities, Labels
 from longbio.tasks.qa import Answers
+from longbio.tasks.statistics import interval
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
 
 REPORT = "scores.json"
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-BATCHED_NUMBERS = 4_000_000
-
-MEASURES = {"qa": "F1", "similarity": "Pearson", "relations": "micro F1"}
+SPOKEN = {"qa": "F1", "similarity": "Pearson", "relations": "micro F1"}
 
 PREDICTION_FORMATS = {
     ("ner", "brat"): "brat",
@@ -86,45 +81,16 @@ def spread(first: Sequence[dict[str, Counts]], second: Sequence[dict[str, Counts
         first: counts of each document.
         second: counts of the same documents by another model.
     """
-
-    ours, theirs = _totals(first), None if second is None else _totals(second)
-
-    def statistic(rows: Any, axis: int = -1) -> Any:
-        value = _micro_f1(ours[rows].sum(axis=axis - 1))
-        return value if theirs is None else value - _micro_f1(theirs[rows].sum(axis=axis - 1))
-
-    every = np.arange(len(first))
-    value = float(statistic(every))
+    measure = MEASURES["micro F1"]
+    # One seed: (documents, 1, 3).
+    ours, theirs = (None if each is None else of_counts(each).totals[:, None] for each in (first, second))
+    assert ours is not None
+    value = float(measure(ours.sum(axis=0))[0])
+    if theirs is not None:
+        value -= float(measure(theirs.sum(axis=0))[0])
     if len(first) < 2:
         return Interval(value, -1.0 if second else 0.0, 1.0)
-    without_one = _micro_f1(ours.sum(axis=0) - ours)
-    if theirs is not None:
-        without_one = without_one - _micro_f1(theirs.sum(axis=0) - theirs)
-    if np.ptp(without_one) < 1e-12:
-        # Every document says the same: BCa has no answer, and there is no spread.
-        return Interval(value, value, value)
-    found = bootstrap(
-        (every,),
-        statistic,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        # Its jackknife would hold a copy of the corpus for each document.
-        batch=max(1, BATCHED_NUMBERS // len(first)),
-        confidence_level=CONFIDENCE,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(value, float(found.low), float(found.high))
-
-
-def _totals(documents: Sequence[dict[str, Counts]]) -> Any:
-    """(documents, 3): true positives, false positives and false negatives over all types."""
-    return np.array([_as_list(micro(counts)) for counts in documents], dtype=float)
-
-
-def _micro_f1(totals: Any) -> Any:
-    """Micro F1 of (..., 3) counts; 0 where there is nothing to count."""
-    found, wrong, missed = np.moveaxis(totals, -1, 0)
-    return 2 * found / np.maximum(2 * found + wrong + missed, 1)
+    return Interval(value, *interval(ours, theirs, measure))
 
 
 def evaluate(
@@ -264,7 +230,7 @@ def spoken(report: Mapping[str, Any]) -> str:
     if report["task"] == "ner":
         low, high = report["micro_f1_interval"]
         return f"micro F1 {report['micro']['f1']:.3f} ({low:.3f} to {high:.3f} over documents)"
-    return f"{MEASURES.get(report['task'], 'main score')} {report['scores']['main']:.3f}"
+    return f"{SPOKEN.get(report['task'], 'main score')} {report['scores']['main']:.3f}"
 
 
 def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Counts]]) -> dict[str, Any]:

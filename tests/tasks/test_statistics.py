@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, permutation_test
 
-from longbio.benchmark.statistics import compare, holm, interval, permuted_p
 from longbio.tasks.evidence import MEASURES
+from longbio.tasks.statistics import compare, holm, interval, permuted_p
 
 MEAN, MICRO = MEASURES["mean"], MEASURES["micro F1"]
 

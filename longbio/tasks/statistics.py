@@ -66,23 +66,32 @@ def compare(ours: Numbers, theirs: Numbers, measure: Measure, *, seed: int = 0) 
     return Comparison(float(difference), low, high, permuted_p(a, b, measure, seed=seed))
 
 
-def interval(a_DSK: Numbers, b_DSK: Numbers, measure: Measure, *, seed: int = 0) -> tuple[float, float]:
-    """The 95% BCa bootstrap interval (Efron 1987) of a difference, documents drawn in pairs.
+def interval(
+    a_DSK: Numbers, b_DSK: Numbers | None, measure: Measure, *, seed: int = 0
+) -> tuple[float, float]:
+    """The 95% BCa bootstrap interval (Efron 1987) of a score, or of a difference, documents drawn in pairs.
 
-    Where BCa has no answer, because all draws lie on one side of the difference, it is the interval of
+    Where BCa has no answer, because all draws lie on one side of the value, it is the interval of
     percentiles; where every document says the same, there is no spread.
+
+    Args:
+        a_DSK: what each document adds to the score, for each seed.
+        b_DSK: the same of another model, whose score is taken away; None for none.
+        measure: (..., K) sums to (...) scores.
+        seed: of what is drawn.
     """
 
-    def difference(a: Numbers, b: Numbers) -> Numbers:
-        return _mean_over_seeds(measure, a) - _mean_over_seeds(measure, b)
+    def difference(chosen: Callable[[Numbers], Numbers]) -> Numbers:
+        ours = _mean_over_seeds(measure, chosen(a_DSK))
+        return ours if b_DSK is None else ours - _mean_over_seeds(measure, chosen(b_DSK))
 
-    without_one = difference(a_DSK.sum(axis=0) - a_DSK, b_DSK.sum(axis=0) - b_DSK)
+    without_one = difference(lambda every: every.sum(axis=0) - every)
     if np.ptp(without_one) < NO_SPREAD:
-        value = float(difference(a_DSK.sum(axis=0), b_DSK.sum(axis=0)))
+        value = float(difference(lambda every: every.sum(axis=0)))
         return value, value
 
     def statistic(rows: Any, axis: int = -1) -> Numbers:
-        return difference(a_DSK[rows].sum(axis=axis - 2), b_DSK[rows].sum(axis=axis - 2))
+        return difference(lambda every: every[rows].sum(axis=axis - 2))
 
     def found(method: str) -> tuple[float, float]:
         limits = bootstrap(
