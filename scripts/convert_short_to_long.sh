@@ -11,12 +11,8 @@
 # HEAD_STEPS=400 learns a masked-LM head before, for an encoder that has none (sentence encoders).
 set -euo pipefail
 
-usage() { sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-[[ $# -ge 3 ]] || usage
-called_from="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-prepare_environment quickstart
-cd "$called_from"
+begin_script 3 "$@"
 
 short="$1" notes="$2" out="$3"
 shift 3

@@ -74,3 +74,16 @@ prepare_environment() {
 
     export PATH="$venv/bin:$PATH"
 }
+
+# `begin_script WANTED "$@"` for scripts whose third and fourth lines are their usage: fewer arguments than
+# WANTED print it and end with 2; else the environment is made, and paths stay relative to the caller.
+begin_script() {
+    local wanted="$1" called_from="$PWD"
+    shift
+    if (($# < wanted)); then
+        sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+    fi
+    prepare_environment quickstart
+    cd "$called_from"
+}

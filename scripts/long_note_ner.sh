@@ -8,12 +8,8 @@
 # files, OUT/pages the same to look at. What follows goes to `longbio finetune`. Run again, it goes on.
 set -euo pipefail
 
-usage() { sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
-[[ $# -ge 4 ]] || usage
-called_from="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-prepare_environment quickstart
-cd "$called_from"
+begin_script 4 "$@"
 
 model="$1" corpus="$2" notes="$3" out="$4"
 shift 4
