@@ -54,6 +54,7 @@ class Made:
         return {
             "start": self.start,
             "new_words": words and words.model_dump(mode="json"),
+            "terms_sha256": sha256_of(words.terms) if words and words.terms.is_file() else None,
             "curriculum": self.curriculum.model_dump(mode="json"),
         }
 

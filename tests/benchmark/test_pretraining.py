@@ -120,7 +120,14 @@ def test_models_are_made_scored_and_compared(study: Make, tmp_path: Path) -> Non
     assert benchmark(asked, told, only_tasks=["notes"]) == results
     assert told.titles == ("compare",)
 
-    # Other words under the old name: what was learned with the old ones isn't theirs.
+    # Other words under the old name, in the suite or in its file: what was learned isn't theirs.
+    terms = Path(asked.pretrained[2].new_words.terms)
+    before = terms.read_text()
+    terms.write_text(before + "pneumonia\n")
+    edited = benchmark(asked, only_tasks=["notes"])
+    assert [each["arm"] for each in edited["failed"] if each["task"] == "notes"] == ["new words"]
+    terms.write_text(before)
+    assert benchmark(asked, only_tasks=["notes"])["failed"] == []
     changed = benchmark(study("pretrained.2.new_words.init=random"), only_tasks=["notes"])
     assert [arm["name"] for arm in changed["tasks"][0]["arms"]] == ["start", "scratch", "continued", "after"]
     assert "made of others, or otherwise" in next(
