@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from longbio.corpus.records import Document, Span
@@ -71,3 +73,12 @@ def test_what_has_no_place_or_probability_has_no_row() -> None:
     assert evidence(Classes(classes=("a",), choose_by="auroc"), [pair], [said]) is None
     assert by_position(Classes(classes=("a",)), [pair], [said]) == []
     assert by_length(TASK, [], []) == []
+
+
+def test_evidence_says_whose_documents_are() -> None:
+    gold = [replace(GOLD[0], group="patient 1"), *GOLD[1:]]
+    found = evidence(TASK, gold, FOUND)
+    assert found is not None
+    assert found["ids"] == ["short", "edge", "long"]
+    assert found["groups"] == ["patient 1", "edge", "long"]
+    assert found["totals"] == [[1, 0, 1], [1, 0, 0], [2, 1, 2]]

@@ -180,3 +180,12 @@ def test_answers_have_their_place_and_their_f1() -> None:
     total = task.evidence(gold, found).totals[:, 0].sum()
     assert unanswerable
     assert sum(credit for each in places for _, credit in each) == pytest.approx(total)
+
+
+def test_no_answer_has_no_confidence() -> None:
+    task, make = CASES["answers or none"]
+    gold, found = corpus(make, 5, 20)
+    details = [detail for each in found for detail in each.details["questions"]]
+    given = [detail for detail in details if detail["null_minus_best"] <= task.null_threshold]
+    assert 0 < len(given) < len(details)
+    assert len(task.confidences(gold, found)) == len(given)
