@@ -328,3 +328,23 @@ def test_the_plan_holds_no_text(reader_of: Reader, tmp_path: Path) -> None:
         assert "Secret" not in (tmp_path / "out" / name).read_text()
         assert "drug" not in (tmp_path / "out" / name).read_text()
     assert annotation.MODEL_DIGITS >= 12
+
+
+def test_a_note_that_failed_keeps_its_name(
+    reader_of: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that goes on, which can't know who failed, would name the notes behind it otherwise."""
+    rows = [{"id": "a", "text": "fail"}, {"id": "a", "text": "drug 3"}]
+    (tmp_path / "notes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    predictions = work.Predictor._predictions
+
+    def failing(self: work.Predictor, documents: Any) -> Any:
+        if any(document.text == "fail" for document in documents):
+            raise LongbioError("this one")
+        return predictions(self, documents)
+
+    monkeypatch.setattr(work.Predictor, "_predictions", failing)
+    notes = Notes(tmp_path / "notes.jsonl")
+    result = annotate(reader_of(), notes, tmp_path / "out", output="brat", on_error="skip")
+    assert (result["notes"], result["failed"]) == (2, 1)
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.txt")) == ["a.2.txt"]
