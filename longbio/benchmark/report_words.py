@@ -10,6 +10,8 @@ Result = Mapping[str, Any]
 
 SIGNIFICANT = 0.05
 FEW_DOCUMENTS = 30
+LITTLE = 0.1
+"""An arm whose score is below this share has learned next to nothing."""
 
 KINDS = {"ner": "Entities", "qa": "Questions", "classification": "Classification", "relations": "Relations"}
 KINDS |= {"similarity": "Similarity"}
@@ -117,13 +119,26 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
     return ", ".join(parts) + (f" ({'; '.join(collapsed)})" if collapsed else "") + "."
 
 
+def unlearned(task: Result) -> str | None:
+    """That no arm learned a task, where none did: then nothing follows from their differences."""
+    arms = task["arms"]
+    if not arms or any(arm["mean"] >= LITTLE and arm["collapsed"] < len(arm["seeds"]) for arm in arms):
+        return None
+    best = max(arms, key=lambda arm: arm["mean"])
+    return (
+        f"No arm learned this task, so differences say little: the best, {best['name']}, has"
+        f" {points(best['mean'])} {task['measure']}."
+    )
+
+
 def answers(results: Result) -> list[tuple[str, str]]:
     """(task, the sentence of its first arm): the whole report in a few lines."""
     found = []
     for task in results["tasks"]:
         others = rivals(task, results)
         if others:
-            found.append((task["name"], sentence(others[0], task, results)))
+            said = [unlearned(task), sentence(others[0], task, results)]
+            found.append((task["name"], " ".join(filter(None, said))))
         elif task["arms"]:
             only = task["arms"][0]
             found.append(

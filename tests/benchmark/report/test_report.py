@@ -327,6 +327,23 @@ def test_one_seed_and_few_documents_are_called_so(results: Results) -> None:
     assert "as many settings tried: CRAFT." in " ".join(words.limits(results))
 
 
+def test_a_task_that_nobody_learned_says_so_first(results: Results) -> None:
+    task = results["tasks"][0]
+    assert words.unlearned(task) is None
+    for arm, mean in zip(task["arms"], (0.011, 0.002, 0.065, 0.0, 0.004), strict=True):
+        arm["mean"] = mean
+    best = task["arms"][2]["name"]
+    said = dict(words.answers(results))[task["name"]]
+    assert said.startswith("No arm learned this task, so differences say little: the best, ")
+    assert f", {best}, has 6.5 {task['measure']}. " in said
+    task["arms"][2]["mean"] = 0.1
+    assert words.unlearned(task) is None
+    task["arms"][2]["collapsed"] = 2
+    assert words.unlearned(task) is None, "one of three seeds stood"
+    task["arms"][2]["collapsed"] = 3
+    assert words.unlearned(task) is not None
+
+
 def test_what_has_not_run_is_named(results: Results, tmp_path: Path) -> None:
     assert words.unfinished(results) is None, "a cell that failed isn't one that is open"
     del results["tasks"][0]["arms"][1]
