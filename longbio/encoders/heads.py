@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,35 @@ def initialise(model: Any, modules: Iterable[nn.Module]) -> None:
             # Transformers marks what it has loaded, and its rule leaves that alone.
             weight._is_hf_initialized = False  # type: ignore[attr-defined]  # a mark of its own
         model._init_weights(module)
+
+
+NEVER = -1e4
+"""The logit of a class that a head doesn't have; half precision holds it."""
+
+
+@torch.no_grad()
+def order_classes(model: Any, names: Mapping[int, str]) -> None:
+    """Give a token classifier's outputs the order of these names, which its `id2label` need not have.
+
+    Args:
+        model: with a linear `classifier`; changed in place, and its config with it. A class that it lacks
+            gets an output that never wins.
+        names: all of its classes, by their new numbers.
+    """
+    if model.config.id2label == names:
+        return
+    numbers = {name: number for number, name in model.config.id2label.items()}
+    old = model.classifier
+    new = nn.Linear(old.in_features, len(names), device=old.weight.device, dtype=old.weight.dtype)
+    new.weight.zero_()
+    new.bias.fill_(NEVER)
+    for number, name in names.items():
+        if name in numbers:
+            new.weight[number] = old.weight[numbers[name]]
+            new.bias[number] = 0.0 if old.bias is None else old.bias[numbers[name]]
+    model.classifier = new
+    model.num_labels = len(names)
+    model.config.id2label, model.config.label2id = dict(names), {name: n for n, name in names.items()}
 
 
 @torch.no_grad()

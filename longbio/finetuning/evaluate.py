@@ -14,14 +14,14 @@ from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
-from longbio.encoders.loading import config_of, load
+from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
 from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability
 from longbio.finetuning.data import digest
 from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import inputs_of, task_of
 from longbio.finetuning.settings import Machine
-from longbio.prediction.run import predict
+from longbio.prediction.run import load_for, predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import MEASURES, of_counts
@@ -135,7 +135,7 @@ def evaluate(
         return _the_same(read_json(out / REPORT), made_of, out)
     refuse_unless_free(out)
     machine = machine or Machine()
-    model = load(model_folder, task.head, machine.kernel).to(processes().device)
+    model = load_for(task, model_folder, machine.kernel).to(processes().device)
     inputs = inputs_of(model_folder, model.config)
     task.check(documents, inputs)
     start = time.monotonic()
@@ -206,11 +206,11 @@ def _task_of_config(config: Any, where: Path) -> AnyTask:
     classes = tuple(names[number] for number in sorted(names))
     head = (config.architectures or [""])[0]
     if head.endswith("ForTokenClassification"):
-        labels = Labels.from_names(names)
-        if labels.names() == names:
+        labels = Labels.from_names(classes)
+        if labels.types and "O" in classes and set(classes) <= set(labels.names().values()):
             return Entities(types=labels.types)
         raise LongbioError(
-            "the tags aren't O, B-x, I-x, B-y, ... in this order",
+            "its tags aren't O and, of each type, B- and perhaps I-",
             where=where,
             remedy="fine-tune it with longbio",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,27 @@ import torch
 from transformers import PreTrainedModel
 
 from longbio.corpus.records import Document
+from longbio.encoders.heads import order_classes
+from longbio.encoders.loading import load
 from longbio.encoders.rows import InputFormat, Row
+from longbio.tasks import AnyTask
+from longbio.tasks.ner import Entities
 from longbio.tasks.task import Array, Encoded, Prediction, Task, forward
 
 POOLED_ROWS = 512
 """Rows that are sorted by length before they are cut into batches."""
+
+
+def load_for(task: AnyTask, folder: Path, kernel: str = "auto") -> PreTrainedModel:
+    """A fine-tuned model, its outputs in the order that the task has its classes in.
+
+    Raises:
+        LongbioError: weights are missing, or the kernel can't run here.
+    """
+    model = load(folder, task.head, kernel)
+    if isinstance(task, Entities):
+        order_classes(model, task.labels.names())
+    return model
 
 
 def predict(

@@ -16,11 +16,11 @@ from threading import Thread
 import torch
 
 from longbio.corpus.records import Document
-from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.prediction.lots import LOT_CHARS, Failure, Lot
-from longbio.prediction.run import predict
+from longbio.prediction.run import load_for, predict
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes as processes_of_torch
@@ -58,7 +58,7 @@ class Predictor:
     def __init__(self, model: Model) -> None:
         self.task, self.batch_tokens = model.task, model.batch_tokens
         try:
-            network = load(model.folder, model.task.head, model.kernel)
+            network = load_for(model.task, model.folder, model.kernel)
         except ValueError as error:
             raise LongbioError(str(error), where=model.folder) from error
         self.network = network.to(processes_of_torch().device)

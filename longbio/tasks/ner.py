@@ -8,7 +8,7 @@ tag at all. What can't be tagged is counted, and stays in the score as missed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -48,9 +48,9 @@ class Labels:
         return cls(tuple(sorted({span.label for document in documents for span in document.spans})))
 
     @classmethod
-    def from_names(cls, names: Mapping[int, str]) -> Labels:
-        """The types behind a model's `id2label`."""
-        return cls(tuple(names[i].removeprefix("B-") for i in range(1, len(names), 2)))
+    def from_names(cls, names: Iterable[str]) -> Labels:
+        """The types behind a model's tags, which may come in any order."""
+        return cls(tuple(name.removeprefix("B-") for name in names if name.startswith("B-")))
 
     def names(self) -> dict[int, str]:
         """The tag of each class, as a model's `id2label` has it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel
 
 from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
@@ -14,6 +14,7 @@ from longbio.corpus.records import Document, Question, Span
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import by_length, evaluate, task_for, write_predictions
+from longbio.prediction.run import load_for
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
@@ -60,15 +61,21 @@ def test_predictions_are_written_in_the_format_of_the_corpus(
         assert found.spans == document.spans
 
 
+def save_tagger(encoder: Path, names: list[str], folder: Path) -> PreTrainedModel:
+    """A tagger as others publish it, of random weights."""
+    with quiet(), torch.random.fork_rng():
+        tags = dict(enumerate(names))
+        model = AutoModelForTokenClassification.from_pretrained(encoder, id2label=tags)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
+    return model.eval()
+
+
 def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
     tiny_bert_folder: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "theirs"
-    with quiet(), torch.random.fork_rng():
-        names = {0: "O", 1: "B-Drug", 2: "I-Drug"}
-        model = AutoModelForTokenClassification.from_pretrained(tiny_bert_folder, id2label=names)
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny_bert_folder).save_pretrained(folder)
+    save_tagger(tiny_bert_folder, ["O", "B-Drug", "I-Drug"], folder)
     assert task_for(folder, "ner") == task_for(folder) == Entities(types=("Drug",))
     gold = [Document("a", "drug 1 the drug 2", (Span.of(0, 6, "Drug"),))]
     report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder, "ner"))
@@ -89,7 +96,29 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
         task_for(folder, "similarity")
     with pytest.raises(LongbioError, match="has no task here; fine-tune it first"):
         task_for(tiny_bert_folder)
-    model.config.id2label = {0: "B-Drug", 1: "I-Drug", 2: "O"}
-    model.config.save_pretrained(folder)
-    with pytest.raises(LongbioError, match="the tags aren't O, B-x"):
-        task_for(folder, "ner")
+
+
+@pytest.mark.parametrize("names", [["Drug", "O"], ["B-Drug", "I-Drug"], ["O", "B-Drug", "I-Sign"], ["O"]])
+def test_a_tagger_with_tags_of_another_kind_is_refused(
+    names: list[str], tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    save_tagger(tiny_bert_folder, names, tmp_path)
+    with pytest.raises(LongbioError, match="its tags aren't O and, of each type, B- and perhaps I-"):
+        task_for(tmp_path, "ner")
+
+
+def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    model = save_tagger(tiny_bert_folder, ["B-Drug", "I-Sign", "O", "B-Sign"], tmp_path)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.tensor([0.3, 0.1, 0.0, 0.2]))
+    model.save_pretrained(tmp_path)
+
+    task = task_for(tmp_path)
+    assert task == Entities(types=("Drug", "Sign"))
+    loaded = load_for(task, tmp_path)
+    assert loaded.config.id2label == {0: "O", 1: "B-Drug", 2: "I-Drug", 3: "B-Sign", 4: "I-Sign"}
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        logits, expected = loaded(ids).logits, model(ids).logits
+    torch.testing.assert_close(logits[..., [0, 1, 3, 4]], expected[..., [2, 0, 3, 1]])
+    assert (logits[..., 2] < -9_999).all()
