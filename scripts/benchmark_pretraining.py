@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How many tokens of real text a second pre-training reads, beside what a user would otherwise run.
 
-    python scripts/benchmark_pretraining.py --texts shared/data/mlm/validation.jsonl.gz
+    python scripts/benchmark_pretraining.py --texts ../shared/data/mlm/validation.jsonl.gz
 
 The same notes for both arms: pieces of real articles, of log-normal length (mean 1,200 tokens, to
 4,096). `stock` is transformers' Trainer with its Longformer, `DataCollatorForLanguageModeling` and

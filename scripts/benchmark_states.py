@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How fast contexts go through the encoder for new rows, beside the bare encoder on the same tokens.
 
-    python scripts/benchmark_states.py --texts shared/data/mlm/validation.jsonl.gz \\
-        --terms shared/data/vocab/exbert_vocab.txt
+    python scripts/benchmark_states.py --texts ../shared/data/mlm/validation.jsonl.gz \\
+        --terms ../shared/data/vocab/exbert_vocab.txt
 
 `bare` calls the encoder on the same batches, all of its layers up to the deepest one wanted, and
 throws away what comes out; `longbio` is `span_states`, padding, hidden states and means included.
