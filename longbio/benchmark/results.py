@@ -19,14 +19,8 @@ from longbio.benchmark.cells import Cell
 from longbio.benchmark.scores import SCORES, score_over_tasks
 from longbio.benchmark.settings import Benchmark
 from longbio.finetuning.learn import REPORT, versions
-from longbio.tasks import AnyTask
-from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import MEASURES
-from longbio.tasks.ner import Entities
 from longbio.tasks.statistics import Numbers, compare, holm
-
-SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
-KINDS = {"qa": "answer F1", "similarity": "Pearson", "relations": "relation F1"}
 
 Found = tuple[Cell, dict[str, Any], dict[str, Any]]
 """A cell, what its run says, what it cost."""
@@ -88,7 +82,7 @@ def _task(suite: Benchmark, found: Sequence[Found], faults: list[Mapping[str, st
     return {
         "name": first.task.name,
         "kind": first.plan.task.kind,
-        "measure": spoken_measure(first.plan.task),
+        "measure": first.plan.task.measure,
         "documents": run["data"]["documents"],
         "arms": arms,
     }
@@ -207,15 +201,6 @@ def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, An
         if score is not None:
             arms[arm.name] = score
     return {"name": SCORES[suite.score].name, "arms": arms} if arms else None
-
-
-def spoken_measure(task: AnyTask) -> str:
-    """The main score of a task, for people."""
-    if isinstance(task, Entities):
-        return "entity F1" if task.score_by == "mentions" else "word F1"
-    if isinstance(task, Classes):
-        return SPOKEN.get(task.choose_by, task.choose_by)
-    return KINDS[task.kind]
 
 
 def machine() -> dict[str, Any]:

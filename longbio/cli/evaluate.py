@@ -35,14 +35,13 @@ def evaluate(
 ) -> None:
     """Score a model on documents, and leave its predictions."""
     from longbio.corpus.readers import format_of, read_documents
-    from longbio.corpus.reading import Reading
+    from longbio.corpus.reading import Reading, named_columns
     from longbio.finetuning import evaluate as evaluation
     from longbio.finetuning.data import of_one_type
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
         task = evaluation.task_for(model, task_name)
-        named = dict(column.split("=", 1) for column in columns or [] if "=" in column)
-        reading = Reading(encoding, named)
+        reading = Reading(encoding, named_columns(columns or []))
         found = format_name or format_of(data)
         documents = read_documents(data, found, reading=reading, max_misaligned=max_misaligned)
         for fault, where in reading.alignment.faults[:SHOWN_FAULTS]:
@@ -58,6 +57,6 @@ def evaluate(
         report = evaluation.evaluate(
             model, documents, out, task=task, format_name=found, on_document=lambda done: advance(done, "")
         )
-        tell.end(evaluation.spoken(report))
+        tell.end(evaluation.spoken(task, report))
     if as_json:
         print_json(report)

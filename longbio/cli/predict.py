@@ -19,15 +19,6 @@ class Format(StrEnum):
     html = "html"
 
 
-FOUND = {
-    "ner": "mentions",
-    "qa": "answers",
-    "classification": "labels",
-    "relations": "relations",
-    "similarity": "scores",
-}
-
-
 class OnError(StrEnum):
     """What is done about a note that can't be read or predicted."""
 
@@ -92,7 +83,7 @@ def predict(
             tell.console.print(f"passed over: {count:,} {what}", markup=False)
         before = "finished before: " if result["finished_before"] else ""
         done = result["notes"] - result["failed"]
-        found = f"{result['found']:,} {FOUND[task.kind]}"
+        found = f"{result['found']:,} {task.finds}"
         tell.end(f"{before}{done:,} of {result['notes']:,} notes, {found}; in {out}")
     if as_json:
         print_json(result)

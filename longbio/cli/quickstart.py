@@ -11,7 +11,7 @@ from longbio.cli.output import Json, Verbose, narrated, print_json
 
 
 def quickstart(
-    data: Annotated[Path | None, typer.Option(help="train/, dev/, test/ in BRAT.")] = None,
+    data: Annotated[Path | None, typer.Option(help="train, test, perhaps dev: any format.")] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/quickstart"),
     minutes: Annotated[float | None, typer.Option(help="How long it may take.")] = None,
     seed: Annotated[int, typer.Option(help="Of notes, masks and training.")] = 0,

@@ -8,19 +8,18 @@ from typing import Any
 import longbio
 from longbio.artifacts.cards import markdown_table, model_card
 from longbio.finetuning.stability import Stability
+from longbio.tasks import TASKS
 
 PIPELINES = {
     "ner": "token-classification",
     "qa": "question-answering",
     "classification": "text-classification",
-    "similarity": "text-classification",
-    "relations": "text-classification",
 }
+"""By the task's head."""
 
 
 def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
     """The README.md of a folder, from its `finetuning.json`. It holds no text of the corpus."""
-    kind = report["task"]["kind"]
     settings = {
         **report["task"],
         **report["recipe"],
@@ -49,7 +48,7 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
         sections.append(("Development documents", f"Main score {report['dev']['main']:.4f}."))
     metadata = {
         "library_name": "transformers",
-        "pipeline_tag": PIPELINES[kind],
+        "pipeline_tag": PIPELINES[TASKS[report["task"]["kind"]].head],
         "tags": ["longbio", model_type],
     }
     return model_card(title=name, metadata=metadata, sections=sections)

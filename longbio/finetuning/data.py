@@ -156,19 +156,29 @@ def of_one_type(documents: Sequence[Document]) -> list[Document]:
 def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
     """Divide documents at random, always in the same way, whole groups together.
 
+    A group that all documents have in common divides nothing: each stands for itself then.
+
     Args:
         documents: what to divide.
-        share: of its groups, rounded up, that come out as the second list.
+        share: of its groups, rounded up, that come out as the second list; at least one stays.
+
+    Raises:
+        LongbioError: there is one document alone.
     """
-    groups = sorted({_group(document) for document in documents})
+    if len(documents) < 2:
+        raise LongbioError(
+            "a single document can't be divided", where="data.train", remedy="name another as data.dev"
+        )
+    together = [document.id if document.group is None else document.group for document in documents]
+    if len(set(together)) == 1:
+        together = [document.id for document in documents]
+    groups = sorted(set(together))
     order = np.random.default_rng(0).permutation(len(groups))
-    chosen = {groups[number] for number in order[: math.ceil(len(groups) * share)]}
-    kept = [document for document in documents if _group(document) not in chosen]
-    return kept, [document for document in documents if _group(document) in chosen]
-
-
-def _group(document: Document) -> str:
-    return document.id if document.group is None else document.group
+    count = min(math.ceil(len(groups) * share), len(groups) - 1)
+    chosen = {groups[number] for number in order[:count]}
+    pairs = list(zip(documents, together, strict=True))
+    kept = [document for document, group in pairs if group not in chosen]
+    return kept, [document for document, group in pairs if group in chosen]
 
 
 def _some(documents: list[Document], count: int | None) -> list[Document]:

@@ -33,7 +33,6 @@ from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
 
 REPORT = "scores.json"
-SPOKEN = {"qa": "F1", "similarity": "Pearson", "relations": "micro F1"}
 
 PREDICTION_FORMATS = {
     ("ner", "brat"): "brat",
@@ -225,12 +224,12 @@ def _task_of_config(config: Any, where: Path) -> AnyTask:
     )
 
 
-def spoken(report: Mapping[str, Any]) -> str:
+def spoken(task: AnyTask, report: Mapping[str, Any]) -> str:
     """One line of a `scores.json`."""
     if report["task"] == "ner":
         low, high = report["micro_f1_interval"]
         return f"micro F1 {report['micro']['f1']:.3f} ({low:.3f} to {high:.3f} over documents)"
-    return f"{SPOKEN.get(report['task'], 'main score')} {report['scores']['main']:.3f}"
+    return f"{task.measure} {report['scores']['main']:.3f}"
 
 
 def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Counts]]) -> dict[str, Any]:
@@ -250,9 +249,23 @@ def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Coun
 def write_predictions(
     predictions: Sequence[Prediction], task: AnyTask, format_name: str, folder: Path
 ) -> None:
-    """Predictions in the format of the corpus where it can hold them, and their details as JSON lines."""
+    """Predictions in the format of the corpus where it can hold them, and their details as JSON lines.
+
+    Args:
+        predictions: of one model.
+        task: what it learned.
+        format_name: of the corpus.
+        folder: an empty one.
+    """
     name = PREDICTION_FORMATS.get((task.kind, format_name), "jsonl")
-    WRITERS[name]((each.document for each in predictions), folder)
+    documents = [each.document for each in predictions]
+    try:
+        WRITERS[name](documents, folder)
+    except LongbioError:
+        # Some format can't hold some character or id, which is no reason to lose a day's work.
+        for begun in folder.iterdir():
+            begun.unlink()
+        WRITERS["jsonl"](documents, folder)
     lines = [json.dumps({"id": each.document.id, **each.details}) for each in predictions]
     (folder / "details.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

@@ -50,14 +50,15 @@ def learn_best(
         name = f"lr{recipe.learning_rate:g}-batch{recipe.batch}-epochs{recipe.epochs:g}"
         kept = folder / f"{name}.json"
         if not kept.is_file():
-            report = learn_one(recipe, folder / name, f"try {number} of {len(recipes)}: {name}")
+            report = learn_one(recipe, folder / name / out.name, f"try {number} of {len(recipes)}: {name}")
             if state.is_main_process:
                 write_json(kept, {"name": name, "dev": report["dev"]["main"]})
             state.wait_for_everyone()
         trials.append(read_json(kept))
     best = max(range(len(recipes)), key=lambda number: trials[number]["dev"])
     if state.is_main_process:
-        winner = folder / trials[best]["name"]
+        # A model's card names its folder.
+        winner = folder / trials[best]["name"] / out.name
         if winner.is_dir() and not out.exists():
             out.parent.mkdir(parents=True, exist_ok=True)
             winner.rename(out)

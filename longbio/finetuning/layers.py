@@ -30,7 +30,8 @@ class Parts:
     Args:
         embeddings: with ELECTRA's projection, and their LayerNorm.
         layers: the lowest first.
-        pooler: BERT's and its heirs'; None where there is none.
+        pooler: BERT's and its heirs', or what has its place and weights in a Longformer's head for
+            documents (`encoders.heads.begin_from_pooler`); None where there is none.
     """
 
     embeddings: Sequence[nn.Module]
@@ -56,5 +57,12 @@ class Parts:
         return cls(
             [module for module in embeddings if module is not None],
             list(encoder.get_submodule(LAYERS[kind]).children()),
-            getattr(encoder, "pooler", None),
+            _pooler(model),
         )
+
+
+def _pooler(model: PreTrainedModel) -> nn.Module | None:
+    found = getattr(model.base_model, "pooler", None)
+    if found is None and model.config.model_type == "longformer":
+        found = getattr(getattr(model, "classifier", None), "dense", None)
+    return found

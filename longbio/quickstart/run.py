@@ -70,7 +70,8 @@ def quickstart(
     """Run the whole path and leave `report.html`, `results.json` and BRAT predictions in `out`.
 
     Args:
-        data: a folder with `train`, `test` and perhaps `dev` in BRAT; synthetic notes when None.
+        data: a folder with `train`, `test` and perhaps `dev`, in any format that has mentions; None for
+            synthetic notes.
         out: the run folder. A killed run goes on from where it was; a finished one only reports.
         minutes: how long it may take; recorded as a number of steps at the start.
         seed: of everything.
@@ -195,7 +196,9 @@ def _corpus(data: Path | None, plan: Plan) -> Corpus:
     if not dev:
         dev, train = train[::10], [d for i, d in enumerate(train) if i % 10]
     if not any(document.spans for document in train):
-        raise LongbioError("no document has a mention", where=data / "train", remedy="add .ann files")
+        raise LongbioError(
+            "no document has a mention", where=data / "train", remedy="give a format that has them"
+        )
     return Corpus(data.name, train, dev, splits["test"], is_synthetic=False)
 
 

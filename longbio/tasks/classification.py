@@ -41,6 +41,8 @@ MANY = 20
 
 Measure = Literal["accuracy", "micro_f1", "macro_f1", "auroc"]
 
+SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -61,6 +63,7 @@ class Classes:
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "classification"
+    finds: ClassVar[str] = "labels"
 
     kind: Literal["classification"] = "classification"
     classes: tuple[str, ...] = ()
@@ -85,6 +88,11 @@ class Classes:
             raise ValueError("a temperature is above 0")
         if self.weights and len(self.weights) != len(self.classes):
             raise ValueError(f"{len(self.weights)} weights for {len(self.classes)} classes: name both")
+
+    @property
+    def measure(self) -> str:
+        """The main score, for people."""
+        return SPOKEN.get(self.choose_by, self.choose_by)
 
     def learned_from(self, documents: Sequence[Document]) -> Classes:
         """With the classes of some documents, and their weights when they are balanced.

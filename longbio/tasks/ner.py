@@ -7,9 +7,11 @@ tag at all. What can't be tagged is counted, and stays in the score as missed.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -114,17 +116,24 @@ def decode(tags: Tags, tokens: Tokens, labels: Labels) -> tuple[Span, ...]:
     )
 
 
-def _mentions(tags: Tags) -> list[tuple[int, int, int]]:
-    """First word, last word and number of the type of each mention, from the tags of words."""
-    found = []
+def _mentions(tags: Tags, first_words: Collection[int] = ()) -> list[tuple[int, int, int]]:
+    """First word, last word and number of the type of each mention, from the tags of words; none goes on
+    over the border before one of `first_words`."""
+    found, borders = [], set(first_words)
     kind, first = -1, 0
     for word, tag in enumerate([*tags.tolist(), OUTSIDE]):
-        here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1
+        here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1 or word in borders
         if kind >= 0 and (here != kind or begins):
             found.append((first, word - 1, kind))
         if here != kind or begins:
             kind, first = here, word
     return found
+
+
+def _first_words(document: Document, ends: Tags) -> Tags:
+    """The words that begin a line, which is a sentence where a corpus comes in words."""
+    line_ends = [match.start() for match in re.finditer("\n", document.text)] if document.units else []
+    return np.flatnonzero(np.diff(np.searchsorted(line_ends, ends - 1))) + 1
 
 
 def word_heads(tokens: Tokens) -> NDArray[np.int64]:
@@ -182,6 +191,7 @@ class Entities:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     head: ClassVar[str] = "ner"
+    finds: ClassVar[str] = "mentions"
 
     kind: Literal["ner"] = "ner"
     types: tuple[str, ...] = ()
@@ -198,6 +208,11 @@ class Entities:
             raise ValueError("sample_tokens is 8 or more, an overlap 0 or more")
         if self.temperature <= 0:
             raise ValueError("a temperature is above 0")
+
+    @property
+    def measure(self) -> str:
+        """The main score, for people."""
+        return "entity F1" if self.score_by == "mentions" else "word F1"
 
     @property
     def labels(self) -> Labels:
@@ -286,9 +301,10 @@ class Entities:
             scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
         heads, starts, ends = _words(tokens)
         logits = scores[heads[heads < num_read]]
-        tags = best_tags(logits) if self.constrained else logits.argmax(-1)
+        first_words = _first_words(encoded.document, ends[heads < num_read])
+        tags = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
         likely = _probabilities(logits / self.temperature)[np.arange(len(tags)), tags]
-        mentions = _mentions(tags)
+        mentions = _mentions(tags, first_words.tolist())
         spans = tuple(
             Span.of(int(starts[first]), int(ends[last]), self.types[kind]) for first, last, kind in mentions
         )
@@ -366,14 +382,24 @@ def _probabilities(logits: NDArray[Any]) -> NDArray[Any]:
 
 def _confusion(gold: Sequence[Document], found: Sequence[Sequence[Span]]) -> dict[str, dict[str, int]]:
     """Of mentions with the same characters: the true type, the type given, how often; `none` where the
-    other side has no such mention."""
+    other side has no such mention. Of several at one place those of the same type belong together."""
     counts: dict[str, Counter[str]] = {}
     for document, spans in zip(gold, found, strict=True):
-        wanted = {span.fragments: span.label for span in document.spans}
-        given = {span.fragments: span.label for span in spans}
+        wanted, given = _types_by_place(document.spans), _types_by_place(spans)
         for place in wanted.keys() | given.keys():
-            counts.setdefault(wanted.get(place, "none"), Counter())[given.get(place, "none")] += 1
+            true, said = wanted[place], given[place]
+            pairs = [(label, label) for label in sorted(true & said)]
+            pairs += zip_longest(sorted(true - said), sorted(said - true), fillvalue="none")
+            for label, other in pairs:
+                counts.setdefault(label, Counter())[other] += 1
     return {label: dict(sorted(counts[label].items())) for label in sorted(counts)}
+
+
+def _types_by_place(spans: Sequence[Span]) -> defaultdict[Any, set[str]]:
+    found = defaultdict(set)
+    for span in spans:
+        found[span.fragments].add(span.label)
+    return found
 
 
 def _shifted(part: slice, by: int) -> slice:

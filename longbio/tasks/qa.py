@@ -89,6 +89,7 @@ class Answers:
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "qa"
+    finds: ClassVar[str] = "answers"
 
     kind: Literal["qa"] = "qa"
     overlap: int | None = None
@@ -108,6 +109,11 @@ class Answers:
             raise ValueError("a temperature is above 0")
         if min(self.negatives or 0, self.overlap or 0) < 0:
             raise ValueError("negatives and an overlap are 0 or more")
+
+    @property
+    def measure(self) -> str:
+        """The main score, for people."""
+        return "answer F1"
 
     def learned_from(self, documents: Sequence[Document]) -> Answers:
         """There are no classes."""

@@ -75,6 +75,7 @@ class Relations:
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "classification"
+    finds: ClassVar[str] = "relations"
 
     kind: Literal["relations"] = "relations"
     classes: tuple[str, ...] = ()
@@ -93,6 +94,11 @@ class Relations:
             raise ValueError(f"the first class is {NONE!r}, that of pairs without a relation")
         if self.weights and len(self.weights) != len(self.classes):
             raise ValueError(f"{len(self.weights)} weights for {len(self.classes)} classes: name both")
+
+    @property
+    def measure(self) -> str:
+        """The main score, for people."""
+        return "relation F1"
 
     @property
     def classifier(self) -> Classes:
@@ -128,6 +134,8 @@ class Relations:
     def candidates(self, document: Document) -> Iterator[tuple[Span, Span]]:
         """Pairs of mentions that may be related, each once, heads and tails in text order."""
         allowed = set(self.pairs)
+        if not self.directed:
+            allowed |= {(tail, head) for head, tail in self.pairs}
         for head, tail in sorted(self._near(document)):
             if (head.label, tail.label) in allowed:
                 yield head, tail

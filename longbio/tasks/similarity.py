@@ -45,12 +45,18 @@ class Similarity:
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "classification"
+    finds: ClassVar[str] = "scores"
 
     kind: Literal["similarity"] = "similarity"
     mean: float = 0.0
     deviation: float = 0.0
     reading: Reading = Reading()  # noqa: RUF009 - frozen
     global_tokens: tuple[Role, ...] = ("cls", "query")
+
+    @property
+    def measure(self) -> str:
+        """The main score, for people."""
+        return "Pearson"
 
     def learned_from(self, documents: Sequence[Document]) -> Similarity:
         """With mean and deviation of some documents' scores.

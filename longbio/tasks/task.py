@@ -66,6 +66,13 @@ class Task(Protocol[E]):
     head: ClassVar[str]
     """The model class, one of `encoders.loading.TASKS`."""
 
+    finds: ClassVar[str]
+    """What is counted of predictions, for people: `mentions`."""
+
+    @property
+    def measure(self) -> str:
+        """The main score, for people: `entity F1`."""
+
     def learned_from(self, documents: Sequence[Document]) -> Self:
         """The same task, its classes those of the training documents."""
 

@@ -200,6 +200,9 @@ def test_finetune_and_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, m
     code, _, err = run([*again, "--task", "qa"], capsys, monkeypatch)
     assert code == 1
     assert "fine-tuned for classification, not qa" in err
+    code, _, err = run([*again, "--column", "labels"], capsys, monkeypatch)
+    assert code == 1
+    assert "a column is named as FIELD=COLUMN" in err
     code, _, err = run([*asked, "--set", "recipe.lerning_rate=1"], capsys, monkeypatch)
     assert code == 1
     assert "did you mean learning_rate?" in err

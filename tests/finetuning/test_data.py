@@ -59,6 +59,17 @@ def test_something_is_always_held_out_and_order_is_kept() -> None:
     assert [d.id for d in kept] == sorted(d.id for d in kept)
 
 
+def test_a_group_of_all_documents_divides_nothing() -> None:
+    """A table with one patient, SQuAD files with one title."""
+    documents = [Document(str(number), "x", group="medication") for number in range(20)]
+    kept, held_out = hold_out(documents, 0.1)
+    assert [len(kept), len(held_out)] == [18, 2]
+    two = [Document(str(number), "x", group="ab"[number % 2]) for number in range(4)]
+    assert [len(part) for part in hold_out(two, 0.9)] == [2, 2]
+    with pytest.raises(LongbioError, match="a single document can't be divided"):
+        hold_out(documents[:1], 0.1)
+
+
 def test_other_columns_and_files_of_ones_own(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text("NOTE,KIND\nfever,x\npain,y\n")

@@ -104,7 +104,8 @@ def test_the_development_documents_choose_among_a_grid(plan: Make, tmp_path: Pat
     assert results["dev"]["mean"] == max(scores.values()) > 0
     # The losing models are gone, and the best one is the first seed's.
     assert not list((tmp_path / "run" / "grid").glob("*/"))
-    assert (tmp_path / "run" / "seed-3" / "model").is_dir()
+    model = tmp_path / "run" / "seed-3" / "model"
+    assert "longbio evaluate model DATA" in (model / "README.md").read_text()
 
 
 def test_a_run_killed_at_every_stage_ends_as_if_nothing_had_happened(plan: Make, tmp_path: Path) -> None:

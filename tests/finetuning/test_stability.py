@@ -134,8 +134,10 @@ def test_every_weight_of_every_family_has_its_place(family: str) -> None:
     if parts.pooler is not None:
         found |= {id(w): "pooler" for w in parts.pooler.parameters()}
     for name, weight in model.named_parameters():
-        assert found.get(id(weight), "head") == place(name), name
-    assert (parts.pooler is not None) == (family in ("bert", "big_bird"))
+        # A Longformer's head for documents has its source's pooler.
+        is_pooler = family == "longformer" and name.startswith("classifier.dense.")
+        assert found.get(id(weight), "head") == ("pooler" if is_pooler else place(name)), name
+    assert (parts.pooler is not None) == (family in ("bert", "big_bird", "longformer"))
 
 
 @pytest.mark.parametrize("settings", [{"freeze_embeddings": True}, {"freeze_layers": 2}])
@@ -189,6 +191,14 @@ def test_only_top_layers_and_pooler_begin_at_random(family: str) -> None:
     torch.manual_seed(3)
     prepare(again, Stability(reinitialise_layers=2))
     assert not changed(again, weights(model))
+
+
+def test_a_longformers_head_for_documents_gets_a_new_pooler_too() -> None:
+    model = make("longformer", "classification")
+    before = weights(model)
+    prepare(model, Stability(reinitialise_layers=1))
+    outside = {name for name in changed(model, before) if ".layer." not in name}
+    assert outside == {"classifier.dense.weight", "classifier.dense.bias"}
 
 
 def test_a_model_from_a_folder_begins_at_random_too(tmp_path: Path) -> None:

@@ -81,8 +81,12 @@ def test_one_window_and_many_find_what_is_there(data: st.DataObject) -> None:
     spaces = data.draw(st.lists(st.sampled_from([" ", "  ", "\n", " \n\n "]), min_size=40, max_size=40))
     borders = sorted(data.draw(st.sets(st.integers(0, len(words)), max_size=8)))
     mentions = [(a, b - 1) for a, b in zip(borders[::2], borders[1::2], strict=False)]
+    in_units = data.draw(st.booleans())
+    if in_units:
+        # Where a corpus comes in words a line is a sentence, and no mention is in two of them.
+        spaces = [" " if any(a <= n < b for a, b in mentions) else each for n, each in enumerate(spaces)]
     document = noted(words, spaces, mentions)
-    if data.draw(st.booleans()):
+    if not in_units:
         document = replace(document, units=())
     task = replace(TASK, sample_tokens=1000)
     found = []
@@ -172,6 +176,26 @@ def test_constrained_tags_make_sense() -> None:
     free = replace(TASK, constrained=False).decode(encoded, [output]).document.spans
     assert free == (Span.of(0, 1, "Disease"), Span.of(2, 3, "Drug"))
     assert TASK.decode(encoded, [output]).document.spans == (Span.of(0, 3, "Drug"),)
+
+
+def test_a_mention_ends_with_its_sentence_where_a_corpus_comes_in_words(family: str) -> None:
+    """As seqeval reads tags: behind the border of a sentence an I begins another mention."""
+    for break_, wanted in (("\n", [(0, 3), (4, 7)]), (" ", [(0, 7)])):
+        document = noted(["a", "b", "c", "d"], [" ", break_, " ", ""], [])
+        encoded = TASK.encode(document, LONG[family])
+        tags = np.full(len(encoded.tokens.ids), 4)
+        tags[0] = 3
+        for constrained in (True, False):
+            found = one_hot(replace(TASK, constrained=constrained), encoded, tags).document.spans
+            assert [(span.start_char, span.end_char) for span in found] == wanted
+
+
+def test_a_sentence_does_not_pull_a_mention_into_the_one_before() -> None:
+    document = noted(["a", "b"], ["\n", ""], [])
+    encoded = TASK.encode(document, LONG["bert"])
+    output = np.zeros((4, 5), dtype=np.float32)
+    output[1, 0], output[1, 3], output[2, 3], output[2, 4] = 5, 4, 5, 9
+    assert TASK.decode(encoded, [output]).document.spans == (Span.of(2, 3, "Drug"),)
 
 
 def test_the_loss_by_hand(family: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from seqeval.metrics import f1_score
@@ -13,6 +15,7 @@ from longbio.corpus.synthetic import synthesize
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.finetuning.evaluate import counts_by_document, micro_f1
 from longbio.tasks import ner
+from longbio.tasks.task import Prediction
 
 LABELS = ner.Labels(("Disease", "Drug"))
 
@@ -127,3 +130,21 @@ def test_tokens_know_their_words(tokenizer) -> None:
     tokens: Tokens = tokenize("ab c", tokenizer)
     assert tokens.words.tolist() == [0, 0, 1]
     assert ner.word_heads(tokens).tolist() == [0, 2]
+
+
+def test_confusion_of_mentions_that_share_their_place() -> None:
+    """Nested mentions of two types at one place: what was found is not mistaken for the other."""
+    place, other = (0, 5), (6, 9)
+    gold = [Span.of(*place, "A"), Span.of(*place, "B"), Span.of(*other, "A")]
+    for found, confusion in (
+        ([Span.of(*place, "A")], {"A": {"A": 1, "none": 1}, "B": {"none": 1}}),
+        ([Span.of(*place, "C"), Span.of(*place, "B")], {"A": {"C": 1, "none": 1}, "B": {"B": 1}}),
+        (
+            [Span.of(*other, "B"), Span.of(1, 2, "A")],
+            {"A": {"B": 1, "none": 1}, "B": {"none": 1}, "none": {"A": 1}},
+        ),
+    ):
+        document = Document("a", "ab cd efg", tuple(gold))
+        said = replace(document, spans=tuple(found))
+        scores = ner.Entities(types=("A", "B", "C")).score([document], [Prediction(said)])
+        assert scores["confusion"] == confusion

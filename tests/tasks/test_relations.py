@@ -267,6 +267,9 @@ def test_without_direction_each_pair_is_asked_about_once_in_text_order() -> None
     asked = [list(task.learned_from([document]).candidates(document)) for task in (either, one_way)]
     assert asked[0] == [(first, second), (first, third), (second, third)]
     assert len(asked[1]) == 6
+    other = Document("b", "ADE Drug", (Span.of(0, 3, "Event"), Span.of(4, 8, "Drug")))
+    assert list(replace(TASK, directed=False).candidates(other)) == [other.spans]
+    assert list(TASK.candidates(other)) == [other.spans[::-1]]
     turned = replace(document, relations=(Relation("int", first, second), Relation("int", third, first)))
     for task, f1 in ((either, 1.0), (one_way, 0.0)):
         assert task.score([document], [Prediction(turned)])["main"] == f1
