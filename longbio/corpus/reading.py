@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,12 @@ from pathlib import Path
 
 from longbio.corpus.alignment import Alignment
 from longbio.errors import LongbioError
+
+SNIFFED_FILES = 32
+"""Of a folder, the files of a kind whose beginnings are looked at to find out its format."""
+
+ABOUT = re.compile(r"(?:README|LICEN[CS]E|CHANGELOG|COPYING)(?![A-Z]).*\.(?:txt|ann)", re.IGNORECASE)
+"""Names of files that tell about a corpus, and are no notes of it."""
 
 
 @dataclass
@@ -88,11 +95,32 @@ def read_markup(file: Path, encoding: str = "utf-8") -> str:
     return read_text(file, encoding).removeprefix("\ufeff")
 
 
+def is_part(file: Path) -> bool:
+    """Whether a file may be a part of a corpus, by its name: it isn't hidden, nor `ABOUT` the corpus.
+
+    Hidden ones are other programs' (macOS leaves a `._note.txt` beside a `note.txt`).
+    """
+    return not file.name.startswith(".") and not ABOUT.fullmatch(file.name)
+
+
+def listed(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The parts of a corpus in a folder, not in its subfolders, whose names end so; sorted by name.
+
+    Raises:
+        LongbioError: the folder can't be read.
+    """
+    try:
+        named = (file for file in folder.iterdir() if file.name.endswith(suffixes) and is_part(file))
+        return sorted(file for file in named if file.is_file())
+    except OSError as error:
+        raise LongbioError(f"the folder can't be read ({error.strerror})", where=folder) from error
+
+
 def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """The file that `path` is, or the files of a folder (not of its subfolders), sorted by name.
+    """The file that `path` is, or those that are `listed` of a folder.
 
     Args:
-        path: a file, whatever its ending, or a folder.
+        path: a file, whatever its name, or a folder.
         suffixes: what names end in, in a folder.
 
     Raises:
@@ -100,33 +128,35 @@ def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    if not path.is_dir():
-        raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
-    try:
-        files = sorted(file for file in path.iterdir() if file.is_file() and file.name.endswith(suffixes))
-    except OSError as error:
-        raise LongbioError(f"the folder can't be read ({error.strerror})", where=path) from error
+    refuse_missing(path)
+    files = listed(path, suffixes)
     if not files:
         raise LongbioError(f"the folder holds no {' or '.join(suffixes)} file", where=path)
     return files
 
 
-def beginning_of(path: Path, suffixes: tuple[str, ...], characters: int = 1 << 14) -> str:
-    """The first characters of the file that `path` is, or of a folder's first; empty for none.
+def refuse_missing(path: Path) -> None:
+    """Raises LongbioError where there is nothing at a path."""
+    if not path.exists():
+        raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
+
+
+def sniffed(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files whose beginnings tell a format: the one that `path` is, or a folder's first."""
+    if path.is_dir():
+        return listed(path, suffixes)[:SNIFFED_FILES]
+    return [path] if path.is_file() and path.name.endswith(suffixes) else []
+
+
+def beginnings_of(path: Path, suffixes: tuple[str, ...], characters: int = 1 << 14) -> Iterator[str]:
+    """The first characters of each of the files that are `sniffed`.
 
     For finding out a format: bytes that are no UTF-8 are left out.
     """
-    try:
-        for file in _candidates(path, suffixes):
+    for file in sniffed(path, suffixes):
+        try:
             with file.open("rb") as opened:
-                return opened.read(characters).decode("utf-8", errors="ignore").removeprefix("\ufeff")
-    except OSError as error:
-        raise LongbioError(f"it can't be read ({error.strerror})", where=path) from error
-    return ""
-
-
-def _candidates(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    if path.is_file() and path.name.endswith(suffixes):
-        yield path
-    elif path.is_dir():
-        yield from sorted(f for f in path.iterdir() if f.is_file() and f.name.endswith(suffixes))[:1]
+                content = opened.read(characters)
+        except OSError as error:
+            raise LongbioError(f"the file can't be read ({error.strerror})", where=file) from error
+        yield content.decode("utf-8", errors="ignore").removeprefix("\ufeff")

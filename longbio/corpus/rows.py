@@ -18,7 +18,7 @@ import pyarrow
 import pyarrow.parquet
 
 from longbio.corpus import objects
-from longbio.corpus.reading import go_on
+from longbio.corpus.reading import go_on, sniffed
 from longbio.errors import LongbioError
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -127,6 +127,8 @@ def read_lines(
     stream = text_stream(file, encoding, newline, "surrogateescape" if damaged else "strict")
     try:
         for number, line in enumerate(stream, start=1):
+            if number == 1:
+                line = line.removeprefix("\ufeff")  # of encodings whose codec leaves it there
             if "\0" in line and not damaged:
                 raise LongbioError(f"line {number} holds a zero byte: the file is binary", where=file)
             yield line
@@ -156,20 +158,18 @@ def text_stream(
         raise LongbioError(f"there is no encoding {encoding!r}", where="encoding") from None
 
 
-def first_line(path: Path, endings: tuple[str, ...]) -> str:
-    """The first line of the file that `path` is, or of a folder's first with such an ending.
+def first_lines(path: Path, endings: tuple[str, ...]) -> Iterator[str]:
+    """The first line of each of the files that are `sniffed`.
 
-    For finding out a format: empty where there is no such file or it can't be read, and bytes that
-    are no UTF-8 are left out.
+    For finding out a format: files that can't be read, and bytes that are no UTF-8, are left out.
     """
-    files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-    for file in (each for each in files if each.is_file() and each.name.endswith(endings)):
+    for file in sniffed(path, endings):
         try:
             with text_stream(file, newline="\n", errors="ignore") as stream:
-                return stream.readline()
+                line = stream.readline()
         except (LongbioError, OSError, EOFError):
-            return ""
-    return ""
+            continue
+        yield line
 
 
 def endings_of(*kinds: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
     """Stream texts, file by file in the order of their names; one text is in memory at a time.
 
     Args:
-        paths: files and folders; folders are read with all that lies in them.
+        paths: files and folders; folders are read with all that lies in them, hidden files left out.
         columns: of tables.
 
     Raises:
@@ -100,7 +100,9 @@ def text_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and kind_of(file) in READERS)
+    found = sorted(file for file in path.rglob("*") if kind_of(file) in READERS and file.is_file())
+    # Hidden ones are other programs' (macOS leaves a `._note.txt` beside a `note.txt`).
+    found = [file for file in found if not any(p.startswith(".") for p in file.relative_to(path).parts)]
     if not found:
         raise LongbioError(
             "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"

@@ -346,6 +346,14 @@ def test_documents_are_given_before_the_rest_is_read(tmp_path: Path) -> None:
         next(documents)
 
 
+def test_json_lines_are_given_before_the_rest_is_read(tmp_path: Path) -> None:
+    line = json.dumps(as_json()).encode() + b"\n"
+    documents = stream_documents(written(tmp_path, line + b"\n" * 100_000 + b"\xff", "a.jsonl"))
+    assert next(documents) == DOCUMENT
+    with pytest.raises(LongbioError, match="not UTF-8"):
+        next(documents)
+
+
 ROUND_TRIPS = {
     "as read": DOCUMENT,
     "no spans": Document("a", "nothing here"),

@@ -111,6 +111,24 @@ def test_words_with_tags_are_not_taken_for_sentences(tmp_path: Path) -> None:
     assert format_of(written(tmp_path, ["text", "label"], ["pain", "O"])) == "table"
 
 
+def test_a_table_of_ones_own_is_no_table_of_blurbs(tmp_path: Path) -> None:
+    rows = [["patient_id", "sentence", "label"], ["7", '"said ""ok"", left"', "1"]]
+    file = written(tmp_path, *rows)
+    assert format_of(file) == "table"
+    (document,) = read_documents(file)
+    assert (document.text, document.labels, document.group) == ('said "ok", left', ("1",), "7")
+
+
+@pytest.mark.parametrize(
+    "row", [["a", "Patient is well", "1"], ["a", "well", "false"], ["x", "well", "better", "2"]]
+)
+def test_other_rows_without_a_header_are_none_of_blurbs(row: list[str], tmp_path: Path) -> None:
+    file = written(tmp_path, row, row)
+    assert format_of(file) == "table"
+    with pytest.raises(LongbioError, match="no column 'text'; its first line names"):
+        read_documents(file)
+
+
 def pubmedqa(folder: Path, content: Any = PUBMEDQA) -> Path:
     file = folder / "test_set.json"
     file.write_text(json.dumps(content))

@@ -163,6 +163,25 @@ def test_byte_order_mark_before_the_annotations(tmp_path: Path) -> None:
     assert spans_of(written(tmp_path, "tarva", lines)) == (Span.of(0, 5, "Drug"),)
 
 
+@pytest.mark.parametrize("first_char", [0, 1])
+def test_a_byte_order_mark_of_the_text_may_be_counted_or_not(first_char: int, tmp_path: Path) -> None:
+    lines = "".join(f"T{n}\tX {first_char + n} {first_char + n + 1}\t{c}\n" for n, c in enumerate("hip"))
+    lines += "A1\tNegated T2\n"
+    (document,) = read(written(tmp_path, "\ufeffhip", lines))
+    assert document.text == "\ufeffhip"
+    assert document.spans == tuple(Span.of(n, n + 1, "X") for n in (1, 2, 3))
+    assert document.attributes == (Attribute(Span.of(3, 4, "X"), "Negated"),)
+
+
+def test_a_byte_order_mark_is_counted_where_that_fits_as_many_mentions(tmp_path: Path) -> None:
+    assert spans_of(written(tmp_path, "\ufeffaa", "T1\tX 1 2\ta\n")) == (Span.of(1, 2, "X"),)
+
+
+def test_lines_of_white_space_alone_are_left_out(tmp_path: Path) -> None:
+    lines = "T1\tDrug 0 5\ttarva\n \n\t\r\n"
+    assert spans_of(written(tmp_path, "tarva", lines)) == (Span.of(0, 5, "Drug"),)
+
+
 @pytest.mark.parametrize(
     ("line", "fragments"),
     [
@@ -304,7 +323,7 @@ def test_nothing_to_read(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.pdf").write_text("tarva")
     with pytest.raises(LongbioError, match=r"no .*\.txt file"):
-        read_documents(tmp_path / name)
+        read_documents(tmp_path / name, "text")
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])

@@ -45,6 +45,7 @@ def jsonl_bytes(folder: Path) -> bytes:
 FLAGS = ",".join(f"{number}_1" for number in range(10))
 
 FILES = {
+    "text": ("a.txt", f"a {SECRET}\r\nb µg\n".encode()),
     "squad": ("a.json", article(f"a {SECRET}", ANSWER, SECRET)),
     "emrqa": ("a.json", article([f"a {SECRET}", "b"], EMR_ANSWER, [SECRET, "?"])),
     "pubmedqa": (
@@ -90,20 +91,24 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     return content
 
 
+def checked(file: Path, format_name: str) -> None:
+    for document in stream_documents(file, format_name, max_misaligned=1.0):
+        length = len(document.text)
+        assert all(0 <= start < end <= length for start, end in document.units)
+        assert all(span.end_char <= length for span in document.spans)
+        assert all(0 <= a < b <= length for each in document.questions for a, b in each.answers)
+        json.dumps([document.id, document.text, document.query], ensure_ascii=False).encode()
+
+
 def read_or_refused(file: Path, format_name: str) -> None:
-    """Asserts that one or the other happens."""
-    format_of(file)
-    said = None
-    try:
-        for document in stream_documents(file, format_name, max_misaligned=1.0):
-            length = len(document.text)
-            assert all(0 <= start < end <= length for start, end in document.units)
-            assert all(span.end_char <= length for span in document.spans)
-            assert all(0 <= a < b <= length for each in document.questions for a, b in each.answers)
-            json.dumps([document.id, document.text, document.query], ensure_ascii=False).encode()
-    except LongbioError as error:
-        said = str(error)
-    assert said is None or (str(file) in said and "\n" not in said and SECRET not in said)
+    """Asserts that one or the other happens, when the format is found out and when it is read."""
+    for attempt in (lambda: format_of(file), lambda: checked(file, format_name)):
+        said = None
+        try:
+            attempt()
+        except LongbioError as error:
+            said = str(error)
+        assert said is None or (str(file) in said and "\n" not in said and SECRET not in said)
 
 
 def contents(name: str, folder: Path) -> bytes:

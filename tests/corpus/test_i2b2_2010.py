@@ -121,6 +121,12 @@ def test_quotes_and_bars_inside_the_words(tmp_path: Path) -> None:
     assert spans(tmp_path, 'The "big"||t= mass', con) == (Span.of(0, 18, "problem"),)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    con = 'c="fever" 1:0 1:0||t="x"\nc="pain" 1:2 1:2||t="x"\nc="more" 2:0 2:0||t="x"\n'
+    expected = (Span.of(1, 6, "x"), Span.of(11, 15, "x"), Span.of(16, 20, "x"))
+    assert spans(tmp_path, "\ufefffever and pain\nmore", con) == expected
+
+
 def test_no_break_spaces_belong_to_their_words(tmp_path: Path) -> None:
     assert spans(tmp_path, "5\u00a0mg  daily", 'c="daily" 1:1 1:1||t="x"') == (Span.of(6, 11, "x"),)
 
@@ -194,6 +200,16 @@ def test_files_that_lack_another(missing: str, named: str, tmp_path: Path) -> No
     with pytest.raises(LongbioError, match=f"annotations without their {missing} file") as caught:
         read_documents(tmp_path)
     assert f"record-13{named}" in str(caught.value.where)
+
+
+def test_only_notes_with_concepts_need_a_name_of_their_own(tmp_path: Path) -> None:
+    for where, stem in (("beth", "record-13"), ("partners", "record-14")):
+        written(tmp_path, ALL, f"{where}/{{suffix}}", stem)
+        written(tmp_path, {".txt": "read me"}, where, "README")
+        written(tmp_path, {".txt": "bare"}, f"{where}/unannotated", "record-15")
+    reading = Reading()
+    assert [d.id for d in read_documents(tmp_path, reading=reading)] == ["record-13", "record-14"]
+    assert reading.passed_over == {"notes without concepts": 2}
 
 
 def test_a_note_that_is_there_twice(tmp_path: Path) -> None:

@@ -117,6 +117,29 @@ def test_2006_line_ends_are_those_of_xml_and_small_signs_are_text(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("tag", "label", "mended"),
+    [
+        ('<PHI TYPE="LOCATION-OTHER">', "LOCATION-OTHER", 0),
+        ('<PHI TYPE="LOCATION OTHER">', "LOCATION OTHER", 0),
+        ('<PHI TYPE="LOC" id="2">', "LOC", 0),
+        ('<PHI ID="1" TYPE="LOC">', "LOC", 0),
+        ('<PHI\nID="1" TYPE="LOC">', "LOC", 0),
+        ("<PHI ID='1' TYPE='LOC' >", "LOC", 1),
+        ("<PHI TYPE=LOC ID=2>", "LOC", 1),
+        ('<PHI TYPE="LOCATION-OTHER>', "LOCATION-OTHER", 1),
+    ],
+)
+def test_2006_attributes_of_any_value_and_number_are_no_text(
+    tag: str, label: str, mended: int, tmp_path: Path
+) -> None:
+    reading = Reading()
+    document = read_2006(tmp_path, f"in {tag}Rome</PHI>, BP > 9", reading)
+    assert (document.text, document.spans) == ("in Rome, BP > 9", (Span.of(3, 7, label),))
+    assert reading.passed_over["PHI tags that were mended"] == mended
+    assert (reading.alignment.mentions, reading.alignment.faults) == (1, [])
+
+
+@pytest.mark.parametrize(
     "tag",
     [
         '<PHI TYPE="DATE>',

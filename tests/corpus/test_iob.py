@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from longbio.corpus.readers import format_of, read_documents, read_splits
+from longbio.corpus.readers import format_of, read_documents, read_splits, stream_documents
 from longbio.corpus.records import Document, Span
+from longbio.corpus.writers import conll
 from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
@@ -90,6 +91,37 @@ def test_lines_without_a_tag_are_named(line: str, tmp_path: Path) -> None:
     with pytest.raises(LongbioError, match="line 2: this line is no word with a tag") as caught:
         read_documents(file, "iob")
     assert "heart" not in str(caught.value)
+
+
+@pytest.mark.parametrize("joint", ["\t", " ", " NN "])
+def test_a_no_break_space_is_a_word(joint: str, tmp_path: Path) -> None:
+    file = written(tmp_path, f"5{joint}B-X\n\u00a0{joint}I-X\nmg\u00a0x{joint}I-X\n")
+    assert format_of(file) == "iob"
+    (document,) = read_documents(file)
+    assert (document.text, document.spans) == ("5 \u00a0 mg\u00a0x", (Span.of(0, 8, "X"),))
+    assert document.units == ((0, 1), (2, 3), (4, 8))
+    conll.write([document], tmp_path / "made")
+    assert read_documents(tmp_path / "made")[0].units == document.units
+
+
+def test_an_empty_column_behind_the_tag_is_none(tmp_path: Path) -> None:
+    file = written(tmp_path, "no\tO\t\nfever\tB-X\t\t\n\n")
+    assert format_of(file) == "iob"
+    assert mentions(file) == [("fever", "X")]
+
+
+def test_documents_are_given_before_the_rest_is_read(tmp_path: Path) -> None:
+    file = written(tmp_path, "a\tO\n\nb\tO\n\nSECRET\n")
+    documents = stream_documents(file, "iob")
+    assert [next(documents).text, next(documents).text] == ["a", "b"]
+    with pytest.raises(LongbioError, match="line 5: this line is no word with a tag"):
+        next(documents)
+    borders = "-DOCSTART-\n\na\tO\n\n-DOCSTART-\n" + "b\tO\n" * 100_000
+    file.write_bytes(borders.encode() + b"\xff")
+    documents = stream_documents(file, "iob")
+    assert next(documents).text == "a"
+    with pytest.raises(LongbioError, match="not UTF-8"):
+        next(documents)
 
 
 @given(

@@ -67,7 +67,7 @@ def documents(draw: st.DrawFn) -> Document:
     pieces = edges.map(lambda cut: tuple(zip(cut[::2], cut[1::2], strict=False)))
     label = st.text(characters, max_size=3)
     spans = tuple(sorted(draw(st.sets(st.builds(Span, pieces, label), min_size=1, max_size=3))))
-    names = st.lists(st.sampled_from(spans), max_size=2)
+    names = st.lists(st.sampled_from(spans), max_size=2, unique=True)
     return Document(
         draw(label),
         text,
@@ -86,7 +86,7 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(documents(), max_size=3))
+@given(st.lists(documents(), max_size=3, unique_by=lambda document: document.id))
 def test_any_documents_come_back(tmp_path: Path, several: list[Document]) -> None:
     assert read_documents(written(tmp_path, *several), "jsonl") == several
 
@@ -124,6 +124,23 @@ def test_texts_beside_offsets_are_checked_and_may_be_missing(tmp_path: Path) -> 
     ) as caught:
         read_documents(file)
     assert "SECRET" not in str(caught.value)
+
+
+def test_spans_are_sorted_and_what_is_repeated_is_kept_once(tmp_path: Path) -> None:
+    fever, cue = ({"fragments": [[3, 8]], "label": "Sign"}, {"fragments": [[0, 2]], "label": "Cue"})
+    file = edited(
+        tmp_path,
+        spans=[fever, cue, fever],
+        relations=[{"label": "r", "head": head, "tail": 1} for head in (0, 2)],
+        attributes=[{"span": number, "name": "a"} for number in (2, 0)],
+    )
+    reading = Reading()
+    (document,) = read_documents(file, reading=reading)
+    first, second = Span.of(0, 2, "Cue"), Span.of(3, 8, "Sign")
+    assert document.spans == (first, second)
+    assert document.relations == (Relation("r", second, first),)
+    assert document.attributes == (Attribute(second, "a"),)
+    assert (reading.alignment.mentions, reading.alignment.faults) == (3, [])
 
 
 @pytest.mark.parametrize(

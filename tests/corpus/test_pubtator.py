@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longbio.corpus.readers import format_of, read_documents, read_splits
+from longbio.corpus.readers import format_of, read_documents, read_splits, stream_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
@@ -75,6 +75,16 @@ def test_line_ends_and_byte_order_marks(end: str, tmp_path: Path) -> None:
 def test_an_id_that_comes_again_is_another_document(tmp_path: Path) -> None:
     documents = read_documents(written(tmp_path, "7|t|One\n7|a|a\n\n7|t|Two\n7|a|b\n"))
     assert [(d.id, d.text) for d in documents] == [("7", "One\na"), ("7.2", "Two\nb")]
+
+
+def test_documents_are_given_in_the_order_of_the_file_before_the_rest_is_read(tmp_path: Path) -> None:
+    file = written(tmp_path, b"8|t|One\n8|a|a\n\n7|t|Two\n7|a|b\n\n" + b"\n" * 100_000 + b"\xff")
+    documents = stream_documents(file)
+    assert next(documents) == Document("8", "One\na")
+    with pytest.raises(LongbioError, match="not UTF-8"):
+        next(documents)
+    file.write_text("8|t|One\n8|a|a\n\n7|t|Two\n7|a|b\n")
+    assert [document.id for document in read_documents(file)] == ["8", "7"]
 
 
 def test_mentions_that_are_not_where_they_say_are_counted_and_refused_beyond_a_share(tmp_path: Path) -> None:

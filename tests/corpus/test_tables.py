@@ -80,6 +80,13 @@ def test_columns_are_those_that_are_named(ending: str, tmp_path: Path) -> None:
         read_documents(file, reading=Reading(columns={"label": "dx"}))
 
 
+def test_a_patient_is_the_group_before_an_arm_of_a_trial(tmp_path: Path) -> None:
+    row = {"group": "arm A", "text": NOTE, "patient_id": "8", "SUBJECT_ID": "7"}
+    for name in ("7", "8", "arm A"):
+        assert [d.group for d in read_documents(table(tmp_path, ".csv", [row]))] == [name]
+        del row[{"7": "SUBJECT_ID", "8": "patient_id"}.get(name, "group")]
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
 def test_a_list_is_several_classes_or_none(ending: str, tmp_path: Path) -> None:
     rows = [{"text": "a", "labels": ["x", "y"]}, {"text": "b", "labels": []}, {"text": "c", "labels": None}]
@@ -170,6 +177,9 @@ def test_notes_in_files_stay_notes_with_a_table_beside_them(tmp_path: Path) -> N
     (tmp_path / "note.txt").write_text("well")
     (tmp_path / "index.csv").write_text("id,text\n1,x\n")
     assert format_of(tmp_path) == "text"
+    reading = Reading()
+    assert read_documents(tmp_path, reading=reading) == [Document("note", "well")]
+    assert reading.passed_over == {".csv file": 1}
 
 
 def test_evidence_inference_reads_by_itself(data_folder: Path) -> None:

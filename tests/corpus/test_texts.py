@@ -68,7 +68,7 @@ def test_a_long_note_in_a_table(tmp_path: Path) -> None:
 
 
 def test_folders_are_read_in_order_and_other_files_left_out(tmp_path: Path) -> None:
-    for name in ("b/2.txt", "a/1.txt", "a/1.ann", "c.md"):
+    for name in ("b/2.txt", "a/1.txt", "a/1.ann", "c.md", "a/._1.txt", ".trash/3.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert texts(tmp_path) == ["a/1.txt", "b/2.txt"]

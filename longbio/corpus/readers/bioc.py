@@ -12,9 +12,8 @@ is longer, spaces. So offsets hold, however many characters there were between p
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,12 @@ from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation, BioCSe
 
 from longbio.corpus.readers.bioc_files import JSON_SUFFIXES, documents_of_json, documents_of_xml
 from longbio.corpus.readers.brat import Fragment, in_text_order
-from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
 SUFFIXES = (".xml", *JSON_SUFFIXES)
+COLLECTION = re.compile(r"<collection\b")
 
 LABEL = "type"
 """The infon that is an annotation's label; the others are its attributes."""
@@ -43,10 +43,11 @@ MAX_GAP = 100_000
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, begins as a collection of XML or has passages of JSON."""
-    beginning = beginning_of(path, SUFFIXES)
-    is_json = '"passages"' in beginning and '"offset"' in beginning
-    return is_json or re.search(r"<collection\b", beginning) is not None
+    """Whether a file, or one of a folder's first, begins as a collection of XML or has passages of JSON."""
+    return any(
+        ('"passages"' in beginning and '"offset"' in beginning) or COLLECTION.search(beginning)
+        for beginning in beginnings_of(path, SUFFIXES)
+    )
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -60,23 +61,19 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             instead of mentions, of other than two, or of what was not read.
 
     Yields:
-        The documents, in the order of the files; of two with the same id the later gets `.2`. Spans,
-        relations and attributes of each are sorted, equal ones kept once.
+        The documents, in the order of the files. Spans, relations and attributes of each are sorted,
+        equal ones kept once.
 
     Raises:
         LongbioError: a file is broken, or a document has no id, or passages that overlap or lie far
             apart. Names file and line (in a JSON file that is one value, the document's number),
             never the text.
     """
-    seen: Counter[str] = Counter()
     for file in files_of(path, SUFFIXES):
         is_json = file.suffix in JSON_SUFFIXES
         found = documents_of_json(file, reading.encoding) if is_json else documents_of_xml(file)
         for bioc, where in found:
-            document = _document(bioc, where, reading)
-            seen[document.id] += 1
-            turn = seen[document.id]
-            yield document if turn == 1 else replace(document, id=f"{document.id}.{turn}")
+            yield _document(bioc, where, reading)
 
 
 def _document(bioc: BioCDocument, where: str, reading: Reading) -> Document:

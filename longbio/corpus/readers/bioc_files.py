@@ -11,7 +11,7 @@ from typing import Any
 from bioc import BioCDocument, biocjson, biocxml
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
-from longbio.corpus.reading import read_markup
+from longbio.corpus.rows import read_lines
 from longbio.errors import LongbioError
 
 JSON_SUFFIXES = (".json", ".jsonl")
@@ -77,13 +77,14 @@ def documents_of_json(file: Path, encoding: str) -> Iterator[tuple[BioCDocument,
     """The documents of a file, and where each stands.
 
     One rule for all dialects: a document is an object with `passages`. The file is one JSON value, or
-    one a line; such a value is a document, a list, or an object that holds more under one of
-    `HOLDERS`. Lists that are missing are empty; an `_id` is the id where there is no `id`.
+    one a line, of which one is in memory at a time; such a value is a document, a list, or an object
+    that holds more under one of `HOLDERS`. Lists that are missing are empty; an `_id` is the id where
+    there is no `id`.
 
     Raises:
         LongbioError: the file isn't in this encoding or no JSON, or a value is no BioC.
     """
-    for value, where in _values(file, read_markup(file, encoding)):
+    for value, where in _values(file, encoding):
         for number, document in enumerate(_documents_in(value, where), start=1):
             place = where if document is value else f"{where}, document {number}"
             yield _parsed(partial(_one_of_json, document), place), place
@@ -147,21 +148,20 @@ def _parsed(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
     )
 
 
-def _values(file: Path, content: str) -> Iterator[tuple[Any, str]]:
-    lines = [(number, line) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
-    if len(lines) > 1 and _is_json(lines[0][1]):
-        for number, line in lines:
-            yield _loaded(line, file, number), f"{file}, line {number}"
-    else:
-        yield _loaded(content, file, 1), str(file)
-
-
-def _is_json(line: str) -> bool:
+def _values(file: Path, encoding: str) -> Iterator[tuple[Any, str]]:
+    numbered = enumerate(read_lines(file, encoding, "\n"), start=1)
+    lines = ((number, line.strip()) for number, line in numbered if line.strip())
+    number, line = next(lines, (1, ""))
     try:
-        json.loads(line)
+        value, is_whole = json.loads(line), True
     except (ValueError, RecursionError):
-        return False
-    return True
+        value, is_whole = None, False
+    if not is_whole:
+        yield _loaded("".join(read_lines(file, encoding, "\n")), file, 1), str(file)
+        return
+    yield value, f"{file}, line {number}"
+    for number, line in lines:
+        yield _loaded(line, file, number), f"{file}, line {number}"
 
 
 def _loaded(content: str, file: Path, line: int) -> Any:

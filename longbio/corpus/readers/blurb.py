@@ -18,32 +18,36 @@ from pathlib import Path
 from longbio.corpus.readers.tables import score_of
 from longbio.corpus.reading import Reading, files_of
 from longbio.corpus.records import Document
-from longbio.corpus.rows import endings_of, first_line, read_lines
+from longbio.corpus.rows import endings_of, first_lines, read_lines
 from longbio.errors import LongbioError
 
 ENDINGS = endings_of(".tsv")
 
 HEADERS = {
-    ("sentence", "label"): "classes",
-    ("sentence1", "sentence2", "score"): "similarity",
-    ("question", "snippets", "label"): "answers",
-    ("question", "snippets", "answer"): "answers",
-    ("sentence", "index"): "abstracts",
+    ("index", "sentence", "label"): "classes",
+    ("index", "sentence1", "sentence2", "score"): "similarity",
+    ("id", "question", "snippets", "label"): "answers",
+    ("id", "question", "snippets", "answer"): "answers",
+    ("labels", "sentence", "index"): "abstracts",
 }
-"""The layout by the header's names but the first."""
+"""The layout by the header. Others' tables of sentences are none of these: theirs are quoted, and may
+name patients."""
 
 WIDTHS = {"classes": 3, "similarity": 4, "answers": 4, "abstracts": 3}
 """Cells of a row."""
 
 CLASS = re.compile(r"[01]|false|CPR:[0-9]+|DDI-\w+")
+MASK = re.compile(r"@[A-Z][A-Z-]*\$")
+"""What stands for an entity, in all sentences that have such a class."""
+
 FLAGS = re.compile(r"[0-9]{1,2}_[01](?:,[0-9]{1,2}_[01])*")
 SENTENCE = re.compile(r"(?P<abstract>.+)_s(?P<number>[0-9]{1,9})")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first line of a file, or of a folder's first, is a header or a row of these."""
-    return _layout(_cells(first_line(path, ENDINGS))) is not None
+    """Whether the first line of a file, or of one of a folder's first, is a header or a row of these."""
+    return any(_layout(_cells(line)) for line in first_lines(path, ENDINGS))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -74,7 +78,7 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
         raise LongbioError(
             "this is neither a header nor a row of BLURB's", where=where, remedy="name another format"
         )
-    rows = _alike(rows if _is_header(first) else _behind(where, first, rows), WIDTHS[layout])
+    rows = _alike(rows if _named(first) in HEADERS else _behind(where, first, rows), WIDTHS[layout])
     if layout == "abstracts":
         yield from _abstracts(rows)
         return
@@ -116,21 +120,21 @@ def _alike(rows: Iterator[tuple[str, list[str]]], width: int) -> Iterator[tuple[
         yield where, cells
 
 
-def _is_header(cells: list[str]) -> bool:
-    return tuple(cell.strip().lower() for cell in cells[1:]) in HEADERS
+def _named(cells: list[str]) -> tuple[str, ...]:
+    return tuple(cell.strip().lower() for cell in cells)
 
 
 def _layout(cells: list[str]) -> str | None:
     """Which table a first row belongs to; None for another's."""
-    if _is_header(cells):
-        return HEADERS[tuple(cell.strip().lower() for cell in cells[1:])]
+    if _named(cells) in HEADERS:
+        return HEADERS[_named(cells)]
     if len(cells) == 3 and FLAGS.fullmatch(cells[0]) and SENTENCE.fullmatch(cells[2]):
         return "abstracts"
-    if len(cells) == 3 and CLASS.fullmatch(cells[2]):
+    if len(cells) == 3 and CLASS.fullmatch(cells[2]) and MASK.search(cells[1]):
         return "classes"
     if len(cells) == 4 and cells[3] in ("yes", "no"):
         return "answers"
-    if len(cells) == 4 and NUMBER.fullmatch(cells[3]):
+    if len(cells) == 4 and cells[0].isdecimal() and NUMBER.fullmatch(cells[3]):
         return "similarity"
     return None
 

@@ -1,6 +1,7 @@
 """BRAT standoff: a `.txt` file and, beside it, an `.ann` file of character offsets.
 
-The format: https://brat.nlplab.org/standoff.html. Offsets are 0-based and end-exclusive. Read are
+The format: https://brat.nlplab.org/standoff.html. Offsets are 0-based and end-exclusive; whether they
+count a byte-order mark that begins the text is found out for each file. Read are
 mentions (T lines), relations (R) and attributes (A, and M as older files have it). Events,
 normalisations, equivalences and notes are passed over, and counted. n2c2 2018 comes so.
 """
@@ -14,9 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longbio.corpus.readers.text import text_files
-from longbio.corpus.reading import Reading, read_markup, read_text
+from longbio.corpus.reading import Reading, listed, read_markup, read_text
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
+
+SUFFIXES = (".ann", ".txt")
+BYTE_ORDER_MARK = "\ufeff"
 
 Fragment = tuple[int, int]
 
@@ -34,7 +38,7 @@ ONE_LINE = str.maketrans("\r\n", "  ")
 
 def recognises(path: Path) -> bool:
     """Whether a folder holds `.ann` files."""
-    return path.is_dir() and any(path.glob("*.ann"))
+    return path.is_dir() and bool(listed(path, SUFFIXES[:1]))
 
 
 @dataclass
@@ -44,12 +48,14 @@ class _Annotations:
     Args:
         mentions: by their ids; one that was left out is not there.
         ids: of all lines, those passed over as well.
-        relations: (where, line) of each; read when all mentions are.
+        text_bounds: (where, line) of each; they become `mentions` when all of them are known.
+        relations: the same; read when all mentions are.
         attributes: the same.
     """
 
     mentions: defaultdict[str, set[Span]] = field(default_factory=lambda: defaultdict(set))
     ids: set[str] = field(default_factory=set)
+    text_bounds: list[tuple[str, re.Match[str]]] = field(default_factory=list)
     relations: list[tuple[str, re.Match[str]]] = field(default_factory=list)
     attributes: list[tuple[str, re.Match[str]]] = field(default_factory=list)
 
@@ -84,7 +90,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             an id that isn't there. The error names file and line, never the text.
     """
     text_of = {file.stem: file for file in text_files(path)}
-    annotations_of = {file.stem: file for file in path.glob("*.ann")}
+    annotations_of = {file.stem: file for file in listed(path, SUFFIXES[:1])}
 
     orphans = annotations_of.keys() - text_of.keys()
     if orphans:
@@ -104,7 +110,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
 
 def _document(name: str, text: str, file: Path, reading: Reading) -> Document:
-    found = _read_lines(file, text, reading)
+    found = _read_lines(file, reading)
+    _read_mentions(found, text, reading)
     spans = {span for spans in found.mentions.values() for span in spans}
     return Document(
         name,
@@ -115,12 +122,12 @@ def _document(name: str, text: str, file: Path, reading: Reading) -> Document:
     )
 
 
-def _read_lines(file: Path, text: str, reading: Reading) -> _Annotations:
+def _read_lines(file: Path, reading: Reading) -> _Annotations:
     found = _Annotations()
     # Not splitlines(): a mention may hold a character, such as U+2028, that it would split at.
     for number, line in enumerate(read_markup(file, reading.encoding).split("\n"), start=1):
         line, where = line.removesuffix("\r"), f"{file}, line {number}"
-        if not line:
+        if not line.strip():
             continue
         found.ids.add(line.split("\t", 1)[0])
         if line[0] in PASSED_OVER:
@@ -130,18 +137,37 @@ def _read_lines(file: Path, text: str, reading: Reading) -> _Annotations:
         elif line[0] in "AM":
             found.attributes.append((where, _parse(ATTRIBUTE, line, where)))
         else:
-            _read_mention(_parse(TEXT_BOUND, line, where), text, where, found, reading)
+            found.text_bounds.append((where, _parse(TEXT_BOUND, line, where)))
     return found
 
 
-def _read_mention(line: re.Match[str], text: str, where: str, found: _Annotations, reading: Reading) -> None:
+def _read_mentions(found: _Annotations, text: str, reading: Reading) -> None:
+    shift = _shift([line for _, line in found.text_bounds], text)
+    for where, line in found.text_bounds:
+        fragments = _fragments(line, shift)
+        if reading.alignment.holds(_fault(line["column"], text, fragments), where):
+            whole = in_text_order(fragments)
+            if not whole:
+                raise LongbioError(
+                    "the annotation covers no character", where=where, remedy="remove the line"
+                )
+            found.mentions[line["id"]].add(Span(whole, line["label"]))
+
+
+def _shift(lines: list[re.Match[str]], text: str) -> int:
+    """How many characters too small a file's offsets are: 1 where a byte-order mark wasn't counted."""
+    if not text.startswith(BYTE_ORDER_MARK):
+        return 0
+
+    def agreeing(shift: int) -> int:
+        return sum(_fault(line["column"], text, _fragments(line, shift)) is None for line in lines)
+
+    return max((0, 1), key=agreeing)
+
+
+def _fragments(line: re.Match[str], shift: int) -> list[Fragment]:
     pairs = (pair.split(" ") for pair in line["offsets"].split(";"))
-    fragments = [(int(start), int(end)) for start, end in pairs]
-    if reading.alignment.holds(_fault(line["column"], text, fragments), where):
-        whole = in_text_order(fragments)
-        if not whole:
-            raise LongbioError("the annotation covers no character", where=where, remedy="remove the line")
-        found.mentions[line["id"]].add(Span(whole, line["label"]))
+    return [(int(start) + shift, int(end) + shift) for start, end in pairs]
 
 
 def _relations(found: _Annotations, reading: Reading) -> Iterator[Relation]:

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.objects import identifier, member, members
-from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, Names, paragraphs_of
-from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, ParagraphNames, paragraphs_of
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 
@@ -55,9 +55,10 @@ class _Note:
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, begins with paragraphs of lines."""
-    beginning = beginning_of(path, SUFFIXES)
-    return PARAGRAPHS.search(beginning) is not None and OWN.search(beginning) is not None
+    """Whether a file, or one of a folder's first, begins with paragraphs of lines."""
+    return any(
+        PARAGRAPHS.search(beginning) and OWN.search(beginning) for beginning in beginnings_of(path, SUFFIXES)
+    )
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -76,7 +77,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: a file is no such JSON. Names the place, as `.data[0].paragraphs[1]`, never
             the text.
     """
-    names = Names()
+    names = ParagraphNames()
     for file in files_of(path, SUFFIXES):
         for where, title, paragraph in paragraphs_of(file, reading):
             note = _Note.of(member(paragraph, "context", list, where), where)

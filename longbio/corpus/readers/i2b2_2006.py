@@ -12,7 +12,7 @@ Identifiers may be glued to words: a mention ends where its tag does.
 The release is no well-formed XML, so no XML parser is asked. What begins as a tag of PHI does is one,
 and is taken out of the text, by these rules, first to last:
 
-- it opens a mention if a TYPE can be read in it, whatever signs around that are missing;
+- it opens a mention if a TYPE can be read in it, whatever stands or is missing around that;
 - it closes one if it has a slash, or nothing but its name;
 - a tag that is neither, that closes nothing, or is never closed, is a mention that isn't where it says:
   left out and counted, as in all formats.
@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
+from longbio.corpus.reading import Reading, beginnings_of, files_of, read_markup
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
@@ -35,21 +35,25 @@ RECORD = re.compile(r"<RECORD\b[^<>]*>")
 RECORD_ID = re.compile(r"\bID\s*=\s*[\"']([^\"'<>]+)[\"']")
 TEXT = re.compile(r"<TEXT\s*>(.*?)</TEXT\s*>", re.DOTALL)
 
+# Of a tag that has all its signs, any attributes; else as little as can be, lest the text go with it.
 TAG = re.compile(
-    r"<\s*PHI\s*TYPE\s*=?\s*[\"']?(?P<type>\w+)[\"']?\s*>?"
+    r"<\s*PHI(?:\s+\w+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*>"
+    r"|<\s*PHI\s*TYPE\s*=?\s*[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
     r"|(?P<closes><\s*/+\s*PHI\b[^<>\n]*>?|<\s*PHI\s*>)"
     r"|<\s*PHI\b[^<>\n]*>?"
 )
-WELL_FORMED = re.compile(r"<PHI TYPE=\"\w+\">|</PHI>")
+TYPE = re.compile(r"\bTYPE\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([\w-]+))")
+WELL_FORMED = re.compile(r"<PHI(?:\s+\w+=\"[^\"<>]*\")+>|</PHI>")
 
 REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
 REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, begins with a record and has a tag of PHI."""
-    beginning = beginning_of(path, SUFFIXES)
-    return RECORD.search(beginning) is not None and TAG.search(beginning) is not None
+    """Whether a file, or one of a folder's first, begins with a record and has a tag of PHI."""
+    return any(
+        RECORD.search(beginning) and TAG.search(beginning) for beginning in beginnings_of(path, SUFFIXES)
+    )
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -108,8 +112,8 @@ def _document(name: str, found: re.Match[str], file: Path, reading: Reading) -> 
         if not tag["closes"] and opened:
             leave_out("a PHI tag is not closed", opened[2])
             opened = None
-        if tag["type"]:
-            opened = length, tag["type"], tag.start()
+        if kind := _type(tag):
+            opened = length, kind, tag.start()
         elif not tag["closes"] or not opened:
             leave_out("a PHI tag closes nothing, or has no type", tag.start())
         else:
@@ -123,6 +127,14 @@ def _document(name: str, found: re.Match[str], file: Path, reading: Reading) -> 
         leave_out("a PHI tag is not closed", opened[2])
     pieces.append(_read_references(content[position:end]))
     return Document(name, "".join(pieces), tuple(sorted(spans)))
+
+
+def _type(tag: re.Match[str]) -> str | None:
+    """What a tag says its mention is; None for one that opens none."""
+    if tag["type"] or tag["closes"]:
+        return tag["type"]
+    said = TYPE.search(tag[0])
+    return next(group for group in said.groups() if group).strip() if said else None
 
 
 def _read_references(content: str) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, read_markup, read_text
+from longbio.corpus.reading import Reading, is_part, read_markup, read_text
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
@@ -94,7 +94,7 @@ class _Place:
 
 def recognises(path: Path) -> bool:
     """Whether a folder, or those in it, hold `.con` files."""
-    return path.is_dir() and any(next(path.glob(f"{depth}.con"), None) for depth in DEPTHS)
+    return path.is_dir() and any(is_part(file) for depth in DEPTHS for file in path.glob(f"{depth}.con"))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -104,7 +104,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         path: the folder. Files belong together by their stems.
         reading: counts concepts; those whose words aren't where they say are left out, with the
             assertions and relations that are about them, and so are relations of a place that has two
-            concepts. Passed over, too: "notes without concepts", texts that have no `.con`.
+            concepts. Passed over, too: "notes without concepts", texts that have no `.con`; only they
+            may have one name in two folders.
 
     Yields:
         The documents, sorted by id (the file's stem); equal concepts are kept once. An assertion is
@@ -120,35 +121,38 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         for stem in sorted(files[suffix].keys() - files[needs].keys()):
             raise LongbioError(
                 f"annotations without their {needs} file",
-                where=files[suffix][stem],
+                where=files[suffix][stem][0],
                 remedy=f"put {stem}{needs} into the same folder, or one beside it",
             )
     if not files[".con"]:
         raise LongbioError("the folder holds no .con file", where=path)
 
     if bare := files[".txt"].keys() - files[".con"].keys():
-        reading.passed_over["notes without concepts"] += len(bare)
+        reading.passed_over["notes without concepts"] += sum(len(files[".txt"][stem]) for stem in bare)
     for stem in sorted(files[".con"]):
-        of_suffix = {suffix: files[suffix][stem] for suffix in SUFFIXES if stem in files[suffix]}
+        of_suffix = {suffix: _only(files[suffix][stem]) for suffix in SUFFIXES if stem in files[suffix]}
         yield _read_one(stem, of_suffix, reading)
 
 
-def _files(path: Path) -> dict[str, dict[str, Path]]:
+def _files(path: Path) -> dict[str, dict[str, list[Path]]]:
     """Files by ending and stem."""
     if not path.is_dir():
         raise LongbioError("there is no such folder", where=path, remedy="give the folder of the notes")
-    files: dict[str, dict[str, Path]] = {suffix: {} for suffix in SUFFIXES}
+    files: dict[str, dict[str, list[Path]]] = {suffix: {} for suffix in SUFFIXES}
     for file in sorted(file for depth in DEPTHS for file in path.glob(depth)):
-        if file.suffix not in SUFFIXES or file.name.startswith("."):
-            continue
-        if file.stem in files[file.suffix]:
-            raise LongbioError(
-                f"another folder has a file of this name: {files[file.suffix][file.stem].parent}",
-                where=file,
-                remedy="read one part of the corpus at a time",
-            )
-        files[file.suffix][file.stem] = file
+        if file.suffix in SUFFIXES and is_part(file):
+            files[file.suffix].setdefault(file.stem, []).append(file)
     return files
+
+
+def _only(files: list[Path]) -> Path:
+    if len(files) > 1:
+        raise LongbioError(
+            f"another folder has a file of this name: {files[0].parent}",
+            where=files[1],
+            remedy="read one part of the corpus at a time",
+        )
+    return files[0]
 
 
 def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
@@ -217,8 +221,9 @@ def _tokens(text: str, concepts: list[_Place]) -> Tokens:
     countings = []
     for counting in COUNTINGS:
         tokens: Tokens = []
-        start = 0
-        for line in text.split("\n"):
+        body = text.removeprefix("\ufeff")  # a byte-order mark is no part of a word
+        start = len(text) - len(body)
+        for line in body.split("\n"):
             tokens.append([(start + a, start + b) for a, b in counting(line.removesuffix("\r"))])
             start += len(line) + 1
         countings.append(tokens)

@@ -15,18 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longbio.corpus.readers.i2b2_xml import Tag, placed, read_note
-from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Attribute, Document, Relation, Span
 
 SUFFIXES = (".xml",)
+ROOT = re.compile(r"<ClinicalNarrativeTemporalAnnotation\b")
 
 ATTRIBUTES = {"EVENT": ("polarity", "modality"), "TIMEX3": ("val", "mod")}
 """What is said of a mention, by its element."""
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, has the root element of these notes."""
-    return re.search(r"<ClinicalNarrativeTemporalAnnotation\b", beginning_of(path, SUFFIXES)) is not None
+    """Whether a file, or one of a folder's first, has the root element of these notes."""
+    return any(ROOT.search(beginning) for beginning in beginnings_of(path, SUFFIXES))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:

@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longbio.corpus.readers.i2b2_xml import placed, read_note
-from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Span
 
 SUFFIXES = (".xml",)
+ROOT = re.compile(r"<deIdi2b2\b")
 PATIENT = re.compile(r"([0-9]+)-[0-9]+")
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, has the root element of these notes."""
-    return re.search(r"<deIdi2b2\b", beginning_of(path, SUFFIXES)) is not None
+    """Whether a file, or one of a folder's first, has the root element of these notes."""
+    return any(ROOT.search(beginning) for beginning in beginnings_of(path, SUFFIXES))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:

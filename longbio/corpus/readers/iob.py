@@ -12,12 +12,15 @@ words with a space between, and a line feed between sentences.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import string
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Span
+from longbio.corpus.rows import read_lines
 from longbio.errors import LongbioError
 
 SUFFIXES = (".txt", ".tsv", ".conll", ".iob", ".iob2", ".bio")
@@ -25,6 +28,11 @@ TAG = re.compile(r"O|[BIESLU](?:-(?P<type>\S+))?")
 BORDER = re.compile(r"-DOCSTART-|###MEDLINE:")
 NAMED = re.compile(r"-DOCSTART- \((?P<name>.+)\)(?:\tO)?")
 BEGINS, ENDS = "BSU", "ESLU"
+
+BLANKS = string.whitespace
+"""What stands between columns: ASCII's alone, for a no-break space may be a word."""
+
+GAP = re.compile(r"\s+", re.ASCII)
 
 UNNAMED = "Entity"
 """The type of tags that are a letter alone."""
@@ -46,15 +54,19 @@ class _Words:
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first lines of a file, or of a folder's first file, are words with tags."""
-    text = beginning_of(path, SUFFIXES)
+    """Whether the first lines of a file, or of one of a folder's first files, are words with tags."""
+    return any(_is_tagged(beginning) for beginning in beginnings_of(path, SUFFIXES))
+
+
+def _is_tagged(text: str) -> bool:
     lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)][:50]
-    # A word may be empty here: bytes that are no UTF-8 were left out of it.
-    return bool(lines) and all(_tag(_cut(line)) for line in lines)
+    # One line alone may be a note: "Blood type O". A word may be empty here: bytes that are no UTF-8
+    # were left out of it.
+    return len(lines) > 1 and all(_tag(_cut(line)) for line in lines)
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every such file of a folder.
+    """Reads a file, or every such file of a folder, a document at a time.
 
     Args:
         path: the file or folder.
@@ -73,14 +85,15 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
 
 def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
-    lines = read_markup(file, reading.encoding).split("\n")
-    by_section = sum(BORDER.match(line) is not None for line in lines) > 1
+    borders = (line for line in read_lines(file, reading.encoding, "\n") if BORDER.match(line))
+    by_section = len(list(islice(borders, 2))) > 1
+    lines = read_lines(file, reading.encoding, "\n")
     documents = (words for words in _parts(lines, by_section, file) if words.words or words.name)
     for number, words in enumerate(documents, start=1):
         yield _document(words.name or f"{file.stem}-{number:06}", words)
 
 
-def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
+def _parts(lines: Iterable[str], by_section: bool, file: Path) -> Iterator[_Words]:
     part = _Words()
     for number, line in enumerate(lines, start=1):
         is_border = BORDER.match(line) is not None
@@ -88,7 +101,7 @@ def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
             part.end_sentence()
             if is_border or not by_section:
                 yield part
-                named = NAMED.fullmatch(line.removesuffix("\r")) if by_section else None
+                named = NAMED.fullmatch(line.rstrip("\r\n")) if by_section else None
                 part = _Words(named["name"] if named else None)
             continue
         columns = _columns(line)
@@ -96,7 +109,7 @@ def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
             raise LongbioError(
                 "this line is no word with a tag",
                 where=f"{file}, line {number}",
-                remedy="write word, tab, tag: O, or B- and I- with a type",
+                remedy="write word, tab, tag: O, or B- and I- with a type; or name another format",
             )
         part.words.append(columns[0])
         part.tags.append(columns[1])
@@ -106,16 +119,17 @@ def _parts(lines: list[str], by_section: bool, file: Path) -> Iterator[_Words]:
 def _columns(line: str) -> tuple[str, str] | None:
     """The first and the last column of a line; None where that is no tag."""
     columns = _cut(line)
-    word, tag = columns[0].strip(), _tag(columns)
+    word, tag = columns[0].strip(BLANKS), _tag(columns)
     return (word, tag) if word and tag else None
 
 
 def _cut(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.split() or [""]
+    line = line.rstrip(BLANKS)  # a column behind the tag that is empty is none
+    return line.split("\t") if "\t" in line else GAP.split(line.lstrip(BLANKS))
 
 
 def _tag(columns: list[str]) -> str | None:
-    tag = columns[-1].strip()
+    tag = columns[-1].strip(BLANKS)
     return tag if len(columns) > 1 and TAG.fullmatch(tag) else None
 
 

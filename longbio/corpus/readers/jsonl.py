@@ -23,7 +23,7 @@ from longbio.corpus.readers.squad import LOST
 from longbio.corpus.readers.tables import score_of
 from longbio.corpus.reading import Reading, files_of
 from longbio.corpus.records import Attribute, Document, Question, Relation, Span
-from longbio.corpus.rows import endings_of, first_line, read_rows
+from longbio.corpus.rows import endings_of, first_lines, read_rows
 from longbio.errors import LongbioError
 
 ENDINGS = endings_of(".jsonl", ".ndjson")
@@ -33,12 +33,15 @@ Piece = tuple[int, int]
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first line of a file, or of a folder's first, has an id, a text and mentions."""
+    """Whether the first line of a file, or of one of a folder's first, has an id, a text and mentions."""
+    return any(_is_document(line, path) for line in first_lines(path, ENDINGS))
+
+
+def _is_document(line: str, path: Path) -> bool:
     try:
-        row = parse(first_line(path, ENDINGS), "line 1", path)
+        return {"id", "text", "spans"} <= parse(line, "line 1", path).keys()
     except LongbioError:
         return False
-    return {"id", "text", "spans"} <= row.keys()
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -52,7 +55,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             be read, where it wants to be.
 
     Yields:
-        The documents, in the order of the file.
+        The documents, in the order of the file. Spans are sorted by position; equal spans, relations
+        and attributes are kept once.
 
     Raises:
         LongbioError: a line is no such object. Names file and line, never the text.
@@ -79,7 +83,6 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
         reading.passed_over[f"member {unknown!r}"] += 1
     text = member(row, "text", str, where)
     spans = [_span(each, text, place, reading) for place, each in _members(row, "spans", where)]
-    kept = tuple(span for span in spans if span is not None)
     questions = [_question(each, text, place, reading) for place, each in _members(row, "questions", where)]
     labels = _optional(row, "labels", list, where)
     if labels is not None and not all(isinstance(label, str) for label in labels):
@@ -87,12 +90,12 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
     return Document(
         id=member(row, "id", str, where),
         text=text,
-        spans=kept,
+        spans=tuple(sorted({span for span in spans if span is not None})),
         units=tuple(
             _piece(unit, text, f"{where}.units") for unit in _optional(row, "units", list, where) or ()
         ),
-        relations=tuple(_relations(row, spans, where, reading)),
-        attributes=tuple(_attributes(row, spans, where, reading)),
+        relations=tuple(dict.fromkeys(_relations(row, spans, where, reading))),
+        attributes=tuple(dict.fromkeys(_attributes(row, spans, where, reading))),
         questions=tuple(question for question in questions if question is not None),
         query=_optional(row, "query", str, where),
         labels=None if labels is None else tuple(labels),

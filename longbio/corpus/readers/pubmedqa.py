@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longbio.corpus.objects import member, parse
-from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document
 from longbio.corpus.rows import read_lines
 from longbio.errors import LongbioError
@@ -22,8 +22,8 @@ CONTEXTS = re.compile(r'"CONTEXTS"\s*:\s*\[')
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, begins with contexts."""
-    return CONTEXTS.search(beginning_of(path, SUFFIXES)) is not None
+    """Whether a file, or one of a folder's first, begins with contexts."""
+    return any(CONTEXTS.search(beginning) for beginning in beginnings_of(path, SUFFIXES))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:

@@ -13,14 +13,15 @@ two are counted.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, beginning_of, files_of, read_markup
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Span
+from longbio.corpus.rows import read_lines
 from longbio.errors import LongbioError
 
+TITLE = re.compile(r"[^|\t\n]+\|t\|")
 PASSAGE = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
 OFFSET = re.compile(r"[0-9]{1,9}")
 MENTION_FIELDS = (5, 6, 7)
@@ -30,12 +31,12 @@ SUFFIXES = (".txt", ".pubtator")
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, begins as PubTator does."""
-    return re.match(r"[^|\t\n]+\|t\|", beginning_of(path, SUFFIXES).lstrip()) is not None
+    """Whether a file, or one of a folder's first, begins as PubTator does."""
+    return any(TITLE.match(beginning.lstrip()) for beginning in beginnings_of(path, SUFFIXES))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every `.txt` file of a folder.
+    """Reads a file, or every `.txt` and `.pubtator` file of a folder, a document at a time.
 
     Args:
         path: the file or folder.
@@ -43,41 +44,27 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             What is passed over: "relations between concepts", "composite mentions".
 
     Yields:
-        The documents, sorted by id; of two with the same id the later one's gets `.2`, as in
-        NCBI-disease. Spans are sorted by position, equal ones kept once.
+        The documents, in the order of the files. Spans are sorted by position, equal ones kept once.
 
     Raises:
         LongbioError: a file is not UTF-8, or a line is malformed. The error names file and line,
             never the text.
     """
-    documents = [document for file in files_of(path, SUFFIXES) for document in _read_file(file, reading)]
-    seen: Counter[str] = Counter()
-    named = []
-    for document in documents:
-        seen[document.id] += 1
-        turn = seen[document.id]
-        name = document.id if turn == 1 else f"{document.id}.{turn}"
-        named.append(Document(name, document.text, document.spans))
-    yield from sorted(named, key=lambda document: document.id)
+    for file in files_of(path, SUFFIXES):
+        yield from _read_file(file, reading)
 
 
-def _read_file(file: Path, reading: Reading) -> list[Document]:
-    documents: list[Document] = []
+def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
     passages: dict[str, str] = {}
     name, spans = "", set[Span]()
 
-    def finish() -> None:
-        if passages:
-            documents.append(Document(name, _text_of(passages), tuple(sorted(spans))))
-        passages.clear()
-        spans.clear()
-
-    for number, line in enumerate(read_markup(file, reading.encoding).split("\n"), start=1):
-        line, where = line.removesuffix("\r"), f"{file}, line {number}"
+    for number, line in enumerate(read_lines(file, reading.encoding, "\n"), start=1):
+        line, where = line.removesuffix("\n").removesuffix("\r"), f"{file}, line {number}"
         if passage := PASSAGE.fullmatch(line):
             if passage[2] == "t":
-                finish()
-                name = passage[1]
+                if passages:
+                    yield _document(name, passages, spans)
+                name, passages, spans = passage[1], {}, set()
             if passage[1] != name or passage[2] in passages or (passage[2] == "a" and spans):
                 raise _malformed(where)
             passages[passage[2]] = passage[3]
@@ -88,8 +75,12 @@ def _read_file(file: Path, reading: Reading) -> list[Document]:
             span = _mention(fields, _text_of(passages), where, reading)
             if span is not None:
                 spans.add(span)
-    finish()
-    return documents
+    if passages:
+        yield _document(name, passages, spans)
+
+
+def _document(name: str, passages: dict[str, str], spans: set[Span]) -> Document:
+    return Document(name, _text_of(passages), tuple(sorted(spans)))
 
 
 def _text_of(passages: dict[str, str]) -> str:

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.names import Names
 from longbio.corpus.objects import identifier, member, members, parse
-from longbio.corpus.reading import Reading, beginning_of, files_of
+from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Question
 from longbio.corpus.rows import read_lines
 
@@ -27,8 +28,8 @@ LOST = "question whose answers are not where they say"
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file, or a folder's first, begins with paragraphs."""
-    return PARAGRAPHS.search(beginning_of(path, SUFFIXES)) is not None
+    """Whether a file, or one of a folder's first, begins with paragraphs."""
+    return any(PARAGRAPHS.search(beginning) for beginning in beginnings_of(path, SUFFIXES))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -47,7 +48,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: a file is no such JSON. Names the place, as `.data[0].paragraphs[1]`, never
             the text.
     """
-    names = Names()
+    names = ParagraphNames()
     for file in files_of(path, SUFFIXES):
         for where, title, paragraph in paragraphs_of(file, reading):
             context = member(paragraph, "context", str, where)
@@ -68,20 +69,18 @@ def paragraphs_of(file: Path, reading: Reading) -> Iterator[tuple[str, str | Non
             yield where, identifier(article.get("title")), paragraph
 
 
-class Names:
-    """Names of documents, none given twice."""
+class ParagraphNames:
+    """Names of paragraphs, none given twice: questions without an id are called after them."""
 
     def __init__(self) -> None:
-        self.seen: Counter[str] = Counter()
+        self._names, self._numbers = Names(), Counter[str]()
 
     def of(self, own: str | None, title: str) -> str:
-        """A document's own name, the second time with `.2`; without one, title and number."""
-        named = own or title
-        self.seen[named] += 1
-        turn = self.seen[named]
+        """A paragraph's own name; without one, title and number."""
         if own is None:
-            return f"{title}/{turn}"
-        return own if turn == 1 else f"{own}.{turn}"
+            self._numbers[title] += 1
+            own = f"{title}/{self._numbers[title]}"
+        return self._names.of(own)
 
 
 def _question(

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from longbio.corpus.reading import Reading, files_of
+from longbio.corpus.reading import Reading, files_of, sniffed
 from longbio.corpus.records import Document
 from longbio.corpus.rows import (
     ERROR_NAME,
@@ -40,9 +40,10 @@ USUAL: dict[str, tuple[str, ...]] = {
     "query": ("query", "question", "sentence1", "prompt", "premise"),
     "labels": ("labels", "label", "class", "gold_label"),
     "score": ("score",),
-    "group": ("group", "subject_id", "patient_id"),
+    "group": ("subject_id", "patient_id", "group"),
 }
-"""By the field of a document: the columns that hold it when none is named, the first that is there."""
+"""By the field of a document: the columns that hold it when none is named, the first that is there. A
+patient comes before a `group`, which may be an arm of a trial."""
 
 ENDINGS = endings_of(*ROWS)
 
@@ -55,9 +56,7 @@ UNDECIDED = ("gold_label", "-")
 
 def recognises(path: Path) -> bool:
     """Whether a file, or one of a folder's, is a table by its ending."""
-    if path.is_dir():
-        return any(file.is_file() and kind_of(file) in ROWS for file in path.iterdir())
-    return path.is_file() and kind_of(path) in ROWS
+    return kind_of(path) in ROWS if path.is_file() else bool(sniffed(path, ENDINGS))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:

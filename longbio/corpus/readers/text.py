@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, read_text
+from longbio.corpus.reading import Reading, listed, read_text
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
+
+SUFFIXES = (".txt",)
 
 
 def recognises(path: Path) -> bool:
     """Whether a path is a `.txt` file, or a folder that holds one."""
-    return path.suffix == ".txt" or any(path.glob("*.txt"))
+    return bool(listed(path, SUFFIXES)) if path.is_dir() else path.suffix == ".txt"
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -53,7 +55,7 @@ def text_files(path: Path) -> list[Path]:
             remedy="give a folder that holds .txt files, or one such file",
         )
 
-    files = sorted(path.glob("*.txt"), key=lambda file: file.stem)
+    files = sorted(listed(path, SUFFIXES), key=lambda file: file.stem)
     if not files:
         raise LongbioError("the folder holds no .txt file", where=path, remedy="give a folder of .txt files")
     return files

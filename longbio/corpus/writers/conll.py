@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from longbio.corpus.readers.iob import BORDER
+from longbio.corpus.readers.iob import BLANKS, BORDER
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
@@ -54,7 +54,7 @@ def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
     last_end = 0
     for number, (start, end) in enumerate(words):
         word, between = document.text[start:end], document.text[last_end:start]
-        if word != word.strip() or set(word) & set("\t\n") or BORDER.match(word):
+        if word != word.strip(BLANKS) or set(word) & set("\t\n") or BORDER.match(word):
             raise LongbioError(
                 f"the word at {start} can't stand on a line of its own",
                 where=document.id,
