@@ -141,7 +141,7 @@ def outcomes_of(model: Model, lots: Iterable[Lot], processes: int = 1) -> Iterat
         begun: deque[tuple[Lot, Future[list[Outcome]]]] = deque()
         try:
             for lot in lots:
-                begun.append((lot, pool.submit(_outcomes, lot.documents)))
+                begun.append((lot, _submitted(pool, lot)))
                 if len(begun) > processes + 1:
                     yield _first(begun)
             while begun:
@@ -153,6 +153,14 @@ def outcomes_of(model: Model, lots: Iterable[Lot], processes: int = 1) -> Iterat
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submitted(pool: ProcessPoolExecutor, lot: Lot) -> Future[list[Outcome]]:
+    try:
+        return pool.submit(_outcomes, lot.documents)
+    except OSError as error:
+        # A pool of which a process has just died closes what it hands to the next.
+        raise BrokenProcessPool(str(error)) from error
 
 
 def _first(begun: deque[tuple[Lot, Future[list[Outcome]]]]) -> tuple[Lot, list[Outcome]]:

@@ -27,14 +27,12 @@ Reader = Callable[..., Model]
 RUN = """
 import sys, time
 from pathlib import Path
-import torch
 from longbio.prediction import lots
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.work import Model
 from longbio.tasks.ner import Entities
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     lots.LOT_NOTES = 3
     folder, notes, out, output, processes = sys.argv[1:]
     annotate(
@@ -119,6 +117,17 @@ def test_a_process_that_dies_is_told_of(reader_of: Reader, tmp_path: Path) -> No
 
     with pytest.raises(LongbioError, match="a process has died"):
         list(work.outcomes_of(reader_of(), one_at_a_time(), 2))
+
+
+def test_a_process_that_dies_while_another_starts_is_told_of(
+    reader_of: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any) -> None:
+        raise OSError("handle is closed")
+
+    monkeypatch.setattr(work.ProcessPoolExecutor, "submit", closed)
+    with pytest.raises(LongbioError, match="a process has died"):
+        list(work.outcomes_of(reader_of(), lots_of(documents(1), ""), 2))
 
 
 def documents(count: int) -> Any:
