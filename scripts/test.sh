@@ -26,5 +26,4 @@ check ruff check
 check ruff format --check
 check mypy
 check lint-imports --no-logo
-# A file of tests stays in one process, for its fixtures.
-check pytest -n logical --maxprocesses 4 --dist loadfile "$@"
+check pytest "$@"

@@ -1,4 +1,4 @@
-"""What every test shares: no network, one thread, and the real things where they are at hand."""
+"""What every test shares: no network, two threads, and the real things where they are at hand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from pathlib import Path
 # Read once, when huggingface_hub is imported: it has to stand before any import of it.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# Tests share the processors among processes of one thread; those that they start are the same.
-os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
 
-torch.set_num_threads(1)
+torch.set_num_threads(2)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

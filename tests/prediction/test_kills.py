@@ -27,12 +27,14 @@ Reader = Callable[..., Model]
 RUN = """
 import sys, time
 from pathlib import Path
+import torch
 from longbio.prediction import lots
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.work import Model
 from longbio.tasks.ner import Entities
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     lots.LOT_NOTES = 3
     folder, notes, out, output, processes = sys.argv[1:]
     annotate(

@@ -98,6 +98,7 @@ PREDICTORS: dict[str, Predictor] = {}
 LONG_NOTE = """
 import json, sys
 from pathlib import Path
+import torch
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.work import Model
 from longbio.tasks.ner import Entities
@@ -105,6 +106,7 @@ from longbio.tasks.ner import Entities
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
 
+torch.set_num_threads(1)
 home, peaks = Path(sys.argv[2]), []
 for words in (200, 200_000):
     note = home / f"{words}.txt"
