@@ -26,9 +26,10 @@ from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import MEASURES, of_counts
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
-from longbio.tasks.ner import Entities, Labels
+from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import interval
+from longbio.tasks.tags import Labels
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
 

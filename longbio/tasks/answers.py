@@ -167,3 +167,33 @@ def _means(scores: Sequence[AnswerScore]) -> dict[str, float]:
         "f1": sum(score.f1 for score in scores) / count if count else 0.0,
         "count": count,
     }
+
+
+def best_pairs(
+    starts: NDArray[Any], ends: NDArray[Any], max_length: int, count: int
+) -> list[tuple[int, int, float]]:
+    """The pairs of first and last token with the highest sums.
+
+    Args:
+        starts: (N,) scores.
+        ends: (N,) scores.
+        max_length: tokens between first and last, both included.
+        count: how many pairs.
+
+    Returns:
+        (first, last, sum), the highest first; of equal ones the earlier.
+    """
+    if not len(starts):
+        return []
+    length = min(max_length, len(starts))
+    padded = np.concatenate([ends.astype(np.float64), np.full(length - 1, -np.inf)])
+    sums = starts.astype(np.float64)[:, None] + np.lib.stride_tricks.sliding_window_view(padded, length)
+    flat = sums.ravel()
+    count = min(count, int(np.isfinite(flat).sum()))
+    if not count:
+        return []
+    # Of equal sums the earlier: by value first, then by place.
+    threshold = -np.partition(-flat, count - 1)[count - 1]
+    chosen = np.flatnonzero(flat >= threshold)
+    chosen = chosen[np.lexsort((chosen, -flat[chosen]))][:count]
+    return [(int(n // length), int(n // length + n % length), float(flat[n])) for n in chosen]

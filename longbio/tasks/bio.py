@@ -20,7 +20,7 @@ def best_tags(scores: NDArray[Any], first_words: NDArray[np.int64] | None = None
 
     Args:
         scores: (N, C) of N words, logits or log-probabilities; -inf forbids a tag. Tags are numbered as
-            `ner.Labels` has them: 0 is O, type i has 2i + 1 for B and 2i + 2 for I.
+            `tags.Labels` has them: 0 is O, type i has 2i + 1 for B and 2i + 2 for I.
         first_words: the indices of words that begin a sentence and go on with no mention before them.
             The first word of all needs no mention.
 

@@ -1,15 +1,12 @@
-"""Named entities: a BIO tag per word, and mentions in characters of the original text.
+"""Named entities: a BIO tag per word (`tags.py`), and mentions in characters of the original text.
 
-A word is what the tokenizer splits at spaces and punctuation; its first token carries the tag.
-Tags are flat: of mentions that overlap the longest is learned, and a discontinuous mention has no
-tag at all. What can't be tagged is counted, and stays in the score as missed.
+What can't be tagged is counted, and stays in the score as missed.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, ClassVar, Literal
@@ -28,129 +25,8 @@ from longbio.tasks.bio import best_tags
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
 from longbio.tasks.matching import entity_scores
 from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1
+from longbio.tasks.tags import Labels, Tags, Words, decode, encode, first_words_of, words_of
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
-
-OUTSIDE = 0
-
-Tags = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The entity types of a corpus, and the BIO tags made of them.
-
-    Tag 0 is O; type i has 2i + 1 for its first word and 2i + 2 for the others.
-    """
-
-    types: tuple[str, ...]
-
-    @classmethod
-    def of(cls, documents: Sequence[Document]) -> Labels:
-        """Every type that occurs, in alphabetical order."""
-        return cls(tuple(sorted({span.label for document in documents for span in document.spans})))
-
-    @classmethod
-    def from_names(cls, names: Iterable[str]) -> Labels:
-        """The types behind a model's tags, which may come in any order."""
-        return cls(tuple(name.removeprefix("B-") for name in names if name.startswith("B-")))
-
-    def names(self) -> dict[int, str]:
-        """The tag of each class, as a model's `id2label` has it."""
-        tags = [f"{prefix}-{kind}" for kind in self.types for prefix in "BI"]
-        return dict(enumerate(["O", *tags]))
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """A document's tags, and how many of its mentions no tag can express.
-
-    Args:
-        tags: (N,) a tag at the first token of each word, -100 elsewhere.
-        lost: mentions that are discontinuous, overlap a longer one, or share a word with one.
-    """
-
-    tags: Tags
-    lost: int
-
-
-def encode(document: Document, tokens: Tokens, labels: Labels) -> Tagged:
-    """Tag the words of a document with its mentions.
-
-    Raises:
-        ValueError: a mention's type isn't among the labels.
-    """
-    heads, starts, ends = _words(tokens)
-    tags = np.full(len(tokens.ids), IGNORED, dtype=np.int64)
-    tags[heads] = OUTSIDE
-    lost = 0
-
-    for span in sorted(document.spans, key=lambda span: span.start_char - span.end_char):
-        if span.label not in labels.types:
-            raise ValueError(f"the type {span.label!r} is not among {labels.types}")
-        first = int(np.searchsorted(ends, span.start_char, side="right"))
-        last = int(np.searchsorted(starts, span.end_char, side="left"))
-        inside = heads[first:last]
-        if not span.is_contiguous or not len(inside) or tags[inside].any():
-            lost += 1
-            continue
-        kind = labels.types.index(span.label)
-        tags[inside] = 2 * kind + 2
-        tags[inside[0]] = 2 * kind + 1
-    return Tagged(tags, lost)
-
-
-def decode(tags: Tags, tokens: Tokens, labels: Labels) -> tuple[Span, ...]:
-    """Mentions from the tags of a whole document.
-
-    An I that follows nothing of its type starts a mention, as conlleval reads it.
-
-    Args:
-        tags: (N,) tag of each token; those of a word's later tokens are not looked at.
-        tokens: the document.
-        labels: what the tags mean.
-    """
-    heads, starts, ends = _words(tokens)
-    return tuple(
-        Span.of(int(starts[first]), int(ends[last]), labels.types[kind])
-        for first, last, kind in _mentions(tags[heads])
-    )
-
-
-def _mentions(tags: Tags, first_words: Collection[int] = ()) -> list[tuple[int, int, int]]:
-    """First word, last word and number of the type of each mention, from the tags of words; none goes on
-    over the border before one of `first_words`."""
-    found, borders = [], set(first_words)
-    kind, first = -1, 0
-    for word, tag in enumerate([*tags.tolist(), OUTSIDE]):
-        here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1 or word in borders
-        if kind >= 0 and (here != kind or begins):
-            found.append((first, word - 1, kind))
-        if here != kind or begins:
-            kind, first = here, word
-    return found
-
-
-def _first_words(document: Document, ends: Tags) -> Tags:
-    """The words that begin a line, which is a sentence where a corpus comes in words."""
-    line_ends = [match.start() for match in re.finditer("\n", document.text)] if document.units else []
-    return np.flatnonzero(np.diff(np.searchsorted(line_ends, ends - 1))) + 1
-
-
-def word_heads(tokens: Tokens) -> NDArray[np.int64]:
-    """The index of the first token of each word; spaces, which some tokenizers read as words without a
-    character, are none."""
-    return _words(tokens)[0]
-
-
-def _words(tokens: Tokens) -> tuple[Tags, Tags, Tags]:
-    """First token, start_char and end_char of each word."""
-    if not len(tokens.words):
-        return (np.zeros(0, dtype=np.int64),) * 3
-    heads = np.flatnonzero(np.diff(tokens.words, prepend=tokens.words[0] - 1))
-    starts, token_ends = tokens.offsets.T
-    ends = np.maximum.reduceat(np.where(token_ends > starts, token_ends, 0), heads)
-    is_word = ends > starts[heads]
-    return heads[is_word], starts[heads][is_word], ends[is_word]
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,22 +175,20 @@ class Entities:
         scores = np.zeros((num_read, len(self.labels.names())), dtype=np.float32)
         for window, row, output in zip(encoded.windows, encoded.rows, outputs, strict=True):
             scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
-        heads, starts, ends = _words(tokens)
-        logits = scores[heads[heads < num_read]]
-        first_words = _first_words(encoded.document, ends[heads < num_read])
+        words = words_of(tokens)
+        words = Words(*(each[words.heads < num_read] for each in words))
+        logits, first_words = scores[words.heads], first_words_of(encoded.document, words)
         tags = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
         likely = _probabilities(logits / self.temperature)[np.arange(len(tags)), tags]
-        mentions = _mentions(tags, first_words.tolist())
-        spans = tuple(
-            Span.of(int(starts[first]), int(ends[last]), self.types[kind]) for first, last, kind in mentions
-        )
+        mentions = decode(tags, words, self.labels, first_words)
         details = {
             "windows": len(encoded.windows),
             "tokens": len(tokens.ids),
             "unread_tokens": len(tokens.ids) - num_read,
             # A mention is as sure as the least sure of its words.
-            "probabilities": [float(likely[first : last + 1].min()) for first, last, _ in mentions],
+            "probabilities": [float(likely[of_words].min()) for _, of_words in mentions],
         }
+        spans = tuple(span for span, _ in mentions)
         return Prediction(replace(encoded.document, spans=spans, relations=(), attributes=()), details)
 
     def at_temperature(self, temperature: float) -> Entities:

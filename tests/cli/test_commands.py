@@ -93,7 +93,7 @@ def tagger(source: Path, documents: list[Document], out: Path) -> None:
     from transformers import AutoTokenizer
 
     from longbio.encoders.loading import load
-    from longbio.tasks.ner import Labels
+    from longbio.tasks.tags import Labels
 
     names = Labels.of(documents).names()
     model = load(source, "ner", id2label=names, label2id={v: k for k, v in names.items()})

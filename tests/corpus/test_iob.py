@@ -16,7 +16,7 @@ from longbio.corpus.writers import conll
 from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
-from longbio.tasks import ner
+from longbio.tasks import tags
 
 
 def written(folder: Path, text: str, name: str = "notes.tsv") -> Path:
@@ -143,19 +143,24 @@ def test_whatever_the_bytes_documents_or_one_error(tmp_path: Path, lines: list[b
         ) or "\n" in document.text
 
 
+def decoded(of_tokens: Any, tokens: Tokens, labels: tags.Labels) -> tuple[Span, ...]:
+    words = tags.words_of(tokens)
+    return tuple(span for span, _ in tags.decode(of_tokens[words.heads], words, labels))
+
+
 def test_mentions_begin_and_end_where_the_words_do(minilm_folder: Path, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(minilm_folder)
     (document,) = read_documents(written(tmp_path, "BRCA1-like\tB-Gene\n(p53)/x\tI-Gene\n.\tO\n"))
-    labels = ner.Labels(("Gene",))
+    labels = tags.Labels(("Gene",))
     for units, words in ((document.units, 3), ((), 9)):
         tokens = tokenized(Document("a", document.text, document.spans, units), tokenizer)
-        tagged = ner.encode(document, tokens, labels)
-        assert len(ner.word_heads(tokens)) == words
-        assert ner.decode(tagged.tags, tokens, labels) == document.spans
+        tagged = tags.encode(document, tokens, labels)
+        assert len(tags.words_of(tokens).heads) == words
+        assert decoded(tagged.tags, tokens, labels) == document.spans
         # One word's tag is all of the word.
         alone = tagged.tags.copy()
-        alone[ner.word_heads(tokens)[1:]] = ner.OUTSIDE
-        (first,) = ner.decode(alone, tokens, labels)
+        alone[tags.words_of(tokens).heads[1:]] = tags.OUTSIDE
+        (first,) = decoded(alone, tokens, labels)
         assert first.covered(document.text) == ("BRCA1-like" if units else "BRCA1")
 
 
@@ -176,9 +181,9 @@ def test_blurb_has_its_mentions_and_all_can_be_tagged(
     found = tuple(sum(len(d.spans) for d in splits[split]) for split in ("train", "dev", "test"))
     assert found == mentions
     if name == "NCBI-disease":
-        tokenizer, labels = load_tokenizer(minilm_folder), ner.Labels.of(splits["test"])
+        tokenizer, labels = load_tokenizer(minilm_folder), tags.Labels.of(splits["test"])
         for document in splits["test"]:
             tokens = tokenized(document, tokenizer)
-            tagged = ner.encode(document, tokens, labels)
+            tagged = tags.encode(document, tokens, labels)
             assert tagged.lost == 0
-            assert ner.decode(tagged.tags, tokens, labels) == document.spans
+            assert decoded(tagged.tags, tokens, labels) == document.spans

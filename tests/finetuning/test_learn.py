@@ -27,9 +27,10 @@ from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
-from longbio.tasks.ner import Entities, word_heads
+from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.similarity import Similarity
+from longbio.tasks.tags import words_of
 from longbio.tasks.task import IGNORED, collate
 from longbio.tasks.whole import Reading
 
@@ -90,7 +91,7 @@ def test_both_arms_count_every_word_once(
         samples = [sample for note in notes for sample in task.samples(note, inputs, Counter())]
         batches = [collate(task, inputs, [sample]) for sample in samples]
         counted = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
-        assert counted == sum(len(word_heads(inputs.tokens(note.text))) for note in notes)
+        assert counted == sum(len(words_of(inputs.tokens(note.text)).heads) for note in notes)
         begun = sum(int((batch["labels"] == 1).sum()) for batch in batches)
         assert begun == sum(len(note.spans) for note in notes)
         words.append([int((batch["labels"] != IGNORED).sum()) for batch in batches])

@@ -18,7 +18,8 @@ from torch.nn.functional import cross_entropy
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
-from longbio.tasks.ner import Entities, TaggedRows, encode, word_heads
+from longbio.tasks.ner import Entities, TaggedRows
+from longbio.tasks.tags import encode, words_of
 from longbio.tasks.task import IGNORED, Prediction, collate
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -109,7 +110,7 @@ def test_a_mention_is_never_of_spaces_alone(family: str) -> None:
             assert [span.covered(found.text).strip() for span in found.spans]
             for span in found.spans:
                 assert span.covered(found.text) == span.covered(found.text).strip()
-        heads = word_heads(encoded.tokens)
+        heads = words_of(encoded.tokens).heads
         assert encoded.tokens.offsets[heads, 0].tolist() == [0, 6]
 
 
@@ -117,8 +118,8 @@ def test_words_of_the_corpus_are_tagged_whole(family: str) -> None:
     """`ab.cd` is three words to a tokenizer, and one to this corpus."""
     document = Document("a", "x ab.cd", (Span.of(2, 7, "Drug"),), units=((0, 1), (2, 7)))
     encoded = TASK.encode(document, LONG[family])
-    assert len(word_heads(encoded.tokens)) == 2
-    assert len(word_heads(TASK.encode(replace(document, units=()), LONG[family]).tokens)) == 4
+    assert len(words_of(encoded.tokens).heads) == 2
+    assert len(words_of(TASK.encode(replace(document, units=()), LONG[family]).tokens).heads) == 4
     tags = encode(document, encoded.tokens, TASK.labels).tags
     assert tags[tags != IGNORED].tolist() == [0, 3]
     assert one_hot(TASK, encoded, tags).document.spans == document.spans
@@ -298,7 +299,7 @@ def test_the_first_window_alone_is_read_and_learned(family: str, size: int) -> N
     encoded = task.encode(document, inputs)
     assert len(encoded.rows) == 1
     num_tokens = len(encoded.tokens.ids)
-    heads = word_heads(encoded.tokens)
+    heads = words_of(encoded.tokens).heads
     read = int((heads < inputs.max_tokens - 2).sum())
     tags = np.where(np.arange(num_tokens) == heads[0], 3, 4)
     found = one_hot(task, encoded, tags)

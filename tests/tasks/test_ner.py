@@ -14,10 +14,11 @@ from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import synthesize
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.finetuning.evaluate import counts_by_document, micro_f1
-from longbio.tasks import ner
-from longbio.tasks.task import Prediction
+from longbio.tasks import tags
+from longbio.tasks.ner import Entities
+from longbio.tasks.task import IGNORED, Prediction
 
-LABELS = ner.Labels(("Disease", "Drug"))
+LABELS = tags.Labels(("Disease", "Drug"))
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,15 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def round_trip(document: Document, tokenizer: PreTrainedTokenizerFast, labels: ner.Labels = LABELS):
+def mentions(of_tokens: np.ndarray, tokens: Tokens, labels: tags.Labels) -> tuple[Span, ...]:
+    words = tags.words_of(tokens)
+    return tuple(span for span, _ in tags.decode(of_tokens[words.heads], words, labels))
+
+
+def round_trip(document: Document, tokenizer: PreTrainedTokenizerFast, labels: tags.Labels = LABELS):
     tokens = tokenize(document.text, tokenizer)
-    tagged = ner.encode(document, tokens, labels)
-    return ner.decode(np.maximum(tagged.tags, 0), tokens, labels), tagged
+    tagged = tags.encode(document, tokens, labels)
+    return mentions(np.maximum(tagged.tags, 0), tokens, labels), tagged
 
 
 def test_mentions_survive_tagging(tokenizer) -> None:
@@ -54,7 +60,7 @@ def test_mentions_survive_tagging(tokenizer) -> None:
 
 def test_only_the_first_token_of_a_word_is_tagged(tokenizer) -> None:
     _, tagged = round_trip(Document("a", "ab cd", (Span.of(0, 5, "Drug"),)), tokenizer)
-    assert tagged.tags.tolist() == [3, ner.IGNORED, 4, ner.IGNORED]
+    assert tagged.tags.tolist() == [3, IGNORED, 4, IGNORED]
 
 
 def test_what_no_tag_can_express_is_counted(tokenizer) -> None:
@@ -68,7 +74,7 @@ def test_what_no_tag_can_express_is_counted(tokenizer) -> None:
 
 def test_an_inside_without_a_beginning_starts_a_mention(tokenizer) -> None:
     tokens = tokenize("a b c d", tokenizer)
-    assert ner.decode(np.array([2, 2, 4, 3]), tokens, LABELS) == (
+    assert mentions(np.array([2, 2, 4, 3]), tokens, LABELS) == (
         Span.of(0, 3, "Disease"),
         Span.of(4, 5, "Drug"),
         Span.of(6, 7, "Drug"),
@@ -84,19 +90,19 @@ def test_an_empty_document_has_no_mentions(tokenizer) -> None:
 def test_an_unknown_type_is_an_error(tokenizer) -> None:
     document = Document("a", "x", (Span.of(0, 1, "Gene"),))
     with pytest.raises(ValueError, match="'Gene' is not among"):
-        ner.encode(document, tokenize("x", tokenizer), LABELS)
+        tags.encode(document, tokenize("x", tokenizer), LABELS)
 
 
 def test_label_names_and_back() -> None:
     names = LABELS.names()
     assert names == {0: "O", 1: "B-Disease", 2: "I-Disease", 3: "B-Drug", 4: "I-Drug"}
-    assert ner.Labels.from_names(names.values()) == LABELS
-    assert ner.Labels.from_names(["I-Drug", "B-Disease", "I-Disease", "O", "B-Drug"]) == LABELS
+    assert tags.Labels.from_names(names.values()) == LABELS
+    assert tags.Labels.from_names(["I-Drug", "B-Disease", "I-Disease", "O", "B-Drug"]) == LABELS
 
 
 def test_synthetic_notes_are_wholly_taggable(tokenizer) -> None:
     documents = synthesize(2, split="dev")
-    labels = ner.Labels.of(documents)
+    labels = tags.Labels.of(documents)
     for document in documents:
         found, tagged = round_trip(document, tokenizer, labels)
         assert tagged.lost == 0
@@ -106,10 +112,10 @@ def test_synthetic_notes_are_wholly_taggable(tokenizer) -> None:
 def test_micro_f1_is_that_of_seqeval(tokenizer) -> None:
     """On tags with noise: our scores over characters equal seqeval's over tags."""
     document = synthesize(1, split="dev")[0]
-    labels = ner.Labels.of([document])
+    labels = tags.Labels.of([document])
     tokens = tokenize(document.text, tokenizer)
-    gold = ner.encode(document, tokens, labels).tags
-    heads = ner.word_heads(tokens)
+    gold = tags.encode(document, tokens, labels).tags
+    heads = tags.words_of(tokens).heads
     noisy = gold.copy()
     draw = np.random.default_rng(0)
     wrong = heads[draw.random(len(heads)) < 0.1]
@@ -118,7 +124,7 @@ def test_micro_f1_is_that_of_seqeval(tokenizer) -> None:
     names = labels.names()
     ours = micro_f1(
         counts_by_document(
-            [document], [Document(document.id, document.text, ner.decode(noisy, tokens, labels))]
+            [document], [Document(document.id, document.text, mentions(noisy, tokens, labels))]
         )
     )
     theirs = f1_score([[names[tag] for tag in gold[heads]]], [[names[tag] for tag in noisy[heads]]])
@@ -129,7 +135,7 @@ def test_micro_f1_is_that_of_seqeval(tokenizer) -> None:
 def test_tokens_know_their_words(tokenizer) -> None:
     tokens: Tokens = tokenize("ab c", tokenizer)
     assert tokens.words.tolist() == [0, 0, 1]
-    assert ner.word_heads(tokens).tolist() == [0, 2]
+    assert tags.words_of(tokens).heads.tolist() == [0, 2]
 
 
 def test_confusion_of_mentions_that_share_their_place() -> None:
@@ -146,5 +152,5 @@ def test_confusion_of_mentions_that_share_their_place() -> None:
     ):
         document = Document("a", "ab cd efg", tuple(gold))
         said = replace(document, spans=tuple(found))
-        scores = ner.Entities(types=("A", "B", "C")).score([document], [Prediction(said)])
+        scores = Entities(types=("A", "B", "C")).score([document], [Prediction(said)])
         assert scores["confusion"] == confusion

@@ -18,7 +18,8 @@ from torch.nn.functional import cross_entropy
 from longbio.corpus.records import Document, Question
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
-from longbio.tasks.qa import Answers, AskedRows, best_pairs
+from longbio.tasks.answers import best_pairs
+from longbio.tasks.qa import Answers, AskedRows
 from longbio.tasks.task import Prediction, collate
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
