@@ -19,7 +19,7 @@ from typing import Any
 import benchmarking as b
 import torch
 
-from longbio.attention.kernels import KERNELS
+from longbio.attention.kernels import choose
 from longbio.attention.pattern import sliding_window
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -70,10 +70,10 @@ def one(arguments: argparse.Namespace) -> None:
     arm = next(arm for arm in b.ARMS if arm.name == arguments.one)
     model = arm.model("features", arguments.layers, arguments.tokens).eval().to(arguments.device)
     run = _reader(model, arm.inputs(arguments.device, tokens=arguments.tokens))
-    b.forget_peak()
-    before = b.peak_mib()
+    b.forget_peak(arguments.device)
+    before = b.peak_mib(arguments.device)
     run()
-    grown = b.peak_mib() - before
+    grown = b.peak_mib(arguments.device) - before
     times = b.in_turns({"": run}, 5, arguments.device, warm_up=0)[""]
     print(json.dumps([statistics.median(times), grown]))
 
@@ -81,17 +81,19 @@ def one(arguments: argparse.Namespace) -> None:
 def windows(arguments: argparse.Namespace) -> dict[str, float]:
     """Seconds of the kernel alone for windows of 512 and 128 tokens, the first token global."""
     draw = torch.Generator().manual_seed(0)
-    shape = (1, b.TOKENS, b.HEADS, b.WIDTH // b.HEADS)
+    shape = (arguments.rows, b.TOKENS, b.HEADS, b.WIDTH // b.HEADS)
+    dtype = torch.bfloat16 if arguments.device.startswith("cuda") else torch.float32
     query, key, value = (
-        torch.randn(shape, generator=draw).to(arguments.device).transpose(1, 2) for _ in range(3)
+        torch.randn(shape, generator=draw).to(arguments.device, dtype).transpose(1, 2) for _ in range(3)
     )
-    valid = torch.ones(1, b.TOKENS, dtype=torch.bool)
+    valid = torch.ones(arguments.rows, b.TOKENS, dtype=torch.bool)
     chosen = torch.zeros_like(valid)
-    chosen[0, 0] = True
+    chosen[:, 0] = True
     runs = {}
     for window in (512, 128):
         pattern = sliding_window(valid, chosen, window_tokens=window // 2).to(arguments.device)
-        runs[f"window {window}"] = lambda pattern=pattern: KERNELS["blocked"].attend(
+        kernel = choose(None, pattern, dtype=dtype)
+        runs[f"window {window}"] = lambda pattern=pattern, kernel=kernel: kernel.attend(
             query, key, value, pattern
         )
     with torch.no_grad():
@@ -158,13 +160,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--only", choices=["forward", "bfloat16", "per token", "windows", "mixed lengths"])
+    parser.add_argument("--parity-seen", action="store_true", help=b.PARITY_SEEN)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, default=b.TOKENS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         one(arguments)
         return
-    b.refuse_red_parity(arguments.device)
+    b.refuse_red_parity(arguments.device, arguments.parity_seen)
 
     def wanted(part: str) -> bool:
         return arguments.only in (None, part)

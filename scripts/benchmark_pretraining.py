@@ -147,10 +147,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--parity-seen", action="store_true", help=b.PARITY_SEEN)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
     arguments = parser.parse_args()
     device = "cuda" if b.torch.cuda.is_available() else "cpu"
-    b.refuse_red_parity(device)
+    b.refuse_red_parity(device, arguments.parity_seen)
     from longbio.quickstart.run import minilm
 
     tokenizer = AutoTokenizer.from_pretrained(arguments.tokenizer or minilm())

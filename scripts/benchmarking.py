@@ -99,10 +99,14 @@ def config(family: str, layers: int, tokens: int, dropout: float) -> Any:
         )
     if family == "bert":
         return transformers.BertConfig(**bert, max_position_embeddings=tokens, attn_implementation="sdpa")
-    if family == "modernbert":
+    if family.startswith("modernbert"):
         # Its own inner size and windows; the vocabulary of the others.
         return transformers.ModernBertConfig(
-            **shared, max_position_embeddings=tokens, attention_dropout=dropout, mlp_dropout=dropout
+            **shared,
+            max_position_embeddings=tokens,
+            attention_dropout=dropout,
+            mlp_dropout=dropout,
+            attn_implementation="flex_attention" if family.endswith("flex") else "sdpa",
         )
     raise ValueError(f"no family {family!r}")
 
@@ -113,7 +117,7 @@ class Arm:
 
     Args:
         name: what the table calls it.
-        family: `longformer`, `bigbird`, `bert` or `modernbert`.
+        family: `longformer`, `bigbird`, `bert`, `modernbert` or `modernbert flex`.
         kernel: `stock`, `coreless`, `auto` or a name of `KERNELS`; families without a kernel
             are `stock`.
         chunk_tokens: read in pieces of this length instead of whole.
@@ -243,8 +247,13 @@ def machine(device: str) -> dict[str, str]:
     }
 
 
-def refuse_red_parity(device: str) -> None:
+PARITY_SEEN = "check_kernels.py has just been green here: don't run it again"
+
+
+def refuse_red_parity(device: str, seen: bool) -> None:
     """No speed is reported of kernels that compute something else."""
+    if seen:
+        return
     command = [sys.executable, str(ROOT / "scripts" / "check_kernels.py"), "--quick", "--device", device]
     if device == "cpu":
         # What is timed there; flex would compile every shape.
@@ -254,14 +263,20 @@ def refuse_red_parity(device: str) -> None:
         sys.exit("error: a kernel differs from the reference; no figures")
 
 
-def peak_mib() -> float:
-    """Resident memory of this process at its highest, since it started or since `forget_peak`."""
+def peak_mib(device: str) -> float:
+    """Memory at its highest since the start or `forget_peak`: the GPU's, or what is resident of this
+    process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def forget_peak() -> None:
+def forget_peak(device: str) -> None:
     """Count the peak anew from what is resident now (Linux: proc(5), clear_refs)."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        return
     Path("/proc/self/clear_refs").write_text("5")
 
 

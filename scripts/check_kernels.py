@@ -3,6 +3,7 @@
     python scripts/check_kernels.py                     # the CPU
     python scripts/check_kernels.py --device cuda       # and a GPU machine, which needs no pytest
     python scripts/check_kernels.py --quick --kernel blocked
+    python scripts/check_kernels.py --device cuda --kernel flex --group blocks   # one of several processes
 
 One line a kernel, dtype and group of cases; differences are relative to the law's largest value (of
 the output, or of all three gradients). Exits with 1 when a kernel is wrong, fails, or was asked for
@@ -259,7 +260,9 @@ def report(name: str, dtype: torch.dtype, group: str, found: Found, limits: tupl
     return fits
 
 
-def check(kernels: Sequence[Kernel], device: torch.device, *, quick: bool) -> bool:
+def check(
+    kernels: Sequence[Kernel], device: torch.device, *, quick: bool, only: Sequence[str] | None = None
+) -> bool:
     """Compare all that can run; whether all was well."""
     able: dict[str, list[torch.dtype]] = {}
     for kernel in kernels:
@@ -273,6 +276,8 @@ def check(kernels: Sequence[Kernel], device: torch.device, *, quick: bool) -> bo
     dtypes = [dtype for dtype in (torch.float32, *HALF) if any(dtype in each for each in able.values())]
     fits, compared = True, dict.fromkeys(able, 0)
     for group, cases in groups(quick).items():
+        if only is not None and group not in only:
+            continue
         found = {(name, dtype): Found() for dtype in dtypes for name in able if dtype in able[name]}
         for case in cases():
             pattern = case.pattern.to(device)
@@ -288,7 +293,7 @@ def check(kernels: Sequence[Kernel], device: torch.device, *, quick: bool) -> bo
             fits &= report(name, dtype, group, one, limits_of(dtype, device))
             compared[name] += one.cases
     # A kernel that says it can run and then runs nothing isn't right.
-    return fits and all(compared[name] for name in able if able[name])
+    return fits and (only is not None or all(compared[name] for name in able if able[name]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -296,6 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--quick", action="store_true", help="about 20 s, but for what flex compiles")
     parser.add_argument("--kernel", action="append", choices=list(KERNELS), help="only this one; repeatable")
+    parser.add_argument("--group", action="append", choices=list(groups(False)), help="likewise")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -305,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.kernel or [name for name in KERNELS if name != "reference"]
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     print(f"torch {torch.__version__} on {machine}; the law is `reference` in float32")
-    fits = check([KERNELS[name] for name in names], device, quick=options.quick)
+    fits = check([KERNELS[name] for name in names], device, quick=options.quick, only=options.group)
 
     refused = [name for name in options.kernel or [] if not runnable(KERNELS[name], device)[0]]
     for name in refused:

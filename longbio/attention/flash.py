@@ -1,10 +1,11 @@
-"""Sliding windows through flash-attn 2, or the copy of it in torch; global tokens as a second part.
+"""Sliding windows through flash-attn 2, or the copy of it in torch; far global tokens as a second call.
 
-Flash attention knows windows and no masks. So it sees the window, and a plain matrix product sees
-the few global tokens outside of it. No key is in both parts, and the softmax over all keys is their
-sum, each weighed by its share of the normaliser: O = Σ exp(L_i - L) O_i with L = log Σ exp(L_i).
-In the backward pass either part needs nothing of the other but L and the merged output (see
-FlashAttention-2, Dao 2023, section 3.1: P = exp(S - L), dS = P * (dP - rowsum(dO * O))).
+Flash attention knows windows and no masks. So a first call sees the window. Queries that see the
+same global keys outside of it form a stretch, and a second call gives each stretch these keys. No
+key is in both, and the softmax over all keys is the sum of the two, each weighed by its share of the
+normaliser: O = Σ exp(L_i - L) O_i with L = log Σ exp(L_i). In the backward pass either call needs
+nothing of the other but L and the merged output (see FlashAttention-2, Dao 2023, section 3.1:
+P = exp(S - L), dS = P * (dP - rowsum(dO * O))).
 """
 
 from __future__ import annotations
@@ -19,20 +20,64 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from longbio.attention.pattern import PADDING, SparsePattern, check_tensors
+from longbio.attention.pattern import SparsePattern, check_tensors
 
 MOST_FEATURES = 256  # of a head
 FEATURE_STEP = 8  # head sizes are multiples of it
-COLUMN_SCORES = 1 << 22  # of global keys, per head, held at once
-LEAST_CHUNK, MOST_CHUNK = 128, 8192  # queries that look at their global keys at once
+FAR_KEYS = 4  # for each token, over all stretches; with more, a mask costs less than their copies
+STRETCH = 2048  # queries at most: stretches run in parallel
+EVERYWHERE = -1  # flash attention's word for no window
+NO_DROPOUT = "flash attention in two calls has no dropout"
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
-    """Global keys that some of the queries see outside their windows. Positions count M real tokens."""
+class Spans:
+    """Which keys belong to which queries: stretch n of the ones to stretch n of the others.
 
-    query: slice
-    keys_G: Tensor
+    Args:
+        query: int32, (stretches + 1,), where each begins, and the number of queries.
+        key: likewise.
+        longest_query: of a stretch.
+        longest_key: likewise.
+        reach: keys seen to each side, or `EVERYWHERE`.
+    """
+
+    query: Tensor
+    key: Tensor
+    longest_query: int
+    longest_key: int
+    reach: int
+
+    @classmethod
+    def of(cls, queries: Tensor, keys: Tensor, reach: int, device: torch.device) -> Spans:
+        """From the lengths of the stretches, on the CPU."""
+        query, key = (
+            functional.pad(lengths.cumsum(0), (1, 0)).int().to(device, non_blocking=True)
+            for lengths in (queries, keys)
+        )
+        longest_query, longest_key = (
+            int(lengths.max()) if len(lengths) else 0 for lengths in (queries, keys)
+        )
+        return cls(query, key, longest_query, longest_key, reach)
+
+
+@dataclass(frozen=True, eq=False)
+class Far:
+    """Global keys outside the windows. Positions count M real tokens.
+
+    Args:
+        query_F: int64, queries that see some, stretch by stretch; none twice.
+        key_E: int64, what they see; a key comes once for each of its stretches.
+        spans: the stretches.
+        key_G: int64, the different ones of `key_E`.
+        which_E: int64, where each of `key_E` stands among them.
+    """
+
+    query_F: Tensor
+    key_E: Tensor
+    spans: Spans
+    key_G: Tensor
+    which_E: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,21 +86,15 @@ class Plan:
 
     Args:
         real_M: int64, their flat positions, row * T + token; None where no token is padding.
-        starts: int32, (documents + 1,), where each document begins, and M.
-        document_M: int32, the document of each token, numbered over the batch.
-        longest: tokens in the longest document.
-        reach: keys seen to each side.
-        columns: what the windows leave out.
-        window: computes the rest.
+        near: the documents, and their window.
+        far: what the windows leave out; None for nothing.
+        calls: flash attention.
     """
 
     real_M: Tensor | None
-    starts: Tensor
-    document_M: Tensor
-    longest: int
-    reach: int
-    columns: tuple[Columns, ...]
-    window: WindowPart
+    near: Spans
+    far: Far | None
+    calls: Calls
 
 
 Three = tuple[Tensor, Tensor, Tensor]
@@ -63,17 +102,17 @@ Saved = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Query, key, value, output and normalisers."""
 
 
-class WindowPart(Protocol):
-    """Attention within the window: (M, H, D) tensors of one dtype, log-normalisers (H, M) float32."""
+class Calls(Protocol):
+    """Attention within stretches: (M, H, D) tensors of one dtype, log-normalisers (H, M) float32."""
 
     def forward(
-        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, plan: Plan, scale: float
+        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, spans: Spans, scale: float
     ) -> tuple[Tensor, Tensor]:
         """The output and the logarithm of each query's normaliser."""
         ...
 
-    def backward(self, grad_MHD: Tensor, saved: Saved, plan: Plan, scale: float) -> Three:
-        """dq, dk and dv, where output and normalisers are those over all keys, not the window's own."""
+    def backward(self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
+        """dq, dk and dv, where output and normalisers are those over all keys, not this call's own."""
         ...
 
 
@@ -90,7 +129,7 @@ def supports(
     if dtype not in (torch.float16, torch.bfloat16):
         return f"flash attention computes in float16 or bfloat16, not {dtype}"
     if dropout:
-        return "the part for global tokens has no dropout"
+        return NO_DROPOUT
     return None if pattern is None else _unfit(pattern)
 
 
@@ -101,6 +140,8 @@ def _unfit(pattern: SparsePattern) -> str | None:
     spans, host = pattern.documents, pattern.on_host
     if int((spans[:, 1] - spans[:, 0]).sum()) != int(host.valid_BT.sum()):
         return "there is padding inside a document, and without it the tokens behind would move up"
+    if (pairs := _far_ranges(pattern).num_pairs) > FAR_KEYS * int(host.valid_BT.sum()):
+        return f"there are too many global tokens for flash attention: {pairs} copies of their keys"
     return None
 
 
@@ -127,7 +168,7 @@ def attend(
     check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
     head_size = query_BHTD.shape[3]
     if dropout:
-        raise ValueError("the part for global tokens has no dropout")
+        raise ValueError(NO_DROPOUT)
     if head_size > MOST_FEATURES:
         raise ValueError(f"a head has {head_size} features; flash attention does up to {MOST_FEATURES}")
     prepare(pattern)
@@ -154,46 +195,93 @@ def _plan(pattern: SparsePattern) -> Plan:
     if reason := _unfit(pattern):
         raise ValueError(reason)
     assert pattern.window_tokens is not None
-    spans, device = pattern.documents, pattern.device
-    real_M = (pattern.on_host.document_BT != PADDING).flatten().nonzero().flatten()
-    lengths = spans[:, 1] - spans[:, 0]
-    starts = functional.pad(lengths.cumsum(0), (1, 0))
-    document_M = torch.repeat_interleave(torch.arange(len(spans)), lengths)
-    global_G = torch.searchsorted(real_M, pattern.global_positions)
-    columns = _columns(global_G, document_M, starts, pattern.window_tokens)
+    device = pattern.device
+    lengths = pattern.documents.diff(dim=1).flatten()
+    real_M = _real(pattern)
     return Plan(
         None if len(real_M) == pattern.document_BT.numel() else real_M.to(device, non_blocking=True),
-        starts.int().to(device, non_blocking=True),
-        document_M.int().to(device, non_blocking=True),
-        int(lengths.max()) if len(lengths) else 0,
-        pattern.window_tokens,
-        tuple(Columns(chunk.query, chunk.keys_G.to(device, non_blocking=True)) for chunk in columns),
-        _window_part(),
+        Spans.of(lengths, lengths, pattern.window_tokens, device),
+        _far(_far_ranges(pattern), device),
+        _calls(),
     )
 
 
-def _columns(global_G: Tensor, document_M: Tensor, starts: Tensor, reach: int) -> list[Columns]:
-    columns = []
-    document_G = document_M[global_G]
-    size = min(max(COLUMN_SCORES // max(len(global_G), 1), LEAST_CHUNK), MOST_CHUNK)
-    for query in (slice(start, start + size) for start in range(0, len(document_M), size)):
-        inside = document_M[query]
-        first, last = int(inside[0]), int(inside[-1])
-        # A key matters to a query of its document that is further away than the window reaches.
-        lowest_G = starts[document_G].clamp(min=query.start)
-        highest_G = starts[document_G + 1].clamp(max=query.start + len(inside)) - 1
-        far_G = (global_G - lowest_G > reach) | (highest_G - global_G > reach)
-        keys_G = global_G[(document_G >= first) & (document_G <= last) & far_G]
-        if len(keys_G):
-            columns.append(Columns(slice(query.start, query.start + len(inside)), keys_G))
-    return columns
+def _real(pattern: SparsePattern) -> Tensor:
+    return pattern.on_host.valid_BT.flatten().nonzero().flatten()
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """Queries that are too far from a global key: two ranges for each, to its left and to its right.
+
+    Args:
+        cut_S: int64, ascending: where ranges begin and end, and so stretches.
+        first_R: int64, the first cut of each range that isn't empty,
+        stop_R: and its last one.
+        key_R: int64, its global key.
+    """
+
+    cut_S: Tensor
+    first_R: Tensor
+    stop_R: Tensor
+    key_R: Tensor
+
+    @property
+    def num_pairs(self) -> int:
+        """Of a stretch and a key that it sees."""
+        return int((self.stop_R - self.first_R).sum())
+
+
+def _far_ranges(pattern: SparsePattern) -> Ranges:
+    if "flash ranges" not in pattern.cache:
+        pattern.cache["flash ranges"] = _made_ranges(pattern)
+    ranges: Ranges = pattern.cache["flash ranges"]
+    return ranges
+
+
+def _made_ranges(pattern: SparsePattern) -> Ranges:
+    assert pattern.window_tokens is not None
+    real_M = _real(pattern)
+    global_G = torch.searchsorted(real_M, pattern.global_positions)
+    stops = pattern.documents.diff(dim=1).flatten().cumsum(0)
+    document_G = torch.searchsorted(stops, global_G, right=True)
+    stop_G = stops[document_G]
+    start_G = functional.pad(stops, (1, 0))[document_G]
+    reach = pattern.window_tokens
+    start_R = torch.cat([start_G, global_G + reach + 1])
+    stop_R = torch.cat([global_G - reach, stop_G])
+    filled = start_R < stop_R
+    start_R, stop_R, key_R = start_R[filled], stop_R[filled], torch.cat([global_G, global_G])[filled]
+    cut_S = torch.cat([start_R, stop_R, torch.arange(0, len(real_M), STRETCH)]).unique()
+    return Ranges(cut_S, torch.searchsorted(cut_S, start_R), torch.searchsorted(cut_S, stop_R), key_R)
+
+
+def _far(ranges: Ranges, device: torch.device) -> Far | None:
+    if not ranges.num_pairs:
+        return None
+    times_R = ranges.stop_R - ranges.first_R
+    key_E = torch.repeat_interleave(ranges.key_R, times_R)
+    # Range r covers the stretches first, first + 1, ... up to stop.
+    within_E = torch.arange(len(key_E)) - torch.repeat_interleave(times_R.cumsum(0) - times_R, times_R)
+    stretch_E, order_E = (torch.repeat_interleave(ranges.first_R, times_R) + within_E).sort(stable=True)
+    key_E = key_E[order_E]
+    stretch_S, keys_S = stretch_E.unique_consecutive(return_counts=True)
+    start_S = ranges.cut_S[stretch_S]
+    queries_S = ranges.cut_S[stretch_S + 1] - start_S
+    before_S = queries_S.cumsum(0) - queries_S
+    query_F = torch.arange(int(queries_S.sum())) + torch.repeat_interleave(start_S - before_S, queries_S)
+    key_G, which_E = key_E.unique(return_inverse=True)
+    query_F, key_E, key_G, which_E = (
+        index.to(device, non_blocking=True) for index in (query_F, key_E, key_G, which_E)
+    )
+    return Far(query_F, key_E, Spans.of(queries_S, keys_S, EVERYWHERE, device), key_G, which_E)
 
 
 # -------------------------------------------------------------------------------------- kernel
 
 
 class _Attention(torch.autograd.Function):
-    """Both parts and their sum: (M, H, D) in, (M, H, D) out."""
+    """Both calls and their sum: (M, H, D) in, (M, H, D) out."""
 
     @staticmethod
     def forward(
@@ -207,11 +295,10 @@ class _Attention(torch.autograd.Function):
         if not len(query_MHD):
             output_MHD, norm_HM = torch.zeros_like(query_MHD), query_MHD.new_zeros(query_MHD.shape[1], 0)
         else:
-            output_MHD, norm_HM = plan.window.forward(query_MHD, key_MHD, value_MHD, plan, scale)
-        # Autocast would round the products of the columns, which are taken in float32 on purpose.
-        with torch.autocast(query_MHD.device.type, enabled=False):
-            for columns in plan.columns:
-                _add_columns(output_MHD, norm_HM, query_MHD, key_MHD, value_MHD, columns, plan, scale)
+            output_MHD, norm_HM = plan.calls.forward(query_MHD, key_MHD, value_MHD, plan.near, scale)
+        if plan.far is not None:
+            three = query_MHD, key_MHD, value_MHD
+            _add_far(output_MHD, norm_HM, three, plan.far, plan.calls, scale)
         ctx.save_for_backward(query_MHD, key_MHD, value_MHD, output_MHD, norm_HM)
         ctx.plan, ctx.scale = plan, scale
         return output_MHD
@@ -222,108 +309,81 @@ class _Attention(torch.autograd.Function):
         if not len(grad_MHD):
             return (*(torch.zeros_like(tensor) for tensor in saved[:3]), None, None)
         grad_MHD = grad_MHD.contiguous()
-        three = plan.window.backward(grad_MHD, saved, plan, scale)
-        if plan.columns:
-            with torch.autocast(grad_MHD.device.type, enabled=False):
-                three = _with_column_gradients(three, grad_MHD, saved, plan, scale)
+        three = plan.calls.backward(grad_MHD, saved, plan.near, scale)
+        if plan.far is not None:
+            _add_far_gradients(three, grad_MHD, saved, plan.far, plan.calls, scale)
         return (*three, None, None)
 
 
-def _add_columns(
-    output_MHD: Tensor,
-    norm_HM: Tensor,
-    query_MHD: Tensor,
-    key_MHD: Tensor,
-    value_MHD: Tensor,
-    columns: Columns,
-    plan: Plan,
-    scale: float,
+def _add_far(output_MHD: Tensor, norm_HM: Tensor, three: Three, far: Far, calls: Calls, scale: float) -> None:
+    """Merge the far keys into the output and the normalisers, in place."""
+    query_FHD = three[0][far.query_F]
+    key_EHD, value_EHD = (tensor[far.key_E] for tensor in three[1:])
+    far_FHD, far_HF = calls.forward(query_FHD, key_EHD, value_EHD, far.spans, scale)
+    norm_HF = torch.logaddexp(norm_HM[:, far.query_F], far_HF)
+    share_FH1 = (far_HF - norm_HF).exp().T[:, :, None].to(output_MHD.dtype)
+    output_MHD.index_copy_(0, far.query_F, torch.lerp(output_MHD[far.query_F], far_FHD, share_FH1))
+    norm_HM.index_copy_(1, far.query_F, norm_HF)
+
+
+def _add_far_gradients(
+    three: Three, grad_MHD: Tensor, saved: Saved, far: Far, calls: Calls, scale: float
 ) -> None:
-    """Merge a chunk's global keys into the output and the normalisers, in place."""
-    query, keys_G = columns.query, columns.keys_G
-    query_HQD, key_HGD, value_HGD = _heads(query_MHD[query], key_MHD[keys_G], value_MHD[keys_G])
-    scores_HQG = _scores(query_HQD, key_HGD, columns, plan, scale)
-    before_HQ = norm_HM[:, query]
-    # Finite even where no global key is seen: the window shows each query itself.
-    norm_HQ = torch.logaddexp(before_HQ, scores_HQG.logsumexp(dim=-1))
-    kept_HQD = _heads(output_MHD[query])[0] * (before_HQ - norm_HQ).exp()[..., None]
-    merged_HQD = kept_HQD + (scores_HQG - norm_HQ[..., None]).exp() @ value_HGD
-    output_MHD[query] = merged_HQD.transpose(0, 1).to(output_MHD.dtype)
-    norm_HM[:, query] = norm_HQ
-
-
-def _with_column_gradients(three: Three, grad_MHD: Tensor, saved: Saved, plan: Plan, scale: float) -> Three:
-    """dq, dk and dv of the window part, and what the global keys outside the windows add to them."""
+    """What the far keys add to dq, dk and dv, in place."""
     query_MHD, key_MHD, value_MHD, output_MHD, norm_HM = saved
-    # One global key sums over all queries, a chunk at a time: in float32.
-    dquery_MHD, dkey_MHD, dvalue_MHD = (tensor.float() for tensor in three)
-    for columns in plan.columns:
-        query, keys_G = columns.query, columns.keys_G
-        query_HQD, grad_HQD, output_HQD = _heads(query_MHD[query], grad_MHD[query], output_MHD[query])
-        key_HGD, value_HGD = _heads(key_MHD[keys_G], value_MHD[keys_G])
-        scores_HQG = _scores(query_HQD, key_HGD, columns, plan, scale)
-        weights_HQG = (scores_HQG - norm_HM[:, query, None]).exp()
-        common_HQ1 = (grad_HQD * output_HQD).sum(dim=-1, keepdim=True)
-        dscores_HQG = weights_HQG * (grad_HQD @ value_HGD.mT - common_HQ1) * scale
-        dquery_MHD[query] += (dscores_HQG @ key_HGD).transpose(0, 1)
-        dkey_MHD.index_add_(0, keys_G, (dscores_HQG.mT @ query_HQD).transpose(0, 1))
-        dvalue_MHD.index_add_(0, keys_G, (weights_HQG.mT @ grad_HQD).transpose(0, 1))
-    dtype = query_MHD.dtype
-    return dquery_MHD.to(dtype), dkey_MHD.to(dtype), dvalue_MHD.to(dtype)
+    seen = (
+        query_MHD[far.query_F],
+        key_MHD[far.key_E],
+        value_MHD[far.key_E],
+        output_MHD[far.query_F],
+        norm_HM[:, far.query_F],
+    )
+    dquery_FHD, *others = calls.backward(grad_MHD[far.query_F], seen, far.spans, scale)
+    three[0].index_add_(0, far.query_F, dquery_FHD)
+    # A global key sums over its stretches: in float32.
+    for whole_MHD, far_EHD in zip(three[1:], others, strict=True):
+        sum_GHD = whole_MHD[far.key_G].float().index_add_(0, far.which_E, far_EHD.float())
+        whole_MHD.index_copy_(0, far.key_G, sum_GHD.to(whole_MHD.dtype))
 
 
-def _heads(*tensors_QHD: Tensor) -> list[Tensor]:
-    """(H, Q, D) float32 of each."""
-    return [tensor.transpose(0, 1).float() for tensor in tensors_QHD]
-
-
-def _scores(query_HQD: Tensor, key_HGD: Tensor, columns: Columns, plan: Plan, scale: float) -> Tensor:
-    """(H, Q, G), -inf for another document's key and for one that the window part has seen."""
-    document_M, query, keys_G = plan.document_M, columns.query, columns.keys_G
-    position_Q1 = torch.arange(query.start, query.stop, device=keys_G.device)[:, None]
-    hidden_QG = (position_Q1 - keys_G).abs() <= plan.reach
-    hidden_QG |= document_M[query, None] != document_M[keys_G]
-    return (query_HQD @ key_HGD.mT).mul_(scale).masked_fill_(hidden_QG, -torch.inf)
-
-
-# -------------------------------------------------------------------------------- window parts
+# --------------------------------------------------------------------------------------- calls
 
 
 class _FlashAttn:
     """The installed flash-attn 2."""
 
     def forward(
-        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, plan: Plan, scale: float
+        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, spans: Spans, scale: float
     ) -> tuple[Tensor, Tensor]:
         from flash_attn.flash_attn_interface import _flash_attn_varlen_forward
 
         output_MHD, norm_HM, _, _ = _flash_attn_varlen_forward(
-            query_MHD, key_MHD, value_MHD, **self._options(plan, scale), return_softmax=False
+            query_MHD, key_MHD, value_MHD, **self._options(spans, scale), return_softmax=False
         )
         return output_MHD, norm_HM
 
-    def backward(self, grad_MHD: Tensor, saved: Saved, plan: Plan, scale: float) -> Three:
+    def backward(self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
         from flash_attn.flash_attn_interface import _flash_attn_varlen_backward
 
-        three = torch.empty_like(grad_MHD), torch.empty_like(grad_MHD), torch.empty_like(grad_MHD)
+        three = torch.empty_like(saved[0]), torch.empty_like(saved[1]), torch.empty_like(saved[2])
         _flash_attn_varlen_backward(
             *(grad_MHD, *saved, *three),
-            **self._options(plan, scale),
+            **self._options(spans, scale),
             deterministic=torch.are_deterministic_algorithms_enabled(),
         )
         return three
 
-    def _options(self, plan: Plan, scale: float) -> dict[str, Any]:
+    def _options(self, spans: Spans, scale: float) -> dict[str, Any]:
         return {
-            "cu_seqlens_q": plan.starts,
-            "cu_seqlens_k": plan.starts,
-            "max_seqlen_q": plan.longest,
-            "max_seqlen_k": plan.longest,
+            "cu_seqlens_q": spans.query,
+            "cu_seqlens_k": spans.key,
+            "max_seqlen_q": spans.longest_query,
+            "max_seqlen_k": spans.longest_key,
             "dropout_p": 0.0,
             "softmax_scale": scale,
             "causal": False,
-            "window_size_left": plan.reach,
-            "window_size_right": plan.reach,
+            "window_size_left": spans.reach,
+            "window_size_right": spans.reach,
             "softcap": 0.0,
             "alibi_slopes": None,
         }
@@ -333,28 +393,28 @@ class _TorchFlash:
     """The copy of flash-attn 2 in torch, called as `torch.nn.attention.varlen` calls it."""
 
     def forward(
-        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, plan: Plan, scale: float
+        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, spans: Spans, scale: float
     ) -> tuple[Tensor, Tensor]:
         output_MHD, norm_HM, _, _, _ = torch.ops.aten._flash_attention_forward(
             *(query_MHD, key_MHD, value_MHD),
-            *(plan.starts, plan.starts, plan.longest, plan.longest),
+            *(spans.query, spans.key, spans.longest_query, spans.longest_key),
             *(0.0, False, False),  # no dropout, not causal, no debug mask
             scale=scale,
-            window_size_left=plan.reach,
-            window_size_right=plan.reach,
+            window_size_left=spans.reach,
+            window_size_right=spans.reach,
         )
         return output_MHD, norm_HM
 
-    def backward(self, grad_MHD: Tensor, saved: Saved, plan: Plan, scale: float) -> Three:
+    def backward(self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
         no_seed = torch.zeros(2, dtype=torch.uint64, device=grad_MHD.device)
         dquery, dkey, dvalue = torch.ops.aten._flash_attention_backward(
             *(grad_MHD, *saved),
-            *(plan.starts, plan.starts, plan.longest, plan.longest),
+            *(spans.query, spans.key, spans.longest_query, spans.longest_key),
             *(0.0, False),  # no dropout, not causal
             *(no_seed, torch.empty(0, device=grad_MHD.device)),
             scale=scale,
-            window_size_left=plan.reach,
-            window_size_right=plan.reach,
+            window_size_left=spans.reach,
+            window_size_right=spans.reach,
         )
         return dquery, dkey, dvalue
 
@@ -364,5 +424,5 @@ def _has_flash_attn() -> bool:
     return importlib.util.find_spec("flash_attn") is not None
 
 
-def _window_part() -> WindowPart:
+def _calls() -> Calls:
     return _FlashAttn() if _has_flash_attn() else _TorchFlash()

@@ -15,6 +15,8 @@ from longbio.attention.pattern import SparsePattern, sliding_window
 
 HEADS, SIZE, WIDTH = 2, 16, 24
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
 
 @pytest.fixture
 def packed() -> Callable[[float], SparsePattern]:
@@ -87,6 +89,27 @@ def test_few(
     theirs = torch.autograd.grad((law * weight).sum(), given)
     for mine, other in zip(ours, theirs, strict=True):
         assert near(mine, other, 1e-12)
+
+
+@pytest.mark.parametrize("gpu", [False, pytest.param(True, marks=needs_gpu)])
+def test_few_in_half_precision(
+    gpu: bool, packed: Callable[[float], SparsePattern], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a GPU computes it, and on one."""
+    device = torch.device("cuda" if gpu else "cpu")
+    if not gpu:
+        monkeypatch.setattr(dense, "_computing_dtype", lambda *_: torch.bfloat16)
+    pattern = packed(0.1)
+    key, value = nn.Linear(WIDTH, HEADS * SIZE), nn.Linear(WIDTH, HEADS * SIZE)
+    hidden = torch.randn(300, WIDTH)
+    query = torch.randn(len(pattern.global_positions), HEADS, SIZE).bfloat16()
+    law = by_hand(query, heads(key(hidden)), heads(value(hidden)), pattern)
+    rows = global_rows(pattern.to(device))
+    assert rows is not None
+    output = attend_from_few(query.to(device), hidden.to(device), key.to(device), value.to(device), rows)
+    assert output.dtype == torch.bfloat16
+    assert near(output.cpu(), law, 0.02)
+    assert not near(output.cpu(), law, 1e-6)
 
 
 def test_many(packed: Callable[[float], SparsePattern]) -> None:

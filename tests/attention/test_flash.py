@@ -1,8 +1,9 @@
-"""`flash` against the law. On a CPU a plain window part stands in for flash attention; the rest is ours."""
+"""`flash` against the law. On a CPU plain calls stand in for flash attention; the rest is ours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from longbio.attention import flash
 from longbio.attention.blocks import block_sparse
-from longbio.attention.flash import Plan, Saved, Three
+from longbio.attention.flash import EVERYWHERE, Saved, Spans, Three
 from longbio.attention.pattern import SparsePattern, sliding_window
 
 Tensors = Callable[..., tuple[Tensor, ...]]
@@ -21,35 +22,39 @@ LENGTHS = [1, 63, 111, 513]
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-class PlainWindow:
-    """What flash attention computes, from its documented equations, and nothing of the global keys."""
+class PlainCalls:
+    """What flash attention computes, from its documented equations."""
 
-    def __init__(self) -> None:
-        self.norms: list[Tensor] = []
-
-    def _scores(self, query: Tensor, key: Tensor, plan: Plan, scale: float) -> Tensor:
-        position = torch.arange(len(query))
-        document = torch.searchsorted(plan.starts.long(), position, right=True)
-        assert document.diff().clamp(max=0).eq(0).all()
-        near = (position[:, None] - position).abs() <= plan.reach
-        seen = near & (document[:, None] == document)
+    def _scores(self, query: Tensor, key: Tensor, spans: Spans, scale: float) -> Tensor:
+        for starts, longest, tensor in (
+            (spans.query, spans.longest_query, query),
+            (spans.key, spans.longest_key, key),
+        ):
+            assert starts.dtype == torch.int32
+            assert starts[0] == 0
+            assert longest == starts.diff().max()
+            assert starts.diff().min() > 0
+            assert int(starts[-1]) == len(tensor)
+        assert len(spans.query) == len(spans.key)
+        place_Q, place_K = torch.arange(len(query)), torch.arange(len(key))
+        stretch_Q = torch.searchsorted(spans.query.long(), place_Q, right=True)
+        stretch_K = torch.searchsorted(spans.key.long(), place_K, right=True)
+        seen = stretch_Q[:, None] == stretch_K
+        if spans.reach != EVERYWHERE:
+            seen &= (place_Q[:, None] - place_K).abs() <= spans.reach
         scores = torch.einsum("qhd,khd->hqk", query.float(), key.float()) * scale
         return scores.masked_fill(~seen, -torch.inf)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, plan: Plan, scale: float
+        self, query: Tensor, key: Tensor, value: Tensor, spans: Spans, scale: float
     ) -> tuple[Tensor, Tensor]:
-        assert plan.starts.dtype == torch.int32
-        assert plan.longest == plan.starts.diff().max()
-        assert int(plan.starts[-1]) == len(query)
-        scores = self._scores(query, key, plan, scale)
+        scores = self._scores(query, key, spans, scale)
         output = torch.einsum("hqk,khd->qhd", scores.softmax(dim=-1), value.float())
-        self.norms.append(scores.logsumexp(dim=-1))
-        return output.to(query.dtype), self.norms[-1].clone()
+        return output.to(query.dtype), scores.logsumexp(dim=-1)
 
-    def backward(self, grad: Tensor, saved: Saved, plan: Plan, scale: float) -> Three:
+    def backward(self, grad: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
         query, key, value, output, norm = saved
-        weights = (self._scores(query, key, plan, scale) - norm[:, :, None]).exp()
+        weights = (self._scores(query, key, spans, scale) - norm[:, :, None]).exp()
         common = torch.einsum("qhd,qhd->hq", grad.float(), output.float())
         dweights = torch.einsum("qhd,khd->hqk", grad.float(), value.float())
         dscores = weights * (dweights - common[:, :, None]) * scale
@@ -62,10 +67,15 @@ class PlainWindow:
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> PlainWindow:
-    part = PlainWindow()
-    monkeypatch.setattr(flash, "_window_part", lambda: part)
-    return part
+def any_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of global tokens, though a mask would cost less."""
+    monkeypatch.setattr(flash, "FAR_KEYS", 10**9)
+
+
+@pytest.fixture
+def plain(any_number: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain calls in place of flash attention's."""
+    monkeypatch.setattr(flash, "_calls", PlainCalls)
 
 
 def window(length: int, reach: int, globals_: str, seed: int = 0) -> SparsePattern:
@@ -80,68 +90,82 @@ def window(length: int, reach: int, globals_: str, seed: int = 0) -> SparsePatte
     return sliding_window(valid, draw < share, window_tokens=reach)
 
 
-@pytest.mark.parametrize("globals_", ["no", "few", "many", "all"])
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(
+    ("length", "globals_"),
+    [*product(LENGTHS, ("no", "few")), *product((1, 63, 111), ("many", "all"))],
+)
 def test_window_and_global_tokens(
-    length: int, globals_: str, tensors: Tensors, assert_lawful: Lawful, plain: PlainWindow
+    length: int, globals_: str, tensors: Tensors, assert_lawful: Lawful, plain: None
 ) -> None:
     pattern = window(length, 9, globals_)
     assert_lawful(flash.attend, tensors(length, rows=4), pattern)
     if length > 100 and globals_ != "no":
-        assert pattern.cache["flash"].columns
+        assert pattern.cache["flash"].far is not None
 
 
-@pytest.mark.parametrize("chunk", [7, 32])
+@pytest.mark.parametrize("stretch", [7, 32])
 @pytest.mark.parametrize("reach", [1, 9, 40, 200])
-def test_queries_in_chunks(
+def test_short_stretches(
     reach: int,
-    chunk: int,
+    stretch: int,
     tensors: Tensors,
     assert_lawful: Lawful,
-    plain: PlainWindow,
+    plain: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(flash, "MOST_CHUNK", chunk)
+    monkeypatch.setattr(flash, "STRETCH", stretch)
     pattern = window(111, reach, "many")
     assert_lawful(flash.attend, tensors(111, rows=4), pattern)
-    # A window over the whole row leaves nothing for the columns to do.
-    assert len(pattern.cache["flash"].columns) > 5 or reach == 200
-    assert not pattern.cache["flash"].columns or reach < 200
+    far = pattern.cache["flash"].far
+    # A window over the whole row leaves nothing.
+    assert (far is None) == (reach == 200)
+    assert far is None or far.spans.longest_query <= stretch
 
 
-def test_only_queries_beyond_their_window_look_again(
-    plain: PlainWindow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flash, "MOST_CHUNK", 7)
+def test_only_queries_beyond_their_window_look_again(plain: None) -> None:
     valid = torch.ones(1, 111, dtype=torch.bool)
     chosen = torch.zeros_like(valid)
-    chosen[0, 50] = True
+    chosen[0, 50] = chosen[0, 52] = True
     pattern = sliding_window(valid, chosen, window_tokens=40)
     flash.prepare(pattern)
-    starts = [columns.query.start for columns in pattern.cache["flash"].columns]
-    assert starts == [start for start in range(0, 111, 7) if start < 10 or min(start + 6, 110) > 90]
+    far = pattern.cache["flash"].far
+    # 0 to 9 see neither key, 10 and 11 don't see 52; then 91 and 92 don't see 50, and the rest neither.
+    assert far.query_F.tolist() == [*range(12), *range(91, 111)]
+    assert far.spans.query.diff().tolist() == [10, 2, 2, 18]
+    assert far.key_E.tolist() == [50, 52, 52, 50, 50, 52]
+    assert far.spans.key.diff().tolist() == [2, 1, 1, 2]
+
+
+def test_a_question_is_few_and_a_third_of_the_text_too_many() -> None:
+    valid = torch.ones(1, 4096, dtype=torch.bool)
+    question = (torch.arange(4096) < 60)[None]
+    third = (torch.arange(4096) % 3 == 0)[None]
+    for chosen, reason in ((question, None), (third, "too many global tokens for flash attention")):
+        pattern = sliding_window(valid, chosen, window_tokens=256)
+        said = flash._unfit(pattern)
+        assert (said is None) if reason is None else (reason in str(said))
+    with pytest.raises(ValueError, match="too many global tokens"):
+        flash.prepare(pattern)
 
 
 @pytest.mark.parametrize("lengths", [[1, 1, 1], [20, 1, 40, 17], [64, 64]])
-@pytest.mark.parametrize("chunk", [16, 8192])
+@pytest.mark.parametrize("stretch", [16, 2048])
 def test_packed_documents(
     lengths: list[int],
-    chunk: int,
+    stretch: int,
     packed_pattern: Callable[..., SparsePattern],
     tensors: Tensors,
     assert_lawful: Lawful,
-    plain: PlainWindow,
+    plain: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(flash, "MOST_CHUNK", chunk)
+    monkeypatch.setattr(flash, "STRETCH", stretch)
     pattern = packed_pattern("window", lengths)
     assert_lawful(flash.attend, tensors(sum(lengths) + 5, rows=1), pattern)
-    assert pattern.cache["flash"].starts.diff().tolist() == lengths
+    assert pattern.cache["flash"].near.query.diff().tolist() == lengths
 
 
-def test_rows_without_padding_are_not_gathered(
-    tensors: Tensors, assert_lawful: Lawful, plain: PlainWindow
-) -> None:
+def test_rows_without_padding_are_not_gathered(tensors: Tensors, assert_lawful: Lawful, plain: None) -> None:
     valid = torch.ones(2, 60, dtype=torch.bool)
     chosen = torch.zeros_like(valid)
     chosen[:, 31] = True
@@ -157,9 +181,7 @@ def test_nothing_but_padding(tensors: Tensors, results: Results) -> None:
     assert all((tensor == 0).all() for tensor in ours.values())
 
 
-def test_padding_gives_zero_and_gets_no_gradient(
-    tensors: Tensors, results: Results, plain: PlainWindow
-) -> None:
+def test_padding_gives_zero_and_gets_no_gradient(tensors: Tensors, results: Results, plain: None) -> None:
     pattern = window(111, 9, "few")
     ours = results(flash.attend, tensors(111, rows=4), pattern)
     padding = ~pattern.valid_BT[:, None, :, None].expand_as(ours["output"])
@@ -168,44 +190,17 @@ def test_padding_gives_zero_and_gets_no_gradient(
         assert tensor[:3].abs().sum() > 0, name
 
 
-def test_head_sizes_between_multiples_of_eight(
-    tensors: Tensors, assert_lawful: Lawful, plain: PlainWindow
-) -> None:
+def test_head_sizes_between_multiples_of_eight(tensors: Tensors, assert_lawful: Lawful, plain: None) -> None:
     assert_lawful(flash.attend, tensors(63, head_size=12, rows=4), window(63, 9, "few"))
 
 
-def test_half_precision(tensors: Tensors, assert_lawful: Lawful, plain: PlainWindow) -> None:
+def test_half_precision(tensors: Tensors, assert_lawful: Lawful, plain: None) -> None:
     made = tensors(300, rows=4, dtype=torch.bfloat16)
     assert_lawful(flash.attend, made, window(300, 20, "few"), output=0.02, gradients=0.02)
 
 
-class NoWindow:
-    """A window part that sees nothing and rounds nothing."""
-
-    def forward(self, query: Tensor, *_: object) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(query), torch.zeros(query.shape[1], len(query))
-
-    def backward(self, grad: Tensor, *_: object) -> Three:
-        return torch.zeros_like(grad), torch.zeros_like(grad), torch.zeros_like(grad)
-
-
-def test_autocast_leaves_the_columns_in_float32(
-    tensors: Tensors,
-    results: Results,
-    assert_close: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(flash, "_window_part", NoWindow)
-    pattern, made = window(111, 1, "all"), tensors(111, rows=4)
-    exact = results(flash.attend, made, pattern)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = results(flash.attend, made, pattern)
-    assert exact["dq"].abs().sum() > 0
-    assert_close(rounded, exact, output=1e-6, gradients=1e-6)
-
-
 def test_the_plan_is_made_once_for_all_layers(
-    tensors: Tensors, plain: PlainWindow, monkeypatch: pytest.MonkeyPatch
+    tensors: Tensors, plain: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pattern = window(63, 9, "few")
     query, key, value, _ = tensors(63, rows=4)
@@ -262,23 +257,26 @@ def test_torch_still_takes_the_arguments_given() -> None:
     """On meta tensors: the private operators of torch keep the order that `_TorchFlash` relies on."""
     query = torch.zeros(40, 2, 16, dtype=torch.bfloat16, device="meta")
     starts = torch.zeros(3, dtype=torch.int32, device="meta")
-    plan = Plan(None, starts, torch.zeros(40, dtype=torch.int32), 30, 5, (), flash._TorchFlash())
-    output, norm = plan.window.forward(query, query, query, plan, 0.25)
+    spans, calls = Spans(starts, starts, 30, 30, 5), flash._TorchFlash()
+    output, norm = calls.forward(query, query, query, spans, 0.25)
     assert output.shape == query.shape
     assert norm.shape == (2, 40)
     assert norm.dtype == torch.float32
     saved = (query, query, query, output, norm)
-    assert [made.shape for made in plan.window.backward(query, saved, plan, 0.25)] == [query.shape] * 3
+    assert [made.shape for made in calls.backward(query, saved, spans, 0.25)] == [query.shape] * 3
 
 
 @needs_gpu
 @pytest.mark.parametrize("installed", [False, True])
-@pytest.mark.parametrize("globals_", ["no", "few", "many"])
-@pytest.mark.parametrize("length", [1, 63, 513, 4096])
+@pytest.mark.parametrize(
+    ("length", "globals_"),
+    [(1, "no"), (63, "many"), (513, "few"), (513, "many"), (4096, "no"), (4096, "few")],
+)
 def test_on_a_gpu(
     length: int,
     globals_: str,
     installed: bool,
+    any_number: None,
     tensors: Tensors,
     assert_lawful: Lawful,
     monkeypatch: pytest.MonkeyPatch,
