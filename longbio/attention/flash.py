@@ -5,7 +5,7 @@ same global keys outside of it form a stretch, and a second call gives each stre
 key is in both, and the softmax over all keys is the sum of the two, each weighed by its share of the
 normaliser: O = Σ exp(L_i - L) O_i with L = log Σ exp(L_i). In the backward pass either call needs
 nothing of the other but L and the merged output (see FlashAttention-2, Dao 2023, section 3.1:
-P = exp(S - L), dS = P * (dP - rowsum(dO * O))).
+P = exp(S - L), dS = P * (dP - rowsum(dO * O))). Dropout of either is dropout of the whole.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ FEATURE_STEP = 8  # head sizes are multiples of it
 FAR_KEYS = 4  # for each token, over all stretches; with more, a mask costs less than their copies
 STRETCH = 2048  # queries at most: stretches run in parallel
 EVERYWHERE = -1  # flash attention's word for no window
-NO_DROPOUT = "flash attention in two calls has no dropout"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +65,16 @@ class Far:
     """Global keys outside the windows. Positions count M real tokens.
 
     Args:
-        query_F: int64, queries that see some, stretch by stretch; none twice.
-        key_E: int64, what they see; a key comes once for each of its stretches.
-        spans: the stretches.
+        key_E: int64, the keys of each stretch; a stretch that sees none is given one all the same.
+        spans: the stretches, of all queries.
+        none_M: bool, queries that see none.
         key_G: int64, the different ones of `key_E`.
         which_E: int64, where each of `key_E` stands among them.
     """
 
-    query_F: Tensor
     key_E: Tensor
     spans: Spans
+    none_M: Tensor
     key_G: Tensor
     which_E: Tensor
 
@@ -100,18 +99,22 @@ class Plan:
 Three = tuple[Tensor, Tensor, Tensor]
 Saved = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Query, key, value, output and normalisers."""
+Dice = tuple[Tensor, ...]
+"""What draws the same dropout again."""
 
 
 class Calls(Protocol):
     """Attention within stretches: (M, H, D) tensors of one dtype, log-normalisers (H, M) float32."""
 
     def forward(
-        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, spans: Spans, scale: float
-    ) -> tuple[Tensor, Tensor]:
+        self, three: Three, spans: Spans, scale: float, dropout: float
+    ) -> tuple[Tensor, Tensor, Dice]:
         """The output and the logarithm of each query's normaliser."""
         ...
 
-    def backward(self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
+    def backward(
+        self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float, dropout: float, dice: Dice
+    ) -> Three:
         """dq, dk and dv, where output and normalisers are those over all keys, not this call's own."""
         ...
 
@@ -128,8 +131,6 @@ def supports(
         return "flash-attn isn't installed, and this torch is built without flash attention"
     if dtype not in (torch.float16, torch.bfloat16):
         return f"flash attention computes in float16 or bfloat16, not {dtype}"
-    if dropout:
-        return NO_DROPOUT
     return None if pattern is None else _unfit(pattern)
 
 
@@ -162,13 +163,11 @@ def attend(
     """Attention of every token: same arguments, shapes and result as `reference.attend`.
 
     Raises:
-        ValueError: shapes, dtypes or devices disagree; dropout; a pattern or head size that flash
-            attention can't do.
+        ValueError: shapes, dtypes or devices disagree; a pattern or head size that flash attention
+            can't do.
     """
     check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
     head_size = query_BHTD.shape[3]
-    if dropout:
-        raise ValueError(NO_DROPOUT)
     if head_size > MOST_FEATURES:
         raise ValueError(f"a head has {head_size} features; flash attention does up to {MOST_FEATURES}")
     prepare(pattern)
@@ -180,7 +179,7 @@ def attend(
     if missing := -head_size % FEATURE_STEP:
         three = [functional.pad(tensor, (0, missing)) for tensor in three]
     apply: Callable[..., Tensor] = _Attention.apply
-    output = apply(*three, plan, head_size**-0.5)[..., :head_size]
+    output = apply(*three, plan, head_size**-0.5, dropout)[..., :head_size]
 
     if plan.real_M is not None:
         empty = output.new_zeros(pattern.document_BT.numel(), *output.shape[1:])
@@ -201,7 +200,7 @@ def _plan(pattern: SparsePattern) -> Plan:
     return Plan(
         None if len(real_M) == pattern.document_BT.numel() else real_M.to(device, non_blocking=True),
         Spans.of(lengths, lengths, pattern.window_tokens, device),
-        _far(_far_ranges(pattern), device),
+        _far(_far_ranges(pattern), len(real_M), device),
         _calls(),
     )
 
@@ -215,7 +214,7 @@ class Ranges:
     """Queries that are too far from a global key: two ranges for each, to its left and to its right.
 
     Args:
-        cut_S: int64, ascending: where ranges begin and end, and so stretches.
+        cut_S: int64, ascending, from 0: where ranges begin and end, and so stretches.
         first_R: int64, the first cut of each range that isn't empty,
         stop_R: and its last one.
         key_R: int64, its global key.
@@ -253,28 +252,31 @@ def _made_ranges(pattern: SparsePattern) -> Ranges:
     filled = start_R < stop_R
     start_R, stop_R, key_R = start_R[filled], stop_R[filled], torch.cat([global_G, global_G])[filled]
     cut_S = torch.cat([start_R, stop_R, torch.arange(0, len(real_M), STRETCH)]).unique()
+    cut_S = cut_S[cut_S < len(real_M)]
     return Ranges(cut_S, torch.searchsorted(cut_S, start_R), torch.searchsorted(cut_S, stop_R), key_R)
 
 
-def _far(ranges: Ranges, device: torch.device) -> Far | None:
+def _far(ranges: Ranges, num_queries: int, device: torch.device) -> Far | None:
     if not ranges.num_pairs:
         return None
     times_R = ranges.stop_R - ranges.first_R
-    key_E = torch.repeat_interleave(ranges.key_R, times_R)
     # Range r covers the stretches first, first + 1, ... up to stop.
-    within_E = torch.arange(len(key_E)) - torch.repeat_interleave(times_R.cumsum(0) - times_R, times_R)
-    stretch_E, order_E = (torch.repeat_interleave(ranges.first_R, times_R) + within_E).sort(stable=True)
-    key_E = key_E[order_E]
-    stretch_S, keys_S = stretch_E.unique_consecutive(return_counts=True)
-    start_S = ranges.cut_S[stretch_S]
-    queries_S = ranges.cut_S[stretch_S + 1] - start_S
-    before_S = queries_S.cumsum(0) - queries_S
-    query_F = torch.arange(int(queries_S.sum())) + torch.repeat_interleave(start_S - before_S, queries_S)
-    key_G, which_E = key_E.unique(return_inverse=True)
-    query_F, key_E, key_G, which_E = (
-        index.to(device, non_blocking=True) for index in (query_F, key_E, key_G, which_E)
+    within_E = torch.arange(ranges.num_pairs) - torch.repeat_interleave(times_R.cumsum(0) - times_R, times_R)
+    stretch_E = torch.repeat_interleave(ranges.first_R, times_R) + within_E
+    key_E = torch.repeat_interleave(ranges.key_R, times_R)
+
+    queries_S = ranges.cut_S.diff(append=torch.tensor([num_queries]))
+    none_S = torch.ones(len(queries_S), dtype=torch.bool).index_fill(0, stretch_E, False)
+    none_M = torch.repeat_interleave(none_S, queries_S)
+    stretch_E = torch.cat([stretch_E, none_S.nonzero().flatten()])
+    key_E = torch.cat([key_E, key_E[:1].expand(int(none_S.sum()))])
+    stretch_E, order_E = stretch_E.sort(stable=True)
+    key_G, which_E = (key_E := key_E[order_E]).unique(return_inverse=True)
+    spans = Spans.of(queries_S, stretch_E.bincount(), EVERYWHERE, device)
+    key_E, none_M, key_G, which_E = (
+        tensor.to(device, non_blocking=True) for tensor in (key_E, none_M, key_G, which_E)
     )
-    return Far(query_F, key_E, Spans.of(queries_S, keys_S, EVERYWHERE, device), key_G, which_E)
+    return Far(key_E, spans, none_M, key_G, which_E)
 
 
 # -------------------------------------------------------------------------------------- kernel
@@ -291,55 +293,49 @@ class _Attention(torch.autograd.Function):
         value_MHD: Tensor,
         plan: Plan,
         scale: float,
+        dropout: float,
     ) -> Tensor:
         if not len(query_MHD):
-            output_MHD, norm_HM = torch.zeros_like(query_MHD), query_MHD.new_zeros(query_MHD.shape[1], 0)
-        else:
-            output_MHD, norm_HM = plan.calls.forward(query_MHD, key_MHD, value_MHD, plan.near, scale)
-        if plan.far is not None:
-            three = query_MHD, key_MHD, value_MHD
-            _add_far(output_MHD, norm_HM, three, plan.far, plan.calls, scale)
-        ctx.save_for_backward(query_MHD, key_MHD, value_MHD, output_MHD, norm_HM)
-        ctx.plan, ctx.scale = plan, scale
+            ctx.save_for_backward(query_MHD, key_MHD, value_MHD)
+            return torch.zeros_like(query_MHD)
+        three, far = (query_MHD, key_MHD, value_MHD), plan.far
+        output_MHD, norm_HM, ctx.dice = plan.calls.forward(three, plan.near, scale, dropout)
+        if far is not None:
+            seen = query_MHD, key_MHD[far.key_E], value_MHD[far.key_E]
+            far_MHD, far_HM, ctx.far_dice = plan.calls.forward(seen, far.spans, scale, dropout)
+            near_HM, far_HM = norm_HM, far_HM.masked_fill(far.none_M, -torch.inf)
+            norm_HM = torch.logaddexp(near_HM, far_HM)
+            share_MH1 = (far_HM - norm_HM).exp().T[:, :, None]
+            output_MHD = torch.lerp(output_MHD, far_MHD, share_MH1.to(far_MHD.dtype))
+        ctx.save_for_backward(*three, output_MHD, norm_HM)
+        ctx.given = plan, scale, dropout
         return output_MHD
 
     @staticmethod
     def backward(ctx: Any, grad_MHD: Tensor) -> tuple[Tensor | None, ...]:
-        saved, plan, scale = ctx.saved_tensors, ctx.plan, ctx.scale
+        saved = ctx.saved_tensors
         if not len(grad_MHD):
-            return (*(torch.zeros_like(tensor) for tensor in saved[:3]), None, None)
+            return (*(torch.zeros_like(tensor) for tensor in saved), None, None, None)
+        plan, scale, dropout = ctx.given
         grad_MHD = grad_MHD.contiguous()
-        three = plan.calls.backward(grad_MHD, saved, plan.near, scale)
+        three = plan.calls.backward(grad_MHD, saved, plan.near, scale, dropout, ctx.dice)
         if plan.far is not None:
-            _add_far_gradients(three, grad_MHD, saved, plan.far, plan.calls, scale)
-        return (*three, None, None)
-
-
-def _add_far(output_MHD: Tensor, norm_HM: Tensor, three: Three, far: Far, calls: Calls, scale: float) -> None:
-    """Merge the far keys into the output and the normalisers, in place."""
-    query_FHD = three[0][far.query_F]
-    key_EHD, value_EHD = (tensor[far.key_E] for tensor in three[1:])
-    far_FHD, far_HF = calls.forward(query_FHD, key_EHD, value_EHD, far.spans, scale)
-    norm_HF = torch.logaddexp(norm_HM[:, far.query_F], far_HF)
-    share_FH1 = (far_HF - norm_HF).exp().T[:, :, None].to(output_MHD.dtype)
-    output_MHD.index_copy_(0, far.query_F, torch.lerp(output_MHD[far.query_F], far_FHD, share_FH1))
-    norm_HM.index_copy_(1, far.query_F, norm_HF)
+            _add_far_gradients(three, grad_MHD, saved, plan, scale, dropout, ctx.far_dice)
+        return (*three, None, None, None)
 
 
 def _add_far_gradients(
-    three: Three, grad_MHD: Tensor, saved: Saved, far: Far, calls: Calls, scale: float
+    three: Three, grad_MHD: Tensor, saved: Saved, plan: Plan, scale: float, dropout: float, dice: Dice
 ) -> None:
     """What the far keys add to dq, dk and dv, in place."""
     query_MHD, key_MHD, value_MHD, output_MHD, norm_HM = saved
-    seen = (
-        query_MHD[far.query_F],
-        key_MHD[far.key_E],
-        value_MHD[far.key_E],
-        output_MHD[far.query_F],
-        norm_HM[:, far.query_F],
-    )
-    dquery_FHD, *others = calls.backward(grad_MHD[far.query_F], seen, far.spans, scale)
-    three[0].index_add_(0, far.query_F, dquery_FHD)
+    far = plan.far
+    assert far is not None
+    # exp(S - inf) = 0: the key that a stretch without any was given gets nothing and gives nothing.
+    norm_HM = norm_HM.masked_fill(far.none_M, torch.inf)
+    seen = query_MHD, key_MHD[far.key_E], value_MHD[far.key_E], output_MHD, norm_HM
+    dquery_MHD, *others = plan.calls.backward(grad_MHD, seen, far.spans, scale, dropout, dice)
+    three[0].add_(dquery_MHD)
     # A global key sums over its stretches: in float32.
     for whole_MHD, far_EHD in zip(three[1:], others, strict=True):
         sum_GHD = whole_MHD[far.key_G].float().index_add_(0, far.which_E, far_EHD.float())
@@ -353,33 +349,36 @@ class _FlashAttn:
     """The installed flash-attn 2."""
 
     def forward(
-        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, spans: Spans, scale: float
-    ) -> tuple[Tensor, Tensor]:
+        self, three: Three, spans: Spans, scale: float, dropout: float
+    ) -> tuple[Tensor, Tensor, Dice]:
         from flash_attn.flash_attn_interface import _flash_attn_varlen_forward
 
-        output_MHD, norm_HM, _, _ = _flash_attn_varlen_forward(
-            query_MHD, key_MHD, value_MHD, **self._options(spans, scale), return_softmax=False
+        output_MHD, norm_HM, _, dice = _flash_attn_varlen_forward(
+            *three, **self._options(spans, scale, dropout), return_softmax=False
         )
-        return output_MHD, norm_HM
+        return output_MHD, norm_HM, (dice,)
 
-    def backward(self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
+    def backward(
+        self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float, dropout: float, dice: Dice
+    ) -> Three:
         from flash_attn.flash_attn_interface import _flash_attn_varlen_backward
 
         three = torch.empty_like(saved[0]), torch.empty_like(saved[1]), torch.empty_like(saved[2])
         _flash_attn_varlen_backward(
             *(grad_MHD, *saved, *three),
-            **self._options(spans, scale),
+            **self._options(spans, scale, dropout),
             deterministic=torch.are_deterministic_algorithms_enabled(),
+            rng_state=dice[0],
         )
         return three
 
-    def _options(self, spans: Spans, scale: float) -> dict[str, Any]:
+    def _options(self, spans: Spans, scale: float, dropout: float) -> dict[str, Any]:
         return {
             "cu_seqlens_q": spans.query,
             "cu_seqlens_k": spans.key,
             "max_seqlen_q": spans.longest_query,
             "max_seqlen_k": spans.longest_key,
-            "dropout_p": 0.0,
+            "dropout_p": dropout,
             "softmax_scale": scale,
             "causal": False,
             "window_size_left": spans.reach,
@@ -393,25 +392,25 @@ class _TorchFlash:
     """The copy of flash-attn 2 in torch, called as `torch.nn.attention.varlen` calls it."""
 
     def forward(
-        self, query_MHD: Tensor, key_MHD: Tensor, value_MHD: Tensor, spans: Spans, scale: float
-    ) -> tuple[Tensor, Tensor]:
-        output_MHD, norm_HM, _, _, _ = torch.ops.aten._flash_attention_forward(
-            *(query_MHD, key_MHD, value_MHD),
+        self, three: Three, spans: Spans, scale: float, dropout: float
+    ) -> tuple[Tensor, Tensor, Dice]:
+        output_MHD, norm_HM, *dice, _ = torch.ops.aten._flash_attention_forward(
+            *three,
             *(spans.query, spans.key, spans.longest_query, spans.longest_key),
-            *(0.0, False, False),  # no dropout, not causal, no debug mask
+            *(dropout, False, False),  # not causal, no debug mask
             scale=scale,
             window_size_left=spans.reach,
             window_size_right=spans.reach,
         )
-        return output_MHD, norm_HM
+        return output_MHD, norm_HM, tuple(dice)
 
-    def backward(self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
-        no_seed = torch.zeros(2, dtype=torch.uint64, device=grad_MHD.device)
+    def backward(
+        self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float, dropout: float, dice: Dice
+    ) -> Three:
         dquery, dkey, dvalue = torch.ops.aten._flash_attention_backward(
             *(grad_MHD, *saved),
             *(spans.query, spans.key, spans.longest_query, spans.longest_key),
-            *(0.0, False),  # no dropout, not causal
-            *(no_seed, torch.empty(0, device=grad_MHD.device)),
+            *(dropout, False, *dice),  # not causal
             scale=scale,
             window_size_left=spans.reach,
             window_size_right=spans.reach,

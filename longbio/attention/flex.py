@@ -24,6 +24,8 @@ from longbio.attention.pattern import PADDING, SparsePattern, check_tensors
 BLOCK = 128  # tokens; FlexAttention's own size, which its kernels are tuned for
 LEAST_HEAD = 16  # features; Triton multiplies no smaller matrices
 RECOMPILES = 64  # of shapes, dtypes and windows in one process; torch's limit of 8 suits one model
+CUDA_OPTIONS = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4}
+"""Smaller tiles than torch's for a forward pass on Hopper, which spill with masks like ours."""
 NO_DROPOUT = "FlexAttention has no dropout"
 NO_BACKWARD = "FlexAttention has no backward pass on a CPU; wrap the call in torch.no_grad()"
 
@@ -98,7 +100,13 @@ def attend(
 
     inside = torch.compiler.is_compiling()
     with nullcontext() if inside else torch._dynamo.config.patch(recompile_limit=RECOMPILES):
-        output_BHTD = plan.run(*three, score_mod=plan.score_mod, block_mask=plan.mask, scale=head_size**-0.5)
+        output_BHTD = plan.run(
+            *three,
+            score_mod=plan.score_mod,
+            block_mask=plan.mask,
+            scale=head_size**-0.5,
+            kernel_options=None if on_cpu else CUDA_OPTIONS,
+        )
     return output_BHTD[..., :head_size]
 
 
@@ -139,16 +147,26 @@ def _ordered(blocks_BHNN: Tensor) -> tuple[Tensor, Tensor]:
     return number_BHN, blocks_BHNN.byte().argsort(dim=-1, descending=True, stable=True).int()
 
 
+def _numbers(pattern: SparsePattern) -> tuple[Tensor, Tensor]:
+    """(B, T) int32 documents of queries and of keys; padding has another number as a key. Kernels hold
+    a number for each query and key of a tile: wider ones spill, and cost ten times as much."""
+    query_BT = pattern.document_BT.int()
+    return query_BT, query_BT.masked_fill(~pattern.valid_BT, PADDING - 1)
+
+
 def _window_mods(pattern: SparsePattern) -> tuple[MaskMod, None]:
     """`pattern.bias` of a sliding window, for one query and one key."""
     assert pattern.window_tokens is not None
-    document_BT, global_BT = pattern.document_BT, pattern.global_BT
+    query_BT, key_BT = _numbers(pattern)
+    # The last bit of a key says whether it is global: one number to load in place of two.
+    key_BT = 2 * key_BT + pattern.global_BT
     # A tensor: a number would be part of the kernel, compiled for each window.
-    reach = torch.full((), pattern.window_tokens, device=pattern.device)
+    reach = torch.full((), pattern.window_tokens, device=pattern.device, dtype=torch.int32)
 
     def seen(row: Index, head: Index, query: Index, key: Index) -> Tensor:
-        together = (document_BT[row, query] == document_BT[row, key]) & (document_BT[row, query] != PADDING)
-        return together & (((query - key).abs() <= reach) | global_BT[row, key])
+        number = key_BT[row, key]
+        near = (query - key).abs() <= reach
+        return (query_BT[row, query] == number >> 1) & (near | (number & 1 == 1))
 
     return seen, None
 
@@ -157,15 +175,16 @@ def _block_mods(pattern: SparsePattern) -> tuple[MaskMod, ScoreMod | None]:
     """`pattern.bias` of blocks, for one query and one key."""
     assert pattern.counts_BHNN is not None
     assert pattern.block_tokens is not None
-    document_BT = pattern.document_BT
-    block_T = torch.arange(pattern.num_tokens, device=pattern.device) // pattern.block_tokens
+    query_BT, key_BT = _numbers(pattern)
+    block_T = torch.arange(pattern.num_tokens, device=pattern.device, dtype=torch.int32)
+    block_T = block_T // pattern.block_tokens
     several_heads = pattern.counts_BHNN.shape[1] > 1
     counted_BHNN = pattern.counts_BHNN > 0
     # Finite where nothing is seen, for the mask alone to hide.
     log_count_BHNN = pattern.counts_BHNN.clamp(min=1).float().log()
 
     def seen(row: Index, head: Index, query: Index, key: Index) -> Tensor:
-        together = (document_BT[row, query] == document_BT[row, key]) & (document_BT[row, query] != PADDING)
+        together = query_BT[row, query] == key_BT[row, key]
         return together & counted_BHNN[row, head if several_heads else 0, block_T[query], block_T[key]]
 
     def weighed(score: Tensor, row: Index, head: Index, query: Index, key: Index) -> Tensor:

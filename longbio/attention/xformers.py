@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -53,11 +54,21 @@ def supports(
         return f"xformers needs a CUDA device, not {device.type}"
     if importlib.util.find_spec("xformers") is None:
         return "xformers isn't installed: pip install 'longbio[xformers]'"
+    if not _is_usable():
+        return "xformers was built for another CUDA or torch; python -m xformers.info says for which"
     if torch.cuda.get_device_capability(device) > NEWEST:
         return "the xformers kernel with a bias runs up to compute capability 9.0 (Hopper)"
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"xformers computes in float32, bfloat16 or float16, not {dtype}"
     return None if pattern is None else _unfit(pattern)
+
+
+@lru_cache
+def _is_usable() -> bool:
+    """Whether its library can be loaded; xformers itself only warns, and knows no operator then."""
+    import xformers
+
+    return bool(xformers._has_cpp_library)
 
 
 def _unfit(pattern: SparsePattern) -> str | None:

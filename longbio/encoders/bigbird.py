@@ -77,8 +77,10 @@ class BigBirdAttention(stock.BigBirdAttention):
             attention_mask: kernel and pattern of this layer.
         """
         heads = (self.config.num_attention_heads, -1)
+        # Under autocast: once, where each projection would, and their gradients add up in it.
+        rounded = hidden_states.to(computing_dtype(self.self.query.weight))
         query, key, value = (
-            projection(hidden_states).unflatten(2, heads).transpose(1, 2)
+            projection(rounded).unflatten(2, heads).transpose(1, 2)
             for projection in (self.self.query, self.self.key, self.self.value)
         )
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0

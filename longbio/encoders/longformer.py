@@ -64,6 +64,8 @@ class LongformerSelfAttention(stock.LongformerSelfAttention):
             attention_mask: kernel and pattern of this layer.
         """
         dropout = self.dropout if self.training else 0.0
+        # Under autocast: once, where each projection would, and their gradients add up in it.
+        hidden_states = hidden_states.to(computing_dtype(self.query.weight))
         context_BHTD = attention_mask.kernel.attend(
             self._heads(self.query(hidden_states)).transpose(1, 2),
             self._heads(self.key(hidden_states)).transpose(1, 2),

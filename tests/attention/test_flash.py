@@ -46,22 +46,32 @@ class PlainCalls:
         return scores.masked_fill(~seen, -torch.inf)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, spans: Spans, scale: float
-    ) -> tuple[Tensor, Tensor]:
+        self, three: Three, spans: Spans, scale: float, dropout: float
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        query, key, value = three
         scores = self._scores(query, key, spans, scale)
-        output = torch.einsum("hqk,khd->qhd", scores.softmax(dim=-1), value.float())
-        return output.to(query.dtype), scores.logsumexp(dim=-1)
+        kept = (torch.rand(scores.shape) >= dropout) / (1 - dropout)
+        output = torch.einsum("hqk,khd->qhd", scores.softmax(dim=-1) * kept, value.float())
+        return output.to(query.dtype), scores.logsumexp(dim=-1), (kept,)
 
-    def backward(self, grad: Tensor, saved: Saved, spans: Spans, scale: float) -> Three:
+    def backward(
+        self,
+        grad: Tensor,
+        saved: Saved,
+        spans: Spans,
+        scale: float,
+        dropout: float,
+        dice: tuple[Tensor, ...],
+    ) -> Three:
         query, key, value, output, norm = saved
         weights = (self._scores(query, key, spans, scale) - norm[:, :, None]).exp()
         common = torch.einsum("qhd,qhd->hq", grad.float(), output.float())
-        dweights = torch.einsum("qhd,khd->hqk", grad.float(), value.float())
+        dweights = torch.einsum("qhd,khd->hqk", grad.float(), value.float()) * dice[0]
         dscores = weights * (dweights - common[:, :, None]) * scale
         made = (
             torch.einsum("hqk,khd->qhd", dscores, key.float()),
             torch.einsum("hqk,qhd->khd", dscores, query.float()),
-            torch.einsum("hqk,qhd->khd", weights, grad.float()),
+            torch.einsum("hqk,qhd->khd", weights * dice[0], grad.float()),
         )
         return made[0].to(query.dtype), made[1].to(query.dtype), made[2].to(query.dtype)
 
@@ -130,10 +140,10 @@ def test_only_queries_beyond_their_window_look_again(plain: None) -> None:
     flash.prepare(pattern)
     far = pattern.cache["flash"].far
     # 0 to 9 see neither key, 10 and 11 don't see 52; then 91 and 92 don't see 50, and the rest neither.
-    assert far.query_F.tolist() == [*range(12), *range(91, 111)]
-    assert far.spans.query.diff().tolist() == [10, 2, 2, 18]
-    assert far.key_E.tolist() == [50, 52, 52, 50, 50, 52]
-    assert far.spans.key.diff().tolist() == [2, 1, 1, 2]
+    assert far.spans.query.diff().tolist() == [10, 2, 79, 2, 18]
+    assert far.spans.key.diff().tolist() == [2, 1, 1, 1, 2]
+    assert far.key_E.tolist() == [50, 52, 52, 50, 50, 50, 52]
+    assert far.none_M.nonzero().flatten().tolist() == list(range(12, 91))
 
 
 def test_a_question_is_few_and_a_third_of_the_text_too_many() -> None:
@@ -199,6 +209,49 @@ def test_half_precision(tensors: Tensors, assert_lawful: Lawful, plain: None) ->
     assert_lawful(flash.attend, made, window(300, 20, "few"), output=0.02, gradients=0.02)
 
 
+def dropped_law(made: tuple[Tensor, ...], pattern: SparsePattern, kept: Tensor) -> dict[str, Tensor]:
+    """Output and gradients where a weight counts `kept` times, 0 or 1 / (1 - p)."""
+    query, key, value, grad = (tensor.detach().float().requires_grad_() for tensor in made)
+    place = torch.arange(query.shape[2], device=query.device)
+    scores = query @ key.mT * query.shape[3] ** -0.5 + pattern.bias(place, place)
+    output = (scores.softmax(dim=-1) * kept) @ value
+    gradients = torch.autograd.grad(output, (query, key, value), grad.detach())
+    return dict(zip(("output", "dq", "dk", "dv"), (output.detach(), *gradients), strict=True))
+
+
+@pytest.mark.parametrize("reach", [5, 40])
+def test_dropout(
+    reach: int, plain: None, tensors: Tensors, results: Results, assert_close: Callable[..., None]
+) -> None:
+    """Near and far weights are dropped alike, and gradients are those of the weights that are left."""
+    valid = torch.ones(1, 60, dtype=torch.bool)
+    chosen = torch.zeros_like(valid)
+    chosen[0, 0] = chosen[0, 41] = True
+    pattern, made = sliding_window(valid, chosen, window_tokens=reach), tensors(60, head_size=64, rows=1)
+    kept = kept_weights(made, pattern)
+    assert_close(results(seeded(flash.attend), made, pattern, dropout=0.3), dropped_law(made, pattern, kept))
+    far = kept[:, :, reach + 1 :, 0]
+    assert 0.1 < (far == 0).float().mean() < 0.6
+
+
+def seeded(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same dropout at every call."""
+
+    def run(*arguments: object, **options: object) -> Tensor:
+        torch.manual_seed(3)
+        return attend(*arguments, **options)
+
+    return run
+
+
+def kept_weights(made: tuple[Tensor, ...], pattern: SparsePattern, dropout: float = 0.3) -> Tensor:
+    """Values that are an identity show each weight; beside its law it is 0 or 1 / (1 - p)."""
+    query, key, value, _ = (tensor.detach() for tensor in made)
+    eye = torch.eye(64, device=query.device, dtype=query.dtype)[: query.shape[2]].expand_as(value)
+    weights = seeded(flash.attend)(query, key, eye, pattern, dropout=dropout)[..., : query.shape[2]]
+    return (weights > 0) / (1 - dropout)
+
+
 def test_the_plan_is_made_once_for_all_layers(
     tensors: Tensors, plain: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,8 +273,6 @@ def test_it_says_what_it_cannot_do(tensors: Tensors) -> None:
         flash.attend(query, key, value, holes)
     with pytest.raises(ValueError, match="not blocks"):
         flash.attend(query, key, value, blocks)
-    with pytest.raises(ValueError, match="no dropout"):
-        flash.attend(query, key, value, whole, dropout=0.1)
     wide = torch.zeros(1, 1, 20, 264)
     with pytest.raises(ValueError, match="264 features"):
         flash.attend(wide, wide, wide, whole)
@@ -247,7 +298,7 @@ def test_reasons_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason() is None
     assert reason(window(20, 3, "few")) is None
     assert "float32" in str(reason(dtype=torch.float32))
-    assert "no dropout" in str(reason(dropout=0.1))
+    assert reason(dropout=0.1) is None
     hole = torch.tensor([[True, False, True]])
     assert "inside a document" in str(reason(sliding_window(hole, None, window_tokens=3)))
     assert "not blocks" in str(reason(block_sparse(hole, block_tokens=1, random_blocks=0, seed=0)))
@@ -258,12 +309,12 @@ def test_torch_still_takes_the_arguments_given() -> None:
     query = torch.zeros(40, 2, 16, dtype=torch.bfloat16, device="meta")
     starts = torch.zeros(3, dtype=torch.int32, device="meta")
     spans, calls = Spans(starts, starts, 30, 30, 5), flash._TorchFlash()
-    output, norm = calls.forward(query, query, query, spans, 0.25)
+    output, norm, dice = calls.forward((query, query, query), spans, 0.25, 0.1)
     assert output.shape == query.shape
     assert norm.shape == (2, 40)
     assert norm.dtype == torch.float32
     saved = (query, query, query, output, norm)
-    assert [made.shape for made in calls.backward(query, saved, spans, 0.25)] == [query.shape] * 3
+    assert [made.shape for made in calls.backward(query, saved, spans, 0.25, 0.1, dice)] == [query.shape] * 3
 
 
 @needs_gpu
@@ -296,6 +347,23 @@ def test_packed_documents_on_a_gpu(
     pattern = packed_pattern("window", [200, 1, 37, 500]).to("cuda")
     made = on_gpu(tensors(743, head_size=64, rows=1, dtype=torch.bfloat16))
     assert_lawful(flash.attend, made, pattern, output=0.02, gradients=0.02)
+
+
+@needs_gpu
+@pytest.mark.parametrize("reach", [5, 40])
+def test_dropout_on_a_gpu(
+    reach: int, tensors: Tensors, results: Results, assert_close: Callable[..., None]
+) -> None:
+    valid = torch.ones(1, 60, dtype=torch.bool)
+    chosen = torch.zeros_like(valid)
+    chosen[0, 0] = chosen[0, 41] = True
+    pattern = sliding_window(valid, chosen, window_tokens=reach).to("cuda")
+    made = on_gpu(tensors(60, head_size=64, rows=1, dtype=torch.bfloat16))
+    kept = kept_weights(made, pattern)
+    seen = pattern.bias(torch.arange(60, device="cuda"), torch.arange(60, device="cuda")) == 0
+    assert 0.25 < (kept == 0)[seen.expand_as(kept)].float().mean() < 0.35
+    ours = results(seeded(flash.attend), made, pattern, dropout=0.3)
+    assert_close(ours, dropped_law(made, pattern, kept), output=0.02, gradients=0.03)
 
 
 @needs_gpu

@@ -19,8 +19,10 @@ Lawful = Callable[..., None]
 Results = Callable[..., dict[str, Tensor]]
 
 needs_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available() or importlib.util.find_spec("xformers") is None,
-    reason="needs a CUDA device and xformers",
+    not torch.cuda.is_available()
+    or importlib.util.find_spec("xformers") is None
+    or not xformers._is_usable(),
+    reason="needs a CUDA device and xformers built for it",
 )
 
 
@@ -196,6 +198,9 @@ def test_it_says_what_it_cannot_do(tensors: Tensors, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "isn't installed" in reason()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(xformers, "_is_usable", lambda: False)
+    assert "built for another CUDA" in reason()
+    monkeypatch.setattr(xformers, "_is_usable", lambda: True)
     assert "up to compute capability 9.0" in reason()
     capability["is"] = (9, 0)
     assert reason(counted()) == "None"
