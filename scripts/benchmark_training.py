@@ -27,7 +27,8 @@ OURS = ["longbio Longformer", "limit: no attention core", "stock Longformer"]
 
 def step(arm: b.Arm, arguments: argparse.Namespace, dtype: str, rows: int) -> Callable[[], None]:
     """One training step of an arm."""
-    model = arm.model("mlm", arguments.layers, dropout=arguments.dropout).train().to(arguments.device)
+    with torch.device(arguments.device):
+        model = arm.model("mlm", arguments.layers, dropout=arguments.dropout).train().to(arguments.device)
     inputs = b.with_labels(arm.inputs(arguments.device, rows))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     device = arguments.device.split(":")[0]
@@ -48,7 +49,12 @@ def arms(arguments: argparse.Namespace, dtype: str) -> list[b.Arm]:
         chosen = [arm for arm in b.ARMS if dtype == "float32" or arm.name in OURS]
     else:
         chosen = [arm for arm in b.ARMS if not (dtype == "bfloat16" and arm.name == "stock BigBird")]
-        chosen.append(b.Arm("ModernBERT shape, flex", "modernbert flex"))
+        chosen += [
+            b.Arm("ModernBERT shape, flex", "modernbert flex"),
+            b.Arm("longbio Longformer, compiled", "longformer", "auto", compiled=True),
+            b.Arm("longbio BigBird, compiled", "bigbird", "auto", compiled=True),
+            b.Arm("limit, compiled", "longformer", "coreless", compiled=True),
+        ]
         half = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         for name, kernel in KERNELS.items():
             where = {"device": torch.device(arguments.device), "dtype": half}

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from longbio.attention.kernels import KERNELS, Kernel
 from longbio.encoders import bigbird, longformer
+from longbio.encoders.compiled import compile_layers
 
 TOKENS, WINDOW, BLOCK, CHUNK = 4096, 512, 64, 512
 VOCABULARY, WIDTH, HEADS, INNER = 30_522, 768, 12, 3072
@@ -121,12 +122,14 @@ class Arm:
         kernel: `stock`, `coreless`, `auto` or a name of `KERNELS`; families without a kernel
             are `stock`.
         chunk_tokens: read in pieces of this length instead of whole.
+        compiled: what isn't attention is fused by torch's compiler.
     """
 
     name: str
     family: str
     kernel: str = "stock"
     chunk_tokens: int | None = None
+    compiled: bool = False
 
     def model(self, task: str, layers: int, tokens: int = TOKENS, dropout: float = 0.0) -> Any:
         """A random model of this arm; `task` is `features` or `mlm`."""
@@ -136,6 +139,8 @@ class Arm:
         if self.kernel != "stock":
             kernel = {"auto": None, "coreless": CORELESS}.get(self.kernel, KERNELS.get(self.kernel))
             {"longformer": longformer.install, "bigbird": bigbird.install}[self.family](model, kernel)
+        if self.compiled:
+            compile_layers(model)
         return model
 
     def inputs(self, device: str, rows: int = 1, tokens: int = TOKENS) -> dict[str, Tensor]:
@@ -145,6 +150,9 @@ class Arm:
             made = {name: tensor.view(-1, self.chunk_tokens) for name, tensor in made.items()}
         if self.kernel == "coreless":
             made.pop("global_attention_mask", None)
+        elif self.kernel != "stock" and "global_attention_mask" in made:
+            # As our collators leave it: a pattern is made on the CPU.
+            made["global_attention_mask"] = made["global_attention_mask"].cpu()
         return made
 
 

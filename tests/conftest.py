@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 # Read once, when huggingface_hub is imported: it has to stand before any import of it.
@@ -16,6 +19,23 @@ import torch
 torch.set_num_threads(2)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def never_waits() -> Callable[[], AbstractContextManager[None]]:
+    """`with never_waits():` whatever waits for the GPU raises."""
+
+    @contextmanager
+    def watched() -> Iterator[None]:
+        torch.cuda.synchronize()
+        try:
+            with warnings.catch_warnings(action="ignore"):  # it says that it is a prototype
+                torch.cuda.set_sync_debug_mode("error")
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    return watched
 
 
 @pytest.fixture(scope="session")

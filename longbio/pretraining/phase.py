@@ -109,6 +109,7 @@ class Machine:
         device_sequences: sequences in one pass of one device; None for all that are its share.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
         workers: processes that prepare batches; 0 for none.
+        compile: let torch fuse what isn't attention, in half a minute; for GPUs and long runs.
         save_steps: steps between two checkpoints.
     """
 
@@ -119,6 +120,7 @@ class Machine:
     device_sequences: int | None = None
     gradient_checkpointing: bool = False
     workers: int = 0
+    compile: bool = False
     save_steps: int = 100
 
     def __post_init__(self) -> None:
@@ -151,4 +153,5 @@ def training_settings(phase: Phase, machine: Machine, seed: int) -> TrainingSett
         precision=machine.precision,
         gradient_checkpointing=machine.gradient_checkpointing,
         workers=machine.workers,
+        compile=machine.compile,
     )

@@ -34,6 +34,7 @@ class TrainingSettings:
         precision: `float32`, or `bfloat16` for autocast.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
         workers: processes that prepare batches; 0 for none.
+        compile: let torch fuse what isn't attention: see `encoders.compiled`.
     """
 
     steps: int
@@ -52,6 +53,7 @@ class TrainingSettings:
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     workers: int = 0
+    compile: bool = False
 
     def passes(self, processes: int) -> tuple[int, int]:
         """Samples in one pass of one device, and passes a step.

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write_json
+from longbio.encoders.compiled import compile_layers
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average
 from longbio.training.optimizers import Group, make_optimizer, parameter_groups
@@ -216,6 +217,8 @@ def train(
             remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
         )
     trained = copy.deepcopy(model) if weights_are_sharded() else model
+    if settings.compile:
+        compile_layers(model)
     checkpoint = last_whole_checkpoint(folder)
     _restore(beside, checkpoint)
     with full_disk_named(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import product
 
 import pytest
@@ -367,15 +368,14 @@ def test_dropout_on_a_gpu(
 
 
 @needs_gpu
-def test_no_wait_for_the_gpu(tensors: Tensors) -> None:
+def test_no_wait_for_the_gpu(
+    tensors: Tensors, never_waits: Callable[[], AbstractContextManager[None]]
+) -> None:
     pattern = window(513, 100, "few").to("cuda")
     query, key, value, grad = on_gpu(tensors(513, head_size=64, rows=4, dtype=torch.bfloat16))
     flash.attend(query, key, value, pattern).backward(grad)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with never_waits():
         flash.attend(query, key, value, pattern).backward(grad)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def on_gpu(made: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ import copy
 import logging
 import pickle
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -141,7 +141,12 @@ def test_a_prepared_batch_runs_without_waiting(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES.keys())
-def test_cuda_is_never_waited_for(given: dict[str, Any], family: str, make_ours: MakeOurs) -> None:
+def test_cuda_is_never_waited_for(
+    given: dict[str, Any],
+    family: str,
+    make_ours: MakeOurs,
+    never_waits: Callable[[], AbstractContextManager[None]],
+) -> None:
     model = make_ours(family, "mlm", kernel="auto").cuda().train()
 
     def on_device(batch: dict[str, Any]) -> dict[str, Any]:
@@ -155,13 +160,9 @@ def test_cuda_is_never_waited_for(given: dict[str, Any], family: str, make_ours:
         }
         for _ in range(2)
     ]
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with never_waits():
         for batch in batches:
             model(**on_device(batch)).loss.backward()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_pattern_stays_on_the_host() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def test_training_lowers_the_loss_and_reports_every_step(tiny_long_folder: Path,
     _, losses = run(tiny_long_folder, tmp_path, steps=20)
     assert len(losses) == 20
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_a_compiled_model_learns_the_same(tiny_long_folder: Path, tmp_path: Path) -> None:
+    plain, losses = run(tiny_long_folder, tmp_path / "plain")
+    torch._dynamo.utils.counters.clear()
+    compiled, again = run(tiny_long_folder, tmp_path / "compiled", compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 3
+    assert again[0] == pytest.approx(losses[0], rel=1e-5)
+    # Adam makes steps of gradients that are nothing but rounding.
+    assert again == pytest.approx(losses, rel=0.05)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
 
 
 def test_a_killed_run_ends_with_the_same_weights(tiny_long_folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""What stands between a layer's matrix products, fused by torch's compiler."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from transformers import PreTrainedModel
+
+from longbio.errors import LongbioError
+
+
+def compile_layers(model: PreTrainedModel) -> None:
+    """Compile the feed-forward part of every layer and what follows its attention, in place.
+
+    Casts, biases, activations, residuals and norms become one kernel in place of up to ten. Names
+    and weights stay as they are, and so does what `save_pretrained` writes; a copy of the model is
+    not compiled. Attention has kernels of its own, and lengths may change from batch to batch.
+
+    Raises:
+        LongbioError: the layers of this family are built in another way than BERT's.
+    """
+    layers = [
+        cast("Any", layer)
+        for layer in model.modules()
+        if all(hasattr(layer, part) for part in ("attention", "intermediate", "output"))
+    ]
+    if not layers:
+        raise LongbioError(
+            f"the layers of a {model.config.model_type} aren't built as BERT's, and can't be compiled",
+            where="compile",
+            remedy="leave it off",
+        )
+    for layer in layers:
+        for part in (layer.attention.output, layer.intermediate, layer.output):
+            part.compile(dynamic=True)
