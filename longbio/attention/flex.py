@@ -24,8 +24,9 @@ from longbio.attention.pattern import PADDING, SparsePattern, check_tensors
 BLOCK = 128  # tokens; FlexAttention's own size, which its kernels are tuned for
 LEAST_HEAD = 16  # features; Triton multiplies no smaller matrices
 RECOMPILES = 64  # of shapes, dtypes and windows in one process; torch's limit of 8 suits one model
-CUDA_OPTIONS = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4}
-"""Smaller tiles than torch's for a forward pass on Hopper, which spill with masks like ours."""
+HALF_OPTIONS = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64, "fwd_num_warps": 4}
+"""In half precision on CUDA: smaller tiles than torch's for Hopper, which spill with masks like ours."""
+MOST_FEATURES = 128  # of a head with these tiles; with more they need more memory than a processor has
 NO_DROPOUT = "FlexAttention has no dropout"
 NO_BACKWARD = "FlexAttention has no backward pass on a CPU; wrap the call in torch.no_grad()"
 
@@ -98,6 +99,8 @@ def attend(
     elif head_size < LEAST_HEAD:
         three = [functional.pad(tensor, (0, LEAST_HEAD - head_size)) for tensor in three]
 
+    half = query_BHTD.dtype != torch.float32
+    smaller_tiles = half and not on_cpu and head_size <= MOST_FEATURES
     inside = torch.compiler.is_compiling()
     with nullcontext() if inside else torch._dynamo.config.patch(recompile_limit=RECOMPILES):
         output_BHTD = plan.run(
@@ -105,7 +108,7 @@ def attend(
             score_mod=plan.score_mod,
             block_mask=plan.mask,
             scale=head_size**-0.5,
-            kernel_options=None if on_cpu else CUDA_OPTIONS,
+            kernel_options=HALF_OPTIONS if smaller_tiles else None,
         )
     return output_BHTD[..., :head_size]
 
