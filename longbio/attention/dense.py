@@ -77,7 +77,8 @@ def attend_from_few(
 
     A score q (W x + b) is (q W) x + q b, and a mean of values W x + b is W of the mean of x, so
     the projections run over the global tokens instead of over all. In float32, or float64; in half
-    precision where the queries are on a GPU, whose matrix units need a tenth of the time for it.
+    precision, scores too, where the queries are on a GPU, whose matrix units need a tenth of the time
+    for it.
 
     Args:
         query_GHD: `query_global` of the tokens at `rows.index_G`.

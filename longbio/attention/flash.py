@@ -11,6 +11,7 @@ P = exp(S - L), dS = P * (dP - rowsum(dO * O))). Dropout of either is dropout of
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from longbio.attention.pattern import SparsePattern, check_tensors
+
+logger = logging.getLogger(__name__)
 
 MOST_FEATURES = 256  # of a head
 FEATURE_STEP = 8  # head sizes are multiples of it
@@ -420,7 +423,15 @@ class _TorchFlash:
 
 @lru_cache
 def _has_flash_attn() -> bool:
-    return importlib.util.find_spec("flash_attn") is not None
+    """Whether it can be loaded: one that was built for another torch can't."""
+    if importlib.util.find_spec("flash_attn") is None:
+        return False
+    try:
+        importlib.import_module("flash_attn.flash_attn_interface")
+    except (ImportError, OSError) as error:
+        logger.warning("flash-attn can't be loaded, torch's copy takes its place: %s", error)
+        return False
+    return True
 
 
 def _calls() -> Calls:

@@ -153,8 +153,13 @@ def _ordered(blocks_BHNN: Tensor) -> tuple[Tensor, Tensor]:
 def _numbers(pattern: SparsePattern) -> tuple[Tensor, Tensor]:
     """(B, T) int32 documents of queries and of keys; padding has another number as a key. Kernels hold
     a number for each query and key of a tile: wider ones spill, and cost ten times as much."""
-    query_BT = pattern.document_BT.int()
-    return query_BT, query_BT.masked_fill(~pattern.valid_BT, PADDING - 1)
+    host = pattern.on_host
+    # Counted anew: those that were given may be as wide as a hash.
+    position_N = torch.arange(host.document_BT.numel())
+    number_N = torch.searchsorted(pattern.documents[:, 0].contiguous(), position_N, right=True).int() - 1
+    number_BT, padding_BT = number_N.view(host.document_BT.shape), ~host.valid_BT
+    query_BT, key_BT = (number_BT.masked_fill(padding_BT, number) for number in (PADDING, PADDING - 1))
+    return query_BT.to(pattern.device, non_blocking=True), key_BT.to(pattern.device, non_blocking=True)
 
 
 def _window_mods(pattern: SparsePattern) -> tuple[MaskMod, None]:

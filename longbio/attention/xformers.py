@@ -68,7 +68,7 @@ def _is_usable() -> bool:
     """Whether its library can be loaded; xformers itself only warns, and knows no operator then."""
     import xformers
 
-    return bool(xformers._has_cpp_library)
+    return bool(getattr(xformers, "_has_cpp_library", True))
 
 
 def _unfit(pattern: SparsePattern) -> str | None:

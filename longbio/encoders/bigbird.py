@@ -30,6 +30,7 @@ from longbio.encoders.inputs import (
     prepare,
     refuse_attentions,
     refuse_long,
+    rounded_once,
 )
 from longbio.encoders.masked_lm import masked_lm_loss
 
@@ -77,8 +78,7 @@ class BigBirdAttention(stock.BigBirdAttention):
             attention_mask: kernel and pattern of this layer.
         """
         heads = (self.config.num_attention_heads, -1)
-        # Under autocast: once, where each projection would, and their gradients add up in it.
-        rounded = hidden_states.to(computing_dtype(self.self.query.weight))
+        rounded = rounded_once(hidden_states)
         query, key, value = (
             projection(rounded).unflatten(2, heads).transpose(1, 2)
             for projection in (self.self.query, self.self.key, self.self.value)

@@ -14,7 +14,9 @@ def compile_layers(model: PreTrainedModel) -> None:
 
     Casts, biases, activations, residuals and norms become one kernel in place of up to ten. Names
     and weights stay as they are, and so does what `save_pretrained` writes; a copy of the model is
-    not compiled. Attention has kernels of its own, and lengths may change from batch to batch.
+    not compiled. Attention has kernels of its own. Lengths may change from batch to batch; one row and
+    several, learning and reading, another precision are compiled each, and from the ninth on torch
+    warns and runs uncompiled.
 
     Raises:
         LongbioError: the layers of this family are built in another way than BERT's.

@@ -283,6 +283,15 @@ def computing_dtype(weight: Tensor) -> torch.dtype:
     return weight.dtype
 
 
+def rounded_once(hidden: Tensor) -> Tensor:
+    """Under autocast: the states as projections see them, rounded once in place of by each; their
+    gradients add up in that precision. The same states elsewhere."""
+    kind = hidden.device.type
+    if hidden.dtype != torch.float64 and torch.is_autocast_enabled(kind):
+        return hidden.to(torch.get_autocast_dtype(kind))
+    return hidden
+
+
 def refuse_attentions(wanted: bool | None) -> None:
     """Raise when attention weights are asked for: no fast kernel ever holds them."""
     if wanted:

@@ -26,6 +26,7 @@ from longbio.encoders.inputs import (
     prepare,
     refuse_attentions,
     refuse_long,
+    rounded_once,
 )
 from longbio.encoders.masked_lm import masked_lm_loss
 
@@ -64,8 +65,7 @@ class LongformerSelfAttention(stock.LongformerSelfAttention):
             attention_mask: kernel and pattern of this layer.
         """
         dropout = self.dropout if self.training else 0.0
-        # Under autocast: once, where each projection would, and their gradients add up in it.
-        hidden_states = hidden_states.to(computing_dtype(self.query.weight))
+        hidden_states = rounded_once(hidden_states)
         context_BHTD = attention_mask.kernel.attend(
             self._heads(self.query(hidden_states)).transpose(1, 2),
             self._heads(self.key(hidden_states)).transpose(1, 2),

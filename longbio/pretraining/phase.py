@@ -109,7 +109,7 @@ class Machine:
         device_sequences: sequences in one pass of one device; None for all that are its share.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
         workers: processes that prepare batches; 0 for none.
-        compile: let torch fuse what isn't attention, in half a minute; for GPUs and long runs.
+        compile: let torch fuse what isn't attention, in half a minute; meant for GPUs.
         save_steps: steps between two checkpoints.
     """
 

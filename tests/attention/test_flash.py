@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -303,6 +304,20 @@ def test_reasons_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     hole = torch.tensor([[True, False, True]])
     assert "inside a document" in str(reason(sliding_window(hole, None, window_tokens=3)))
     assert "not blocks" in str(reason(block_sparse(hole, block_tokens=1, random_blocks=0, seed=0)))
+
+
+def test_a_flash_attn_that_cannot_be_loaded_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "flash_attn").mkdir()
+    (tmp_path / "flash_attn" / "__init__.py").write_text("raise ImportError('undefined symbol: _ZN3c10')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    flash._has_flash_attn.cache_clear()
+    try:
+        assert isinstance(flash._calls(), flash._TorchFlash)
+        assert "undefined symbol" in caplog.text
+    finally:
+        flash._has_flash_attn.cache_clear()
 
 
 def test_torch_still_takes_the_arguments_given() -> None:

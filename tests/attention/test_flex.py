@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.nn.attention import flex_attention as torch_flex
 
 from longbio.attention import flex, reference
+from longbio.attention.blocks import block_sparse
 from longbio.attention.pattern import SparsePattern, sliding_window
 
 Tensors = Callable[..., tuple[Tensor, ...]]
@@ -250,3 +251,21 @@ def test_short_rows_and_small_heads_on_a_gpu(
 
 def on_gpu(made: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor.detach().cuda().requires_grad_(tensor.requires_grad) for tensor in made)
+
+
+@pytest.mark.parametrize("ids", [(2**30, 2**30 + 1), (5, 2**32 + 5), (7, 3)])
+@pytest.mark.parametrize("kind", ["window", "blocks"])
+def test_documents_are_told_apart_by_any_number(kind: str, ids: tuple[int, int]) -> None:
+    """Masks hold 32 bits, document_ids may hold 64."""
+    document = torch.tensor([[ids[0]] * 8 + [ids[1]] * 8])
+    valid = torch.ones(1, 16, dtype=torch.bool)
+    if kind == "window":
+        pattern = sliding_window(valid, None, window_tokens=2, document_BT=document)
+        seen, _ = flex._window_mods(pattern)
+    else:
+        pattern = block_sparse(valid, block_tokens=4, random_blocks=1, seed=0, document_BT=document)
+        seen, _ = flex._block_mods(pattern)
+    place, zero = torch.arange(16), torch.tensor(0)
+    law = pattern.bias(place, place)[0, 0] > -torch.inf
+    assert torch.equal(seen(zero, zero, place[:, None], place[None]), law)
+    assert law.any()

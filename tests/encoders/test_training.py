@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +80,23 @@ def test_bf16_autocast(kernel: str, family: str, batch: Batch, make_ours: MakeOu
         (hidden * weight).sum().backward()
     assert all(p.grad is None or p.grad.dtype == torch.float32 for p in rough.parameters())
     compare_in_bf16(exact, rough, hidden, wanted, 0.02)
+
+
+def test_float64_is_left_alone_by_autocast(batch: Batch, make_ours: MakeOurs, family: str) -> None:
+    model = make_ours(family, kernel="reference").double()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert model(**batch).last_hidden_state.dtype == torch.float64
+
+
+def test_a_quantised_model_reads(make_ours: MakeOurs, make_batch: Callable[..., Batch]) -> None:
+    """Its layers' weights are no tensors."""
+    model = make_ours("big_bird")
+    with warnings.catch_warnings(action="ignore"):
+        quantised = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
+    batch = make_batch(90)
+    with torch.no_grad():
+        ours, law = (each(**batch).last_hidden_state for each in (quantised, model))
+    assert relative(ours, law) < 0.1
 
 
 def test_stock_bigbird_raises_there(make_stock: MakeOurs, make_batch: Callable[..., Batch]) -> None:

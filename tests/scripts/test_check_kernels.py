@@ -162,6 +162,14 @@ def test_a_kernel_that_only_runs_forward_is_compared_forward(
     assert script.main(["--kernel", "blocked"]) == 1
 
 
+def test_a_group_that_compares_nothing_is_no_success(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(script, "groups", lambda quick: {} if quick else {"long": script.long})
+    assert script.main(["--quick", "--kernel", "blocked", "--group", "long"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "FAILED"
+
+
 def test_a_kernel_that_runs_nothing_fails(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

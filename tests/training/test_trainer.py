@@ -61,6 +61,7 @@ def test_training_lowers_the_loss_and_reports_every_step(tiny_long_folder: Path,
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 def test_a_compiled_model_learns_the_same(tiny_long_folder: Path, tmp_path: Path) -> None:
     plain, losses = run(tiny_long_folder, tmp_path / "plain")
+    torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     compiled, again = run(tiny_long_folder, tmp_path / "compiled", compile=True)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 3
