@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from longbio.attention import flash
+from longbio.attention import flash, stretches
 from longbio.attention.blocks import block_sparse
-from longbio.attention.flash import EVERYWHERE, Saved, Spans, Three
+from longbio.attention.flash import Saved, Three
 from longbio.attention.pattern import SparsePattern, sliding_window
+from longbio.attention.stretches import EVERYWHERE, Spans
 
 Tensors = Callable[..., tuple[Tensor, ...]]
 Lawful = Callable[..., None]
@@ -125,7 +126,7 @@ def test_short_stretches(
     plain: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(flash, "STRETCH", stretch)
+    monkeypatch.setattr(stretches, "STRETCH", stretch)
     pattern = window(111, reach, "many")
     assert_lawful(flash.attend, tensors(111, rows=4), pattern)
     far = pattern.cache["flash"].far
@@ -171,7 +172,7 @@ def test_packed_documents(
     plain: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(flash, "STRETCH", stretch)
+    monkeypatch.setattr(stretches, "STRETCH", stretch)
     pattern = packed_pattern("window", lengths)
     assert_lawful(flash.attend, tensors(sum(lengths) + 5, rows=1), pattern)
     assert pattern.cache["flash"].near.query.diff().tolist() == lengths
