@@ -49,8 +49,8 @@ def evaluate(
         more = len(reading.alignment.faults) - SHOWN_FAULTS
         if more > 0:
             tell.console.print(f"left out: {more:,} more mentions")
-        for what, count in reading.passed_over.items():
-            tell.console.print(f"passed over: {count:,} {what}", markup=False)
+        for line in reading.passed_over.told():
+            tell.console.print(f"passed over: {line}", markup=False)
         if one_type:
             documents = of_one_type(documents)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))

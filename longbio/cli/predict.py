@@ -79,8 +79,8 @@ def predict(
             labelled=labelled,
             on_note=lambda done, tokens: advance(done, f"notes, {tokens:,} tokens"),
         )
-        for what, count in reading.passed_over.items():
-            tell.console.print(f"passed over: {count:,} {what}", markup=False)
+        for line in reading.passed_over.told():
+            tell.console.print(f"passed over: {line}", markup=False)
         before = "finished before: " if result["finished_before"] else ""
         done = result["notes"] - result["failed"]
         found = f"{result['found']:,} {task.finds}"

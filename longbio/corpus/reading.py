@@ -18,6 +18,33 @@ ABOUT = re.compile(r"(?:README|LICEN[CS]E|CHANGELOG|COPYING)(?![A-Z]).*\.(?:txt|
 """Names of files that tell about a corpus, and are no notes of it."""
 
 
+class PassedOver(Counter[str]):
+    """How many things of each kind were not read, and where the first of each stands; never its words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, str] = {}
+
+    def note(self, what: str, where: str | Path, count: int = 1) -> None:
+        """Count things that are not read.
+
+        Args:
+            what: their kind, in words for people.
+            where: the place of the first of them: file, line.
+            count: how many they are; nothing is noted of none.
+        """
+        if count:
+            self[what] += count
+            self.places.setdefault(what, str(where))
+
+    def told(self) -> list[str]:
+        """A line for each kind: how many, what, and where the first stands."""
+        return [
+            f"{count:,} {what}" + (f" (the first: {self.places[what]})" if what in self.places else "")
+            for what, count in self.items()
+        ]
+
+
 @dataclass
 class Reading:
     """What a reader is told, and what it tells.
@@ -28,7 +55,8 @@ class Reading:
             `{"text": "NOTE", "group": "SUBJECT_ID"}`. What isn't named is looked for under the
             usual names.
         alignment: counts the mentions that were checked, and those that were left out.
-        passed_over: how many things of each kind the records have no place for, and were not read.
+        passed_over: how many things of each kind the records have no place for, and were not
+            read, with the place of the first of each.
         failed: told of a file or row that can't be read, by readers of plain text, tables and JSON
             lines, which then go on behind it. None to stop there.
     """
@@ -36,7 +64,7 @@ class Reading:
     encoding: str = "utf-8"
     columns: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment = field(default_factory=Alignment)
-    passed_over: Counter[str] = field(default_factory=Counter)
+    passed_over: PassedOver = field(default_factory=PassedOver)
     failed: Callable[[LongbioError], None] | None = None
 
     def skip(self, error: LongbioError) -> None:

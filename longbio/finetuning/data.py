@@ -31,6 +31,7 @@ class Splits:
         dev: documents.
         test: documents.
         format: of the test documents.
+        passed_over: a line for each kind of thing that was not read.
         described: sizes, hashes, what was left out; ready for JSON.
     """
 
@@ -38,6 +39,7 @@ class Splits:
     dev: Sequence[Document]
     test: Sequence[Document]
     format: str
+    passed_over: Sequence[str] = ()
     described: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> str:
@@ -50,7 +52,7 @@ class Splits:
         ]
         if told["left_out"]:
             parts.append(f"{len(told['left_out']):,} of {told['mentions_checked']:,} mentions left out")
-        parts += [f"passed over: {count:,} {what}" for what, count in told["passed_over"].items()]
+        parts += [f"passed over: {line}" for line in self.passed_over]
         if told["groups_in_two_splits"]:
             parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
         return "; ".join(parts)
@@ -94,9 +96,10 @@ def read_data(settings: DataSettings) -> Splits:
         "mentions_checked": reading.alignment.mentions,
         "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
         "passed_over": dict(reading.passed_over),
+        "passed_over_at": dict(reading.passed_over.places),
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
-    return Splits(train, dev, test, formats["test"], described)
+    return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described)
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:
