@@ -10,7 +10,8 @@ Role = Literal["cls", "query", "headings"]
 
 MAX_HEADING_WORDS = 8
 MAX_HEADING_CHARS = 60
-_HEADING = re.compile(r"^[ \t]*(?P<title>[^\W\d_][^\n.;?!|]*?)[ \t]*(?P<colon>:?)[ \t]*\r?$", re.M)
+_BLANKS = " \t"
+_TITLE = re.compile(r"[^\W\d_][^.;?!|]*")
 
 
 def section_headings(text: str) -> list[tuple[int, int]]:
@@ -24,12 +25,29 @@ def section_headings(text: str) -> list[tuple[int, int]]:
         (start_char, end_char) of each, without the spaces around it.
     """
     headings = []
-    for match in _HEADING.finditer(text):
-        title = match["title"]
-        if len(title) > MAX_HEADING_CHARS or len(title.split()) > MAX_HEADING_WORDS:
-            continue
-        line_before = text[text.rfind("\n", 0, max(0, match.start() - 1)) + 1 : match.start()]
-        after_blank = not line_before.strip()
-        if title[0].isupper() and (match["colon"] or title.isupper() or after_blank):
-            headings.append((match.start("title"), match.end("title")))
+    after_blank, line_start = True, 0
+    # Line by line, and without a pattern that looks for a line's end: that tries every space as one.
+    for line in text.split("\n"):
+        title, has_colon = _without_colon(line.removesuffix("\r"))
+        if _may_be_title(title) and (has_colon or title.isupper() or after_blank):
+            start_char = line_start + len(line) - len(line.lstrip(_BLANKS))
+            headings.append((start_char, start_char + len(title)))
+        after_blank = not line.strip()
+        line_start += len(line) + 1
     return headings
+
+
+def _without_colon(line: str) -> tuple[str, bool]:
+    """A line without the spaces around it and the colon at its end, and whether it has one."""
+    body = line.strip(_BLANKS)
+    title = body.removesuffix(":")
+    return title.rstrip(_BLANKS), title != body
+
+
+def _may_be_title(title: str) -> bool:
+    return (
+        title[:1].isupper()
+        and len(title) <= MAX_HEADING_CHARS
+        and len(title.split()) <= MAX_HEADING_WORDS
+        and _TITLE.fullmatch(title) is not None
+    )

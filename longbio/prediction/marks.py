@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 
 # A browser drops control characters; their pictures have the same number of characters.
@@ -54,22 +56,24 @@ def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
         marks: in any order, within the text.
     """
     borders = sorted({0, len(text), *(m.start_char for m in marks), *(m.end_char for m in marks)})
-    waiting = sorted(marks, key=lambda mark: mark.start_char)
+    begun, ended = defaultdict(list), defaultdict(list)
+    for number, mark in enumerate(sorted(marks, key=lambda mark: mark.start_char)):
+        begun[mark.start_char].append((mark.end_char - mark.start_char, number, mark))
+        ended[mark.end_char].append(mark.words)
     found: list[Segment] = []
-    open_marks: list[Mark] = []
-    place = 0
+    # The shortest first; those that have ended are taken out when they come to be it.
+    open_marks: list[tuple[int, int, Mark]] = []
     for start, end in pairwise(borders):
-        open_marks = [mark for mark in open_marks if mark.end_char > start]
-        while place < len(waiting) and waiting[place].start_char == start:
-            open_marks.append(waiting[place])
-            place += 1
-        shortest = min(open_marks, key=lambda mark: mark.end_char - mark.start_char, default=None)
+        for each in begun[start]:
+            heappush(open_marks, each)
+        while open_marks and open_marks[0][2].end_char <= start:
+            heappop(open_marks)
         found.append(
             Segment(
                 text[start:end].translate(PICTURES),
-                None if shortest is None else shortest.kind,
-                tuple(mark.words for mark in open_marks if mark.end_char == end and mark.words),
-                tuple(mark.anchor for mark in open_marks if mark.start_char == start and mark.anchor),
+                open_marks[0][2].kind if open_marks else None,
+                tuple(words for words in ended[end] if words),
+                tuple(mark.anchor for _, _, mark in begun[start] if mark.anchor),
             )
         )
     return found

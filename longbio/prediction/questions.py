@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,10 +31,9 @@ def read_questions(file: Path, encoding: str = "utf-8") -> tuple[Question, ...]:
     questions = tuple(_rows(file, encoding) if kind_of(file) in ROWS else _lines(file, encoding))
     if not questions:
         raise LongbioError("the file holds no question", where=file)
-    ids = [question.id for question in questions]
-    twice = next((each for each in ids if ids.count(each) > 1), None)
-    if twice is not None:
-        raise LongbioError(f"the question id {twice!r} is there twice", where=file)
+    (name, times), *_ = Counter(question.id for question in questions).most_common(1)
+    if times > 1:
+        raise LongbioError(f"the question id {name!r} is there twice", where=file)
     return questions
 
 

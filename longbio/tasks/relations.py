@@ -145,7 +145,7 @@ class Relations:
         spans = sorted(set(document.spans))
         line_ends = [match.start() for match in re.finditer("\n", document.text)] if self.same_line else []
         for number, first in enumerate(spans):
-            for second in spans[number + 1 :]:
+            for second in map(spans.__getitem__, range(number + 1, len(spans))):
                 if self.reach_chars is not None and second.start_char - first.end_char > self.reach_chars:
                     break
                 begin, end = (bisect_left(line_ends, span.start_char) for span in (first, second))

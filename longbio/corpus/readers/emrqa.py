@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.finding import occurrences
 from longbio.corpus.objects import identifier, member, members
 from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, ParagraphNames, paragraphs_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
@@ -140,7 +141,7 @@ def _on_line(text: str, note: _Note, line: int | None, token: int | None) -> tup
     if not text.strip() or line is None or not 1 <= line <= len(note.lines):
         return None
     start, end = note.lines[line - 1]
-    found = [match.span() for match in _pattern(text).finditer(note.text, start, end)]
+    found = list(occurrences(text, note.text, start, end))
     tokens = [match.start() for match in re.compile(r"\S+").finditer(note.text, start, end)]
     at = tokens[token] if token is not None and 0 <= token < len(tokens) else None
     return next((span for span in found if span[0] == at), found[0] if found else None)
@@ -154,9 +155,9 @@ def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] |
     whole = re.compile(r"\S(?:.*\S)?", re.DOTALL).search(note.text, start, end)
     if not evidence.strip():
         return whole.span() if whole else None
-    match = _pattern(evidence).search(note.text, start)
-    return match.span() if match and match.start() < end else None
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(r"\s+".join(re.escape(word) for word in text.split()), re.IGNORECASE)
+    # It may go on behind its line, over as many lines as hold its words.
+    beyond, stop = len(evidence.split()), end
+    while beyond > 0 and line < len(note.lines):
+        first, stop = note.lines[line]
+        beyond, line = beyond - len(note.text[first:stop].split()), line + 1
+    return next((span for span in occurrences(evidence, note.text, start, stop) if span[0] < end), None)

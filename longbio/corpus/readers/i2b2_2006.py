@@ -23,7 +23,9 @@ Tags that had to be mended so are counted among what is passed over.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from longbio.corpus.reading import Reading, beginnings_of, files_of, read_markup
@@ -33,12 +35,12 @@ from longbio.errors import LongbioError
 SUFFIXES = (".xml",)
 RECORD = re.compile(r"<RECORD\b[^<>]*>")
 RECORD_ID = re.compile(r"\bID\s*=\s*[\"']([^\"'<>]+)[\"']")
-TEXT = re.compile(r"<TEXT\s*>(.*?)</TEXT\s*>", re.DOTALL)
+TEXT_BEGINS, TEXT_ENDS = re.compile(r"<TEXT\s*>"), re.compile(r"</TEXT\s*>")
 
 # Of a tag that has all its signs, any attributes; else as little as can be, lest the text go with it.
 TAG = re.compile(
     r"<\s*PHI(?:\s+\w+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*>"
-    r"|<\s*PHI\s*TYPE\s*=?\s*[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
+    r"|<\s*PHI\s*TYPE\s*+=?\s*+[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
     r"|(?P<closes><\s*/+\s*PHI\b[^<>\n]*>?|<\s*PHI\s*>)"
     r"|<\s*PHI\b[^<>\n]*>?"
 )
@@ -78,20 +80,42 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         if not records:
             raise LongbioError("the file holds no RECORD", where=file, remedy="give the release's XML file")
         ends = [*(record.start() for record in records[1:]), len(content)]
+        source = _Source(file, content, [found.start() for found in re.finditer("\n", content)])
         for record, end in zip(records, ends, strict=True):
-            name, text = RECORD_ID.search(record[0]), TEXT.search(content, record.end(), end)
+            name, text = RECORD_ID.search(record[0]), _text(content, record.end(), end)
             if name is None or name[1] in seen or text is None:
                 raise LongbioError(
                     "the record has no TEXT" if name and text is None else "the record has no ID of its own",
-                    where=_line(file, content, record.start()),
+                    where=source.line(record.start()),
                     remedy="compare the file with the release",
                 )
             seen.add(name[1])
-            yield _document(name[1], text, file, reading)
+            yield _document(name[1], text, source, reading)
 
 
-def _document(name: str, found: re.Match[str], file: Path, reading: Reading) -> Document:
-    content, end = found.string, found.end(1)
+@dataclass(frozen=True)
+class _Source:
+    """A file, what it holds, and where its lines end."""
+
+    file: Path
+    content: str
+    line_ends: list[int]
+
+    def line(self, position: int) -> str:
+        """The place of a character, for people."""
+        return f"{self.file}, line {bisect_left(self.line_ends, position) + 1}"
+
+
+def _text(content: str, start: int, end: int) -> tuple[int, int] | None:
+    """Where a record's text begins and ends; None where it has none."""
+    # Two searches, not one: from each opening that is never closed, one would go to the end again.
+    opening = TEXT_BEGINS.search(content, start, end)
+    closing = TEXT_ENDS.search(content, opening.end(), end) if opening else None
+    return (opening.end(), closing.start()) if opening and closing else None
+
+
+def _document(name: str, text: tuple[int, int], source: _Source, reading: Reading) -> Document:
+    content, (position, end) = source.content, text
     pieces: list[str] = []
     length = 0
     spans: set[Span] = set()
@@ -99,9 +123,8 @@ def _document(name: str, found: re.Match[str], file: Path, reading: Reading) -> 
     """Where the open mention starts, its type, and where its tag stands in the file."""
 
     def leave_out(fault: str, tag_position: int) -> None:
-        reading.alignment.holds(fault, _line(file, content, tag_position))
+        reading.alignment.holds(fault, source.line(tag_position))
 
-    position = found.start(1)
     for tag in TAG.finditer(content, position, end):
         pieces.append(_read_references(content[position : tag.start()]))
         length += len(pieces[-1])
@@ -121,7 +144,7 @@ def _document(name: str, found: re.Match[str], file: Path, reading: Reading) -> 
             opened = None
             if start == length:
                 leave_out("a PHI tag holds no character", tag_position)
-            elif reading.alignment.holds(None, str(file)):
+            elif reading.alignment.holds(None, str(source.file)):
                 spans.add(Span.of(start, length, label))
     if opened:
         leave_out("a PHI tag is not closed", opened[2])
@@ -146,8 +169,3 @@ def _read_references(content: str) -> str:
         return chr(code) if is_character else reference[0]
 
     return REFERENCE.sub(character, content)
-
-
-def _line(file: Path, content: str, position: int) -> str:
-    number = content.count("\n", 0, position) + 1
-    return f"{file}, line {number}"

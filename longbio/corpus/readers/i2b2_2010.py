@@ -23,18 +23,20 @@ from longbio.corpus.reading import Reading, is_part, read_markup, read_text
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
-# Of each line, where its tokens start and end in the text.
-Tokens = list[list[tuple[int, int]]]
+# Of each line that is named, by its number, where its tokens start and end in the text.
+Tokens = dict[int, list[tuple[int, int]]]
 
 SUFFIXES = (".txt", ".con", ".ast", ".rel")
 # As deep as the releases: <hospital>/concept/*.con below one folder.
 DEPTHS = ("*", "*/*", "*/*/*")
 
 NUMBER = r"[0-9]{1,9}"
+PLACE = f"{NUMBER}:{NUMBER} {NUMBER}:{NUMBER}"
 CONCEPT = rf'c="(.*)" ({NUMBER}):({NUMBER}) ({NUMBER}):({NUMBER})'
 CON = re.compile(rf'{CONCEPT}\|\|t="([^"]+)"\s*')
 AST = re.compile(rf'{CONCEPT}\|\|t="([^"]+)"\|\|a="([^"]+)"\s*')
-REL = re.compile(rf'{CONCEPT}\|\|r="([^"]+)"\|\|{CONCEPT}\s*')
+# Its end is looked at first: without it, each place where the first concept may end would be tried.
+REL = re.compile(rf'(?=.*" {PLACE}\s*$){CONCEPT}\|\|r="([^"]+)"\|\|{CONCEPT}\s*')
 
 
 def _words(line: str) -> Iterator[tuple[int, int]]:
@@ -82,9 +84,9 @@ class _Place:
         """Where in the text the words stand; None where they don't, under this counting."""
         ends = []
         for line, token in (self.first, self.last):
-            if not (1 <= line <= len(tokens) and token < len(tokens[line - 1])):
+            if token >= len(tokens.get(line, ())):
                 return None
-            ends.append(tokens[line - 1][token])
+            ends.append(tokens[line][token])
         start_char, end_char = ends[0][0], ends[1][1]
         covered = text[start_char:end_char]
         if not covered or covered.lower().split() != self.words.lower().split():
@@ -217,14 +219,18 @@ def _lines(
 
 
 def _tokens(text: str, concepts: list[_Place]) -> Tokens:
-    """The text's tokens under that of the countings under which most of the concepts are found."""
-    countings = []
-    for counting in COUNTINGS:
-        tokens: Tokens = []
-        body = text.removeprefix("\ufeff")  # a byte-order mark is no part of a word
-        start = len(text) - len(body)
-        for line in body.split("\n"):
-            tokens.append([(start + a, start + b) for a, b in counting(line.removesuffix("\r"))])
-            start += len(line) + 1
-        countings.append(tokens)
+    """The tokens of the lines that concepts name, under that counting under which most are found."""
+    body = text.removeprefix("\ufeff")  # a byte-order mark is no part of a word
+    # Of lines that no concept names nobody asks.
+    named = {line for place in concepts for line, _ in (place.first, place.last)}
+    lines: list[tuple[int, int, str]] = []
+    start = len(text) - len(body)
+    for number, line in enumerate(body.split("\n"), start=1):
+        if number in named:
+            lines.append((number, start, line.removesuffix("\r")))
+        start += len(line) + 1
+    countings: list[Tokens] = [
+        {number: [(start + a, start + b) for a, b in counting(line)] for number, start, line in lines}
+        for counting in COUNTINGS
+    ]
     return max(countings, key=lambda tokens: sum(place.found(tokens, text) is not None for place in concepts))

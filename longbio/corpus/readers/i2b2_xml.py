@@ -30,9 +30,8 @@ without the line feed that stands there. That under which most of a file's menti
 is taken, of equals the first."""
 
 OFFSET = re.compile(r"[0-9]{1,9}")
-CDATA_OR_AMPERSAND = re.compile(
-    r"<!\[CDATA\[.*?\]\]>|&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)", re.DOTALL
-)
+AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
+CDATA_OR_AMPERSAND = re.compile(rf"<!\[CDATA\[.*?\]\]>|{AMPERSAND.pattern}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ def read_note(file: Path, encoding: str) -> tuple[str, list[Tag]]:
     Raises:
         LongbioError: the file can't be read, or is no XML with a TEXT. Names the line, never the text.
     """
-    content = CDATA_OR_AMPERSAND.sub(
-        lambda found: "&amp;" if found[0] == "&" else found[0], read_markup(file, encoding)
-    )
+    content = _with_ampersands(read_markup(file, encoding))
     parser = etree.XMLParser(
         encoding="utf-8", resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
     )
@@ -82,6 +79,14 @@ def read_note(file: Path, encoding: str) -> tuple[str, list[Tag]]:
         Tag(tag.tag, dict(tag.attrib), f"{file}, line {tag.sourceline}")
         for tag in (() if tags is None else tags)
     ]
+
+
+def _with_ampersands(content: str) -> str:
+    """The same XML, ampersands that begin no reference as references."""
+    # Behind the last section that is closed, each that is opened would be followed to the end.
+    before, end, behind = content.rpartition("]]>")
+    before = CDATA_OR_AMPERSAND.sub(lambda found: "&amp;" if found[0] == "&" else found[0], before + end)
+    return before + AMPERSAND.sub("&amp;", behind)
 
 
 def placed(tags: list[Tag], text: str, reading: Reading) -> Iterator[tuple[Tag, int, int]]:

@@ -56,7 +56,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
 def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
     passages: dict[str, str] = {}
-    name, spans = "", set[Span]()
+    name, text, spans = "", "", set[Span]()
 
     for number, line in enumerate(read_lines(file, reading.encoding, "\n"), start=1):
         line, where = line.removesuffix("\n").removesuffix("\r"), f"{file}, line {number}"
@@ -68,11 +68,12 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
             if passage[1] != name or passage[2] in passages or (passage[2] == "a" and spans):
                 raise _malformed(where)
             passages[passage[2]] = passage[3]
+            text = _text_of(passages)
         elif line.strip():
             fields = line.split("\t")
             if not passages or fields[0] != name:
                 raise _malformed(where)
-            span = _mention(fields, _text_of(passages), where, reading)
+            span = _mention(fields, text, where, reading)
             if span is not None:
                 spans.add(span)
     if passages:
