@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+MOST_CHARS = 299
+"""Of a message: it is read in one look, whatever the files hold that it names."""
+
+LEAST_CHARS = {"what": 90, "remedy": 90, "where": 110}
+"""What is left at least of each part of a message that is too long. They are cut in this order, and in their
+middle: a path ends with the file, and a list of names begins with what it is a list of."""
+
 
 class LongbioError(Exception):
     """Something outside the code is wrong and a user can mend it.
@@ -19,5 +26,30 @@ class LongbioError(Exception):
 
     def __init__(self, what: str, *, where: str | Path | None = None, remedy: str | None = None) -> None:
         self.what, self.where, self.remedy = what, where, remedy
-        line = what if where is None else f"{where}: {what}"
-        super().__init__(line if remedy is None else f"{line}; {remedy}")
+        super().__init__(_line({"what": what, "remedy": remedy, "where": where}))
+
+
+def _line(parts: dict[str, str | Path | None]) -> str:
+    """One line of the parts of a message, long ones shortened until it is short enough."""
+    said = {name: one_line(str(part)) for name, part in parts.items() if part is not None}
+    beyond = sum(len(part) + len(": ") for part in said.values()) - len(": ") - MOST_CHARS
+    for name, least in LEAST_CHARS.items():
+        if beyond > 0 and name in said:
+            kept = shortened(said[name], max(least, len(said[name]) - beyond))
+            beyond -= len(said[name]) - len(kept)
+            said[name] = kept
+    line = said["what"] if "where" not in said else f"{said['where']}: {said['what']}"
+    return line if "remedy" not in said else f"{line}; {said['remedy']}"
+
+
+def shortened(text: str, most_chars: int) -> str:
+    """A text without its middle where it is longer than `most_chars`."""
+    if len(text) <= most_chars:
+        return text
+    behind = most_chars // 2
+    return f"{text[: most_chars - behind - 1]}…{text[len(text) - behind :]}"
+
+
+def one_line(text: str) -> str:
+    """A text on one line: what can't be printed, a line end or half a character, is a space."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from longbio.corpus.file_names import FileNames
 from longbio.corpus.readers import READERS, format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question, Span
@@ -25,7 +26,6 @@ from longbio.corpus.writers import WRITERS
 from longbio.encoders.roles import section_headings
 from longbio.errors import LongbioError
 from longbio.prediction.marks import Mark, segments
-from longbio.prediction.names import Names
 from longbio.prediction.pages import note_page
 from longbio.prediction.questions import read_questions
 from longbio.tasks.answers import score_answer
@@ -167,7 +167,7 @@ SEES_TEXT: dict[str, Callable[[str], Any]] = {
     "Matcher": lambda text: Matcher(("a", "é"), Folding(True, True, True)).find(text.encode()),
     "lots and passages": phrases,
     "score_answer": lambda text: score_answer([text], text[1:]),
-    "Names": lambda text: Names().of(text),
+    "FileNames": lambda text: FileNames().of(text),
     "segments": lambda text: segments(text, []),
     "a page of entities": page_of_entities,
     "a page of answers": page_of_answers,
@@ -308,7 +308,7 @@ def mentions_far_apart(folder: Path) -> Any:
 
 @many
 def documents_that_ask_for_one_file(folder: Path) -> Any:
-    names = Names()
+    names = FileNames()
     return lambda: [names.of("A/B") for _ in range(COUNT)]
 
 

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from longbio.corpus.alignment import Alignment
-from longbio.errors import LongbioError
+from longbio.corpus.files import ends_in, files_in, is_part, opened, refuse_empty
+from longbio.errors import LongbioError, one_line, shortened
+
+TOLD_KINDS = 20
+"""Kinds of what was passed over that are told; results hold all of them."""
+
+TOLD_CHARS = 130
+"""Of what was passed over, and of its place."""
 
 SNIFFED_FILES = 32
 """Of a folder, the files of a kind whose beginnings are looked at to find out its format."""
 
-ABOUT = re.compile(r"(?:README|LICEN[CS]E|CHANGELOG|COPYING)(?![A-Z]).*\.(?:txt|ann)", re.IGNORECASE)
-"""Names of files that tell about a corpus, and are no notes of it."""
-
 
 class PassedOver(Counter[str]):
-    """How many things of each kind were not read, and where the first of each stands; never its words."""
+    """How many things there are of each kind, and where the first of each stands; never its words."""
 
     def __init__(self) -> None:
         super().__init__()
         self.places: dict[str, str] = {}
 
     def note(self, what: str, where: str | Path, count: int = 1) -> None:
-        """Count things that are not read.
+        """Count things, most often those that are not read.
 
         Args:
             what: their kind, in words for people.
@@ -38,11 +43,18 @@ class PassedOver(Counter[str]):
             self.places.setdefault(what, str(where))
 
     def told(self) -> list[str]:
-        """A line for each kind: how many, what, and where the first stands."""
-        return [
-            f"{count:,} {what}" + (f" (the first: {self.places[what]})" if what in self.places else "")
-            for what, count in self.items()
+        """A line for each kind, the first `TOLD_KINDS`: how many, what, and where the first stands."""
+
+        def short(text: str) -> str:
+            return shortened(one_line(text), TOLD_CHARS)
+
+        lines = [
+            f"{count:,} {short(what)}"
+            + (f" (the first: {short(self.places[what])})" if what in self.places else "")
+            for what, count in islice(self.items(), TOLD_KINDS)
         ]
+        more = sum(islice(self.values(), TOLD_KINDS, None))
+        return [*lines, f"{more:,} of {len(self) - TOLD_KINDS:,} more kinds"] if more else lines
 
 
 @dataclass
@@ -57,6 +69,8 @@ class Reading:
         alignment: counts the mentions that were checked, and those that were left out.
         passed_over: how many things of each kind the records have no place for, and were not
             read, with the place of the first of each.
+        remarks: how many things of each kind were read, but otherwise than files of their format say,
+            such as offsets that count bytes; with the place of the first of each.
         failed: told of a file or row that can't be read, by readers of plain text, tables and JSON
             lines, which then go on behind it. None to stop there.
     """
@@ -65,6 +79,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment = field(default_factory=Alignment)
     passed_over: PassedOver = field(default_factory=PassedOver)
+    remarks: PassedOver = field(default_factory=PassedOver)
     failed: Callable[[LongbioError], None] | None = None
 
     def skip(self, error: LongbioError) -> None:
@@ -94,14 +109,16 @@ def named_columns(given: Iterable[str]) -> dict[str, str]:
 def read_text(file: Path, encoding: str = "utf-8") -> str:
     """The characters of a note's file, with its line ends as they are on disk, every one counted.
 
+    Args:
+        file: as it is or compressed.
+        encoding: of its text.
+
     Raises:
         LongbioError: the file can't be read, or isn't in this encoding. The error names the byte,
             never the text around it.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise LongbioError(f"the file can't be read ({error.strerror})", where=file) from error
+    with opened(file) as stream:
+        content = stream.read()
     # Decoding bytes, unlike text mode, leaves CRLF alone: offsets count both its characters.
     try:
         return content.decode(encoding)
@@ -114,7 +131,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
     raise LongbioError(
         f"byte {byte} is not {encoding.upper()}",
         where=file,
-        remedy="save the file again as UTF-8, or name its encoding: latin-1, cp1252, ...",
+        remedy="save the file again as UTF-8, or name its encoding: cp1252, most often (not latin-1)",
     )
 
 
@@ -123,25 +140,17 @@ def read_markup(file: Path, encoding: str = "utf-8") -> str:
     return read_text(file, encoding).removeprefix("\ufeff")
 
 
-def is_part(file: Path) -> bool:
-    """Whether a file may be a part of a corpus, by its name: it isn't hidden, nor `ABOUT` the corpus.
-
-    Hidden ones are other programs' (macOS leaves a `._note.txt` beside a `note.txt`).
-    """
-    return not file.name.startswith(".") and not ABOUT.fullmatch(file.name)
-
-
 def listed(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The parts of a corpus in a folder, not in its subfolders, whose names end so; sorted by name.
+
+    Args:
+        folder: where.
+        suffixes: in lower case; names may have them in any case, compressed or not.
 
     Raises:
         LongbioError: the folder can't be read.
     """
-    try:
-        named = (file for file in folder.iterdir() if file.name.endswith(suffixes) and is_part(file))
-        return sorted(file for file in named if file.is_file())
-    except OSError as error:
-        raise LongbioError(f"the folder can't be read ({error.strerror})", where=folder) from error
+    return [file for file in files_in(folder) if ends_in(file, suffixes) and is_part(file)]
 
 
 def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -159,13 +168,14 @@ def files_of(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     refuse_missing(path)
     files = listed(path, suffixes)
     if not files:
+        refuse_empty(path)
         raise LongbioError(f"the folder holds no {' or '.join(suffixes)} file", where=path)
     return files
 
 
 def refuse_missing(path: Path) -> None:
     """Raises LongbioError where there is nothing at a path."""
-    if not path.exists():
+    if not os.path.exists(path):  # which takes a name that is too long for one that isn't there
         raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
 
 
@@ -173,7 +183,7 @@ def sniffed(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files whose beginnings tell a format: the one that `path` is, or a folder's first."""
     if path.is_dir():
         return listed(path, suffixes)[:SNIFFED_FILES]
-    return [path] if path.is_file() and path.name.endswith(suffixes) else []
+    return [path] if path.is_file() and ends_in(path, suffixes) else []
 
 
 def beginnings_of(path: Path, suffixes: tuple[str, ...], characters: int = 1 << 14) -> Iterator[str]:
@@ -182,9 +192,6 @@ def beginnings_of(path: Path, suffixes: tuple[str, ...], characters: int = 1 << 
     For finding out a format: bytes that are no UTF-8 are left out.
     """
     for file in sniffed(path, suffixes):
-        try:
-            with file.open("rb") as opened:
-                content = opened.read(characters)
-        except OSError as error:
-            raise LongbioError(f"the file can't be read ({error.strerror})", where=file) from error
+        with opened(file) as stream:
+            content = stream.read(characters)
         yield content.decode("utf-8", errors="ignore").removeprefix("\ufeff")

@@ -18,10 +18,11 @@ import pyarrow
 import pyarrow.parquet
 
 from longbio.corpus import objects
+from longbio.corpus.files import COMPRESSIONS as COMPRESSIONS
+from longbio.corpus.files import kind_of as kind_of
+from longbio.corpus.files import stem_of as stem_of
 from longbio.corpus.reading import go_on, sniffed
 from longbio.errors import LongbioError
-
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 TEXT_NAMES = ("text", "note_text", "note", "content", "abstract")
 """Columns that hold the text when none is named, the first that is there; case doesn't matter."""
@@ -47,19 +48,6 @@ class Row:
 
 Failed = Callable[[LongbioError], None] | None
 """Told of a row that can't be read; without it the reading stops there."""
-
-
-def kind_of(file: Path) -> str:
-    """The ending of a file under its compression, which says how it is read."""
-    endings = [ending.lower() for ending in file.suffixes]
-    if endings and endings[-1] in COMPRESSIONS:
-        endings.pop()
-    return endings[-1] if endings else ""
-
-
-def stem_of(file: Path) -> str:
-    """A file's name without its ending and its compression's."""
-    return Path(file.stem).stem if file.suffix.lower() in COMPRESSIONS else file.stem
 
 
 def read_rows(
@@ -139,7 +127,9 @@ def read_lines(
         what = f"the file can't be read to its end ({_said(error)})"
     # Raised outside the handler: the decoding error holds text, and must not be chained.
     raise LongbioError(
-        what, where=file, remedy="save it again as UTF-8, or name its encoding; or fetch it again"
+        what,
+        where=file,
+        remedy="save it again as UTF-8, or name its encoding (cp1252?), or fetch it again",
     )
 
 
@@ -244,7 +234,7 @@ def _refuse_damaged(text: str, where: str, file: Path, encoding: str) -> None:
         raise LongbioError(
             f"{where} holds a byte that is not {encoding.upper()}",
             where=file,
-            remedy="save it again as UTF-8, or name its encoding",
+            remedy="save it again as UTF-8, or name its encoding: cp1252, say",
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.files import files_in, folders_below, is_part, refuse_empty
 from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
 from longbio.corpus.rows import (
     ERROR_NAME,
@@ -100,9 +101,13 @@ def text_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
-    found = sorted(file for file in path.rglob("*") if kind_of(file) in READERS and file.is_file())
-    # Hidden ones are other programs' (macOS leaves a `._note.txt` beside a `note.txt`).
-    found = [file for file in found if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+    refuse_empty(path)
+    found = sorted(
+        file
+        for folder in (path, *folders_below(path))
+        for file in files_in(folder)
+        if kind_of(file) in READERS and is_part(file)
+    )
     if not found:
         raise LongbioError(
             "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from longbio.artifacts.files import write_bytes_atomically
+from longbio.corpus.file_names import FileNames
 from longbio.corpus.records import Document
 from longbio.corpus.writers import brat, jsonl
 from longbio.errors import LongbioError
-from longbio.prediction.names import Names
 from longbio.prediction.pages import entry_of, index_page, note_page
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
@@ -89,7 +89,7 @@ class Brat:
                 where="--format",
                 remedy="choose jsonl or html",
             )
-        self.out, self.names = out, Names()
+        self.out, self.names = out, FileNames()
 
     def passed(self, document: Document) -> None:
         """See `Output.passed`."""
@@ -114,7 +114,7 @@ class Pages:
     streams: ClassVar[tuple[str, ...]] = ("notes.jsonl",)
 
     def __init__(self, out: Path, task: AnyTask, model: str) -> None:
-        self.out, self.task, self.model, self.names = out, task, model, Names()
+        self.out, self.task, self.model, self.names = out, task, model, FileNames()
 
     def passed(self, document: Document) -> None:
         """See `Output.passed`."""

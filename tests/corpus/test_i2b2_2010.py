@@ -209,7 +209,7 @@ def test_only_notes_with_concepts_need_a_name_of_their_own(tmp_path: Path) -> No
         written(tmp_path, {".txt": "bare"}, f"{where}/unannotated", "record-15")
     reading = Reading()
     assert [d.id for d in read_documents(tmp_path, reading=reading)] == ["record-13", "record-14"]
-    assert reading.passed_over == {"notes without concepts": 2}
+    assert reading.passed_over == {"notes without concepts": 2, ".txt file": 2}
 
 
 def test_a_note_that_is_there_twice(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longbio.corpus.file_names import FileNames
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.corpus.writers import jsonl
 from longbio.errors import LongbioError
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.marks import Mark, segments
-from longbio.prediction.names import Names
 from longbio.prediction.outputs import Brat, described, rounded
 from longbio.prediction.pages import note_page
 from longbio.prediction.work import Model
@@ -82,7 +82,7 @@ def test_brat_is_read_back_and_odd_ids_get_names(reader_of: Reader, tmp_path: Pa
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from("aAbB")))
 def test_names_are_unique_and_safe(ids: list[str]) -> None:
-    names, again = Names(), Names()
+    names, again = FileNames(), FileNames()
     made = [names.of(each) for each in ids]
     assert made == [again.of(each) for each in ids]
     assert len({name.casefold() for name in made}) == len(ids)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from longbio.corpus.alignment import MAX_MISALIGNED, Alignment
+from longbio.corpus.files import files_in, folders_below, kind_of, refuse_empty
 from longbio.corpus.names import Names
 from longbio.corpus.readers import (
     bioc,
@@ -26,10 +27,15 @@ from longbio.corpus.readers import (
     tables,
     text,
 )
-from longbio.corpus.reading import Reading, listed, refuse_missing
+from longbio.corpus.reading import SNIFFED_FILES, Reading, listed, refuse_missing
 from longbio.corpus.records import Document
-from longbio.corpus.rows import kind_of
 from longbio.errors import LongbioError
+
+SPLITS = ("train", "dev", "valid", "validation", "val", "test")
+"""Folders that are read only where they are named."""
+
+C1_CONTROL = re.compile("[\x80-\x9f]")
+MISREAD = "texts with controls U+0080 to U+009F: cp1252 read as latin-1 (--encoding cp1252)"
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,20 @@ class Format:
             names and beginnings.
         read: streams the documents of a path.
         endings: of the names of the files that it reads in a folder.
+        reads_subfolders: `read` looks for the files of a document in several folders; of other formats
+            each folder is read by itself.
     """
 
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Reading], Iterator[Document]]
     endings: tuple[str, ...]
+    reads_subfolders: bool = False
 
 
 # In the order in which they are tried: plain text and tables, which are anything, come last.
 READERS: dict[str, Format] = {
     "brat": Format(brat.recognises, brat.read, brat.SUFFIXES),
-    "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read, i2b2_2010.SUFFIXES),
+    "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read, i2b2_2010.SUFFIXES, reads_subfolders=True),
     "i2b2_2012": Format(i2b2_2012.recognises, i2b2_2012.read, i2b2_2012.SUFFIXES),
     "i2b2_2014": Format(i2b2_2014.recognises, i2b2_2014.read, i2b2_2014.SUFFIXES),
     "i2b2_2006": Format(i2b2_2006.recognises, i2b2_2006.read, i2b2_2006.SUFFIXES),
@@ -89,14 +98,15 @@ def stream_documents(
     """Reads documents with whatever is known about them.
 
     Args:
-        path: a file or a folder.
+        path: a file or a folder, which is read with the folders below it; but for those of splits (`train`,
+            `test`, ...) and those that don't look like the format, where that isn't named.
         format_name: one of `READERS`; found when None.
         reading: encoding and columns; counts what was checked and left out.
         max_misaligned: share of the mentions that may be left out.
 
     Yields:
-        The documents, in the order of the file, or of the folder's names. Of two with the same id
-        the later gets `.2`.
+        The documents, in the order of the file, or of the folder's names; those of a subfolder are named
+        `subfolder/id`. Of two with the same id the later gets `.2`.
 
     Raises:
         LongbioError: there is nothing to read at `path`, columns are named of what isn't a table, a
@@ -112,29 +122,42 @@ def stream_documents(
             where=path,
             remedy="name the format table, or no column",
         )
-    reading.passed_over.update(_unread(path, READERS[name]))
-    names = Names()
+    refuse_missing(path)
+    refuse_empty(path)
+    chosen, names = READERS[name], Names()
+    places = _places(path, chosen, is_named=format_name is not None)
+    _count_unread(path, chosen, places, reading)
     # Counted apart: the share is of what lies here, whatever was read before.
     here = replace(reading, alignment=Alignment())
     try:
-        for document in READERS[name].read(path, here):
-            own = names.of(document.id)
-            yield document if own == document.id else replace(document, id=own)
+        for place in places:
+            for document in chosen.read(place, here):
+                within = "" if place == path else f"{place.relative_to(path).as_posix()}/"
+                own = names.of(within + document.id)
+                if C1_CONTROL.search(document.text):
+                    reading.remarks.note(MISREAD, f"{path}, document {own}")
+                yield document if own == document.id else replace(document, id=own)
     finally:
         reading.alignment.add(here.alignment)
     here.alignment.refuse_beyond(max_misaligned)
 
 
 def format_of(path: Path) -> str:
-    """The format that what lies at a path seems to have: the first of `READERS` that recognises it.
+    """The format that what lies at a path seems to have: the first of `READERS` that recognises it, or one
+    of the first folders below it.
 
     Raises:
-        LongbioError: there is nothing at `path`, or none of them recognises it.
+        LongbioError: there is nothing at `path`, none of them recognises it, or it holds splits.
     """
     refuse_missing(path)
-    for name, each in READERS.items():
-        if each.recognises(path):
-            return name
+    refuse_empty(path)
+    below = [folder for folder in folders_below(path) if files_in(folder)]
+    apart = _outside_splits(path, below)
+    for folders in ([path], apart[:SNIFFED_FILES]):
+        for name, each in READERS.items():
+            if any(each.recognises(folder) for folder in folders):
+                return name
+    _refuse_splits(path)
     raise LongbioError(
         "no format was recognised here",
         where=path,
@@ -142,16 +165,50 @@ def format_of(path: Path) -> str:
     )
 
 
-def _unread(path: Path, chosen: Format) -> Counter[str]:
-    """How many files of each kind lie in a folder that other formats read, and the chosen one doesn't."""
+def _outside_splits(path: Path, folders: list[Path]) -> list[Path]:
+    return [folder for folder in folders if folder.relative_to(path).parts[0].lower() not in SPLITS]
+
+
+def _refuse_splits(path: Path) -> None:
+    """Raises LongbioError where a folder holds those of splits: nobody wants them read as one."""
+    found = [name for name in SPLITS if (path / name).is_dir()]
+    if found:
+        raise LongbioError(
+            f"the folder holds splits: {', '.join(found)}",
+            where=path,
+            remedy=f"name one of them: {path / found[-1]}",
+        )
+
+
+def _places(path: Path, chosen: Format, *, is_named: bool) -> list[Path]:
+    """The file, or the folders, that are read one after the other."""
+    if not path.is_dir() or chosen.reads_subfolders:
+        return [path]
+    folders = [path, *_outside_splits(path, folders_below(path))]
+    places = [
+        folder
+        for folder in folders
+        if listed(folder, chosen.endings) and (is_named or chosen.recognises(folder))
+    ]
+    if not places:
+        _refuse_splits(path)
+    return places or [path]
+
+
+def _count_unread(path: Path, chosen: Format, places: list[Path], reading: Reading) -> None:
+    """Count, by their endings, the files that lie in a folder and below it and aren't read."""
     if not path.is_dir():
-        return Counter()
-    endings = tuple(ending for each in READERS.values() for ending in each.endings)
-    read = set(listed(path, chosen.endings))
-    files = (file for file in path.iterdir() if not file.name.startswith(".") and file not in read)
-    return Counter(
-        f"{kind_of(file)} file" for file in files if file.name.lower().endswith(endings) and file.is_file()
-    )
+        return
+    for folder in (path, *folders_below(path)):
+        is_read = folder in places or chosen.reads_subfolders
+        read = set(listed(folder, chosen.endings)) if is_read else set()
+        for file in files_in(folder):
+            if file not in read:
+                kind = kind_of(file)
+                reading.passed_over.note(f"{kind} file" if kind else "file without ending", file)
+        for each in sorted(folder.iterdir()):
+            if each.is_symlink() and each.is_dir():
+                reading.passed_over.note("linked folder", each)
 
 
 def read_splits(

@@ -20,6 +20,7 @@ from typing import Any
 
 from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation, BioCSentence
 
+from longbio.corpus.files import kind_of
 from longbio.corpus.readers.bioc_files import JSON_SUFFIXES, documents_of_json, documents_of_xml
 from longbio.corpus.readers.brat import Fragment, in_text_order
 from longbio.corpus.reading import Reading, beginnings_of, files_of
@@ -70,7 +71,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             never the text.
     """
     for file in files_of(path, SUFFIXES):
-        is_json = file.suffix in JSON_SUFFIXES
+        is_json = kind_of(file) in JSON_SUFFIXES
         found = documents_of_json(file, reading.encoding) if is_json else documents_of_xml(file)
         for bioc, where in found:
             yield _document(bioc, where, reading)

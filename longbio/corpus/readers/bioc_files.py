@@ -11,6 +11,7 @@ from typing import Any
 from bioc import BioCDocument, biocjson, biocxml
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
+from longbio.corpus.files import opened
 from longbio.corpus.rows import read_lines
 from longbio.errors import LongbioError
 
@@ -41,13 +42,9 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
         LongbioError: the file can't be read, is no XML, defines entities, is no collection, or holds
             what is no BioC.
     """
-    try:
-        opened = file.open("rb")
-    except OSError as error:
-        raise LongbioError(f"the file can't be read ({error.strerror})", where=file) from error
-    with opened:
+    with opened(file) as stream:
         elements = etree.iterparse(
-            opened,
+            stream,
             events=("start", "end"),
             tag=("collection", "document"),
             resolve_entities=False,

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from longbio.corpus.files import by_stem
 from longbio.corpus.readers.text import text_files
 from longbio.corpus.reading import Reading, listed, read_markup, read_text
 from longbio.corpus.records import Attribute, Document, Relation, Span
@@ -89,8 +90,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, a line is malformed, or is about
             an id that isn't there. The error names file and line, never the text.
     """
-    text_of = {file.stem: file for file in text_files(path)}
-    annotations_of = {file.stem: file for file in listed(path, SUFFIXES[:1])}
+    text_of = by_stem(text_files(path))
+    annotations_of = by_stem(listed(path, SUFFIXES[:1]))
 
     orphans = annotations_of.keys() - text_of.keys()
     if orphans:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.files import stem_of
 from longbio.corpus.finding import occurrences
 from longbio.corpus.objects import identifier, member, members
 from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, ParagraphNames, paragraphs_of
@@ -82,7 +83,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     for file in files_of(path, SUFFIXES):
         for where, title, paragraph in paragraphs_of(file, reading):
             note = _Note.of(member(paragraph, "context", list, where), where)
-            name = names.of(identifier(paragraph.get("note_id")), title or file.stem)
+            name = names.of(identifier(paragraph.get("note_id")), title or stem_of(file))
             questions = tuple(
                 question
                 for number, (place, qa) in enumerate(members(paragraph, "qas", where), start=1)

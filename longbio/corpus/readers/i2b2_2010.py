@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, is_part, read_markup, read_text
+from longbio.corpus.files import is_part, kind_of, stem_of
+from longbio.corpus.reading import Reading, read_markup, read_text
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
@@ -96,7 +97,9 @@ class _Place:
 
 def recognises(path: Path) -> bool:
     """Whether a folder, or those in it, hold `.con` files."""
-    return path.is_dir() and any(is_part(file) for depth in DEPTHS for file in path.glob(f"{depth}.con"))
+    return path.is_dir() and any(
+        kind_of(file) == ".con" and is_part(file) for depth in DEPTHS for file in path.glob(depth)
+    )
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -142,8 +145,8 @@ def _files(path: Path) -> dict[str, dict[str, list[Path]]]:
         raise LongbioError("there is no such folder", where=path, remedy="give the folder of the notes")
     files: dict[str, dict[str, list[Path]]] = {suffix: {} for suffix in SUFFIXES}
     for file in sorted(file for depth in DEPTHS for file in path.glob(depth)):
-        if file.suffix in SUFFIXES and is_part(file):
-            files[file.suffix].setdefault(file.stem, []).append(file)
+        if kind_of(file) in SUFFIXES and is_part(file):
+            files[kind_of(file)].setdefault(stem_of(file), []).append(file)
     return files
 
 

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from longbio.corpus.files import stem_of
 from longbio.corpus.readers.i2b2_xml import Tag, placed, read_note
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Attribute, Document, Relation, Span
@@ -74,7 +75,7 @@ def _read_one(file: Path, reading: Reading) -> Document:
 
     spans = {span for named in spans_of.values() for span in named}
     return Document(
-        file.stem,
+        stem_of(file),
         text,
         tuple(sorted(spans)),
         relations=tuple(sorted(relations)),

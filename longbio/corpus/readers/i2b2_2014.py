@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from longbio.corpus.files import stem_of
 from longbio.corpus.readers.i2b2_xml import placed, read_note
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Span
@@ -47,5 +48,5 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             Span.of(start, end, tag.says.get("TYPE", "").strip() or tag.name)
             for tag, start, end in placed(tags, text, reading)
         }
-        patient = PATIENT.fullmatch(file.stem)
-        yield Document(file.stem, text, tuple(sorted(spans)), group=patient[1] if patient else None)
+        patient = PATIENT.fullmatch(stem_of(file))
+        yield Document(stem_of(file), text, tuple(sorted(spans)), group=patient[1] if patient else None)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from longbio.corpus.files import stem_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Span
 from longbio.corpus.rows import read_lines
@@ -90,7 +91,7 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
     lines = read_lines(file, reading.encoding, "\n")
     documents = (words for words in _parts(lines, by_section, file) if words.words or words.name)
     for number, words in enumerate(documents, start=1):
-        yield _document(words.name or f"{file.stem}-{number:06}", words)
+        yield _document(words.name or f"{stem_of(file)}-{number:06}", words)
 
 
 def _parts(lines: Iterable[str], by_section: bool, file: Path) -> Iterator[_Words]:

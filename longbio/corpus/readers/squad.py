@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.files import stem_of
 from longbio.corpus.names import Names
 from longbio.corpus.objects import identifier, member, members, parse
 from longbio.corpus.reading import Reading, beginnings_of, files_of
@@ -52,7 +53,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     for file in files_of(path, SUFFIXES):
         for where, title, paragraph in paragraphs_of(file, reading):
             context = member(paragraph, "context", str, where)
-            name = names.of(identifier(paragraph.get("document_id")), title or file.stem)
+            name = names.of(identifier(paragraph.get("document_id")), title or stem_of(file))
             found = [
                 _question(qa, context, f"{name}/{number}", place, reading)
                 for number, (place, qa) in enumerate(members(paragraph, "qas", where), start=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from longbio.corpus.files import kind_of, refuse_empty, stem_of
 from longbio.corpus.reading import Reading, listed, read_text
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
@@ -14,7 +15,7 @@ SUFFIXES = (".txt",)
 
 def recognises(path: Path) -> bool:
     """Whether a path is a `.txt` file, or a folder that holds one."""
-    return bool(listed(path, SUFFIXES)) if path.is_dir() else path.suffix == ".txt"
+    return bool(listed(path, SUFFIXES)) if path.is_dir() else kind_of(path) in SUFFIXES
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -36,7 +37,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         except LongbioError as error:
             reading.skip(error)
             continue
-        yield Document(id=file.stem, text=text)
+        yield Document(id=stem_of(file), text=text)
 
 
 def text_files(path: Path) -> list[Path]:
@@ -45,7 +46,7 @@ def text_files(path: Path) -> list[Path]:
     Raises:
         LongbioError: `path` is neither a `.txt` file nor a folder that holds one.
     """
-    if path.is_file() and path.suffix == ".txt":
+    if path.is_file() and kind_of(path) in SUFFIXES:
         return [path]
 
     if not path.is_dir():
@@ -55,7 +56,8 @@ def text_files(path: Path) -> list[Path]:
             remedy="give a folder that holds .txt files, or one such file",
         )
 
-    files = sorted(listed(path, SUFFIXES), key=lambda file: file.stem)
+    files = sorted(listed(path, SUFFIXES), key=stem_of)
     if not files:
+        refuse_empty(path)
         raise LongbioError("the folder holds no .txt file", where=path, remedy="give a folder of .txt files")
     return files

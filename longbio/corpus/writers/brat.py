@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from longbio.corpus.file_names import FileNames
 from longbio.corpus.readers.brat import ONE_LINE
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.corpus.writers.mentions import named
@@ -14,10 +16,15 @@ from longbio.errors import LongbioError
 # What labels and names must be to stand in their columns: one word.
 WORD = re.compile(r"\S+")
 
+NAMES = "names.jsonl"
+"""Which file is whose, where an id is no file name."""
+
 
 def write(documents: Iterable[Document], folder: Path) -> None:
     """Writes each document as `<id>.txt` and `<id>.ann`, so that reading them gives it back.
 
+    An id that can't be a file name, is too long for one or is that of a file about a corpus (`README`) gets
+    another, which `names.jsonl` tells: {"id", "file"}. So does a second one that only case tells apart.
     The `.ann` is written even without spans: a document that was read and has no mention is not
     one that nobody annotated. Files of the same name are replaced. Of a document, its text, spans,
     relations and attributes are written; BRAT has no place for the rest.
@@ -28,30 +35,32 @@ def write(documents: Iterable[Document], folder: Path) -> None:
         folder: where to; made if it isn't there.
 
     Raises:
-        LongbioError: an id can't be a file name or is there twice, a label or an attribute's name
+        LongbioError: an id is there twice, a label or an attribute's name
             isn't one word, a value holds a line end, a span ends after its text, or a relation or
             an attribute is about a span that isn't the document's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
+    names = FileNames()
+    renamed: list[str] = []
     for document in documents:
-        if document.id in written or not _is_file_name(document.id):
+        if document.id in written:
             raise LongbioError(
-                f"the document id {document.id!r} "
-                + ("is there twice" if document.id in written else "is no file name"),
+                f"the document id {document.id!r} is there twice",
                 where=folder,
-                remedy="give every document an id of its own, without / or \\",
+                remedy="give every document an id of its own",
             )
         written.add(document.id)
+        name = names.of(document.id)
+        if name != document.id:
+            renamed.append(json.dumps({"id": document.id, "file": name}) + "\n")
 
         annotations = "".join(f"{line}\n" for line in _lines(document))
         # Bytes, not text mode: a line end of the note must reach the disk as it is.
-        (folder / f"{document.id}.txt").write_bytes(document.text.encode("utf-8"))
-        (folder / f"{document.id}.ann").write_bytes(annotations.encode("utf-8"))
-
-
-def _is_file_name(document_id: str) -> bool:
-    return document_id not in ("", ".", "..") and not set(document_id) & set("/\\\0")
+        (folder / f"{name}.txt").write_bytes(document.text.encode("utf-8"))
+        (folder / f"{name}.ann").write_bytes(annotations.encode("utf-8"))
+    if renamed:
+        (folder / NAMES).write_text("".join(renamed), "utf-8")
 
 
 def _lines(document: Document) -> Iterator[str]:

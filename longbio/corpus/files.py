@@ -1,0 +1,123 @@
+"""Files of a corpus by their names, whatever their case and their compression, and what they hold."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow
+
+from longbio.errors import LongbioError
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+ABOUT = re.compile(r"(?:README|LICEN[CS]E|CHANGELOG|COPYING)(?![A-Z]).*\.(?:txt|ann)", re.IGNORECASE)
+"""Names of files that tell about a corpus, and are no notes of it."""
+
+PACKED_BESIDE = "__MACOSX"
+"""What macOS packs beside the files of an archive: hidden files, in a folder that isn't."""
+
+
+def name_of(file: Path) -> str:
+    """A file's name without the ending of its compression."""
+    return file.stem if file.suffix.lower() in COMPRESSIONS else file.name
+
+
+def kind_of(file: Path) -> str:
+    """The ending of a file under its compression, in lower case: how it is read."""
+    return Path(name_of(file)).suffix.lower()
+
+
+def stem_of(file: Path) -> str:
+    """A file's name without its ending and its compression's."""
+    return Path(name_of(file)).stem
+
+
+def ends_in(file: Path, endings: tuple[str, ...]) -> bool:
+    """Whether a file's name has one of some endings, in any case, compressed or not."""
+    return name_of(file).lower().endswith(endings)
+
+
+def is_part(file: Path) -> bool:
+    """Whether a file may be a part of a corpus, by its name: it isn't hidden, nor `ABOUT` the corpus.
+
+    Hidden ones are other programs' (macOS leaves a `._note.txt` beside a `note.txt`).
+    """
+    return not file.name.startswith(".") and not ABOUT.fullmatch(name_of(file))
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by their stems.
+
+    Raises:
+        LongbioError: two have one.
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        other = found.setdefault(stem_of(file), file)
+        if other is not file:
+            raise LongbioError(
+                f"{other.name} beside it has the same name", where=file, remedy="take one of them away"
+            )
+    return found
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, whatever its compression.
+
+    Raises:
+        LongbioError: it can't be read, or is damaged.
+    """
+    compression = COMPRESSIONS.get(file.suffix.lower())
+    try:
+        if compression is None:
+            with file.open("rb") as stream:
+                yield stream
+        else:
+            with pyarrow.input_stream(str(file), compression=compression) as stream:
+                yield stream
+    except OSError as error:
+        raise LongbioError(f"the file can't be read ({error.strerror or error})", where=file) from error
+
+
+def folders_below(path: Path) -> list[Path]:
+    """The folders below one, at any depth, sorted, none below a file; hidden ones are left out, and links
+    aren't followed.
+
+    Raises:
+        LongbioError: one can't be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise LongbioError(f"the folder can't be read ({error.strerror})", where=error.filename) from error
+
+    found: list[Path] = []
+    if path.is_file():
+        return found
+    for place, names, _ in os.walk(path, onerror=refuse):
+        names[:] = [name for name in names if not name.startswith(".") and name != PACKED_BESIDE]
+        found += [Path(place, name) for name in names if not Path(place, name).is_symlink()]
+    return sorted(found)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, without those of its subfolders; hidden ones are left out.
+
+    Raises:
+        LongbioError: it can't be read.
+    """
+    try:
+        return sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+    except OSError as error:
+        raise LongbioError(f"the folder can't be read ({error.strerror})", where=folder) from error
+
+
+def refuse_empty(path: Path) -> None:
+    """Raises LongbioError where a folder holds no file at any depth; hidden ones don't count."""
+    if path.is_dir() and not any(files_in(folder) for folder in (path, *folders_below(path))):
+        raise LongbioError("the folder is empty", where=path, remedy="check the path")
