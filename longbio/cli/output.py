@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,14 @@ def narrated(*, as_json: bool, verbose: bool) -> Iterator[Narrator]:
         yield narrator
     finally:
         narrator.stop()
+
+
+def tell_passed_over(tell: Narrator, paths: Iterable[Path]) -> None:
+    """Which files of folders of texts aren't read, a line a kind."""
+    from longbio.corpus.texts import passed_over
+
+    for line in passed_over(paths).told():
+        tell.console.print(f"passed over: {line}", markup=False)
 
 
 def print_json(result: Mapping[str, Any]) -> None:

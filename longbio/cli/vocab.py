@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Json, Verbose, narrated, print_json
+from longbio.cli.output import Json, Verbose, narrated, print_json, tell_passed_over
 
 app = typer.Typer(help="Words that a tokenizer breaks to pieces.", no_args_is_help=True)
 
@@ -74,6 +74,7 @@ def mine(
     if out is not None:
         refuse_unless_writable(out, force=force)
     with narrated(as_json=as_json, verbose=verbose) as tell:
+        tell_passed_over(tell, corpus)
         advance = tell.begin("words of the corpus", 0)
         mined = mining.mine(
             Corpus(tuple(corpus), Columns(text_column, group_column)),
@@ -124,6 +125,7 @@ def train(
     from longbio.vocabulary.train import train_vocabulary
 
     with narrated(as_json=False, verbose=verbose) as tell:
+        tell_passed_over(tell, corpus)
         advance = tell.begin("a vocabulary from scratch", 0)
         count = train_vocabulary(
             Corpus(tuple(corpus), Columns(text_column)),
@@ -171,6 +173,7 @@ def extend(
         seed=seed,
     )
     with narrated(as_json=as_json, verbose=verbose) as tell:
+        tell_passed_over(tell, corpus or ())
         report = extending.extend(
             model,
             out,
@@ -247,6 +250,7 @@ def compare(
     )
     columns = Columns(text_column)
     with narrated(as_json=as_json, verbose=verbose) as tell:
+        tell_passed_over(tell, [*corpus, *unseen])
         results = comparing.compare(
             model,
             out,

@@ -117,6 +117,12 @@ def files_in(folder: Path) -> list[Path]:
         raise LongbioError(f"the folder can't be read ({error.strerror})", where=folder) from error
 
 
+def linked_folders(folder: Path) -> list[Path]:
+    """The links to folders that a folder holds, sorted; hidden ones are left out."""
+    links = (each for each in folder.iterdir() if each.is_symlink() and each.is_dir())
+    return sorted(each for each in links if not each.name.startswith("."))
+
+
 def refuse_empty(path: Path) -> None:
     """Raises LongbioError where a folder holds no file at any depth; hidden ones don't count."""
     if path.is_dir() and not any(files_in(folder) for folder in (path, *folders_below(path))):

@@ -10,7 +10,16 @@ from itertools import islice
 from pathlib import Path
 
 from longbio.corpus.alignment import Alignment
-from longbio.corpus.files import ends_in, files_in, is_part, opened, refuse_empty
+from longbio.corpus.files import (
+    ends_in,
+    files_in,
+    folders_below,
+    is_part,
+    kind_of,
+    linked_folders,
+    opened,
+    refuse_empty,
+)
 from longbio.errors import LongbioError, one_line, shortened
 
 TOLD_KINDS = 20
@@ -41,6 +50,17 @@ class PassedOver(Counter[str]):
         if count:
             self[what] += count
             self.places.setdefault(what, str(where))
+
+    def note_files(self, folder: Path, read: set[Path]) -> None:
+        """Count, by their endings, the files of a folder and of those below it that aren't read, and links to
+        other folders, which aren't followed. Hidden ones don't count."""
+        for each in (folder, *folders_below(folder)):
+            for file in files_in(each):
+                if file not in read:
+                    kind = kind_of(file)
+                    self.note(f"{kind} file" if kind else "file without ending", file)
+            for link in linked_folders(each):
+                self.note("linked folder", link)
 
     def told(self) -> list[str]:
         """A line for each kind, the first `TOLD_KINDS`: how many, what, and where the first stands."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.files import files_in, folders_below, is_part, refuse_empty
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
 from longbio.corpus.rows import (
     ERROR_NAME,
@@ -112,6 +113,15 @@ def text_files(path: Path) -> list[Path]:
         raise LongbioError(
             "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"
         )
+    return found
+
+
+def passed_over(paths: Iterable[Path]) -> PassedOver:
+    """The files of folders that `read_texts` doesn't read, counted by their endings."""
+    found = PassedOver()
+    for path in paths:
+        if path.is_dir():
+            found.note_files(path, set(text_files(path)))
     return found
 
 

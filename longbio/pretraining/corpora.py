@@ -14,7 +14,7 @@ import numpy as np
 
 from longbio.artifacts.files import KnownHashes, write_bytes_atomically
 from longbio.artifacts.folders import require_free_space
-from longbio.corpus.texts import Columns, Text, kind_of, read_texts, text_files, text_of_row
+from longbio.corpus.texts import Columns, Text, kind_of, passed_over, read_texts, text_files, text_of_row
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
@@ -86,6 +86,7 @@ def prepare(
             "near_duplicates_dropped": int(is_near.sum()),
             "empty": int((corpus.lengths == 0).sum()),
             "key": cached.folder.name,
+            "passed_over": dict(passed_over(curriculum.corpora[name].paths)),
         }
     held_out = HeldOut(
         measured.corpus, documents, tuple(validation.lengths), validation.tokens, measured.folder.name
@@ -141,7 +142,8 @@ def _tokenized(
             texts, tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
         )
     hashes.save()
-    tell.end(f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens")
+    told = [f"passed over: {line}" for line in passed_over(settings.paths).told()]
+    tell.end("; ".join([f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens", *told]))
     return Cached(corpus, folder)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from longbio.corpus.alignment import MAX_MISALIGNED, Alignment
-from longbio.corpus.files import files_in, folders_below, kind_of, refuse_empty
+from longbio.corpus.files import files_in, folders_below, refuse_empty
 from longbio.corpus.names import Names
 from longbio.corpus.readers import (
     bioc,
@@ -126,7 +126,8 @@ def stream_documents(
     refuse_empty(path)
     chosen, names = READERS[name], Names()
     places = _places(path, chosen, is_named=format_name is not None)
-    _count_unread(path, chosen, places, reading)
+    if path.is_dir():
+        reading.passed_over.note_files(path, set(_files_read(path, chosen, places)))
     # Counted apart: the share is of what lies here, whatever was read before.
     here = replace(reading, alignment=Alignment())
     try:
@@ -195,20 +196,10 @@ def _places(path: Path, chosen: Format, *, is_named: bool) -> list[Path]:
     return places or [path]
 
 
-def _count_unread(path: Path, chosen: Format, places: list[Path], reading: Reading) -> None:
-    """Count, by their endings, the files that lie in a folder and below it and aren't read."""
-    if not path.is_dir():
-        return
-    for folder in (path, *folders_below(path)):
-        is_read = folder in places or chosen.reads_subfolders
-        read = set(listed(folder, chosen.endings)) if is_read else set()
-        for file in files_in(folder):
-            if file not in read:
-                kind = kind_of(file)
-                reading.passed_over.note(f"{kind} file" if kind else "file without ending", file)
-        for each in sorted(folder.iterdir()):
-            if each.is_symlink() and each.is_dir():
-                reading.passed_over.note("linked folder", each)
+def _files_read(path: Path, chosen: Format, places: list[Path]) -> Iterator[Path]:
+    """Files of a folder, and of those below it, that a format reads."""
+    for folder in (path, *folders_below(path)) if chosen.reads_subfolders else places:
+        yield from listed(folder, chosen.endings)
 
 
 def read_splits(
