@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -38,12 +38,12 @@ from longbio.errors import LongbioError
 SUFFIXES = (".xml",)
 RECORD = re.compile(r"<RECORD\b[^<>]*>")
 RECORD_ID = re.compile(r"\bID\s*=\s*[\"']([^\"'<>]+)[\"']")
-TEXT = re.compile(r"<TEXT\s*>(.*?)</TEXT\s*>", re.DOTALL)
+TEXT_BEGINS, TEXT_ENDS = re.compile(r"<TEXT\s*>"), re.compile(r"</TEXT\s*>")
 
 # Of a tag that has all its signs, any attributes; else as little as can be, lest the text go with it.
 TAG = re.compile(
     r"<\s*PHI(?:\s+\w+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*>"
-    r"|<\s*PHI\s*TYPE\s*=?\s*[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
+    r"|<\s*PHI\s*TYPE\s*+=?\s*+[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
     r"|(?P<closes><\s*/+\s*PHI\b[^<>\n]*>?|<\s*PHI\s*>)"
     r"|<\s*PHI\b[^<>\n]*>?"
 )
@@ -81,25 +81,42 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     seen: set[str] = set()
     for file in files_of(path, SUFFIXES):
         content = read_markup(file, reading.encoding).replace("\r\n", "\n").replace("\r", "\n")
-        line_ends = [found.start() for found in re.finditer("\n", content)]
-
-        def place(position: int, file: Path = file, line_ends: list[int] = line_ends) -> str:
-            return f"{file}, line {bisect_left(line_ends, position) + 1}"
-
         records = list(RECORD.finditer(content))
         if not records:
             raise LongbioError("the file holds no RECORD", where=file, remedy="give the release's XML file")
         ends = [*(record.start() for record in records[1:]), len(content)]
+        source = _Source(file, content, [found.start() for found in re.finditer("\n", content)])
         for record, end in zip(records, ends, strict=True):
-            name, text = RECORD_ID.search(record[0]), TEXT.search(content, record.end(), end)
+            name, text = RECORD_ID.search(record[0]), _text(content, record.end(), end)
             if name is None or name[1] in seen or text is None:
                 raise LongbioError(
                     "the record has no TEXT" if name and text is None else "the record has no ID of its own",
-                    where=place(record.start()),
+                    where=source.line(record.start()),
                     remedy="compare the file with the release",
                 )
             seen.add(name[1])
-            yield _document(name[1], text, place, reading)
+            yield _document(name[1], text, source, reading)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file, what it holds, and where its lines end."""
+
+    file: Path
+    content: str
+    line_ends: list[int]
+
+    def line(self, position: int) -> str:
+        """The place of a character, for people."""
+        return f"{self.file}, line {bisect_left(self.line_ends, position) + 1}"
+
+
+def _text(content: str, start: int, end: int) -> tuple[int, int] | None:
+    """Where a record's text begins and ends; None where it has none."""
+    # Two searches, not one: from each opening that is never closed, one would go to the end again.
+    opening = TEXT_BEGINS.search(content, start, end)
+    closing = TEXT_ENDS.search(content, opening.end(), end) if opening else None
+    return (opening.end(), closing.start()) if opening and closing else None
 
 
 @dataclass
@@ -129,8 +146,8 @@ class _Mentions:
             self.spans.add(Span.of(start_char, end_char, label))
 
 
-def _document(name: str, found: re.Match[str], place: Callable[[int], str], reading: Reading) -> Document:
-    content, position, end = found.string, found.start(1), found.end(1)
+def _document(name: str, text: tuple[int, int], source: _Source, reading: Reading) -> Document:
+    content, (position, end) = source.content, text
     pieces: list[str] = []
     length = 0
     mentions = _Mentions(reading)
@@ -140,7 +157,7 @@ def _document(name: str, found: re.Match[str], place: Callable[[int], str], read
         pieces.append(piece)
         length += len(piece)
         position = tag.end()
-        where = place(tag.start())
+        where = source.line(tag.start())
         kind, is_closing = _type(tag), bool(tag["closes"])
         if not WELL_FORMED.fullmatch(tag[0]):
             reading.passed_over.note(MENDED, where)
