@@ -260,13 +260,6 @@ def test_annotations_without_text(tmp_path: Path) -> None:
     assert caught.value.where == folder / "lost.ann"
 
 
-@pytest.mark.parametrize("document_id", ["", ".", "..", "a/b", "a\\b", "../a", "a\0"])
-def test_ids_that_are_no_file_names(document_id: str, tmp_path: Path) -> None:
-    with pytest.raises(LongbioError, match="is no file name"):
-        write([Document(document_id, "tarva")], tmp_path / "out")
-    assert list(tmp_path.rglob("*.*")) == []
-
-
 def test_an_id_that_is_there_twice(tmp_path: Path) -> None:
     with pytest.raises(LongbioError, match="is there twice"):
         write([Document("a", "one"), Document("a", "two")], tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.writers import WRITERS
 from longbio.errors import LongbioError
 
 DRUG, DOSE = Span.of(0, 5, "Drug"), Span.of(6, 10, "Dose")
@@ -74,3 +75,32 @@ def test_a_note_without_annotations_beside_annotated_ones_is_counted(tmp_path: P
     assert reading.passed_over.told() == [
         f"2 notes without an .ann file beside them (the first: {folder / 'bare.txt'})"
     ]
+
+
+ODD_IDS = ["", ".", "..", "a/b", "a\\b", "../a", "a\0", "x" * 300, "é" * 150, "README", "readme 2"]
+
+
+@pytest.mark.parametrize("name", ODD_IDS)
+def test_ids_that_are_no_file_names_are_written_and_read_back(name: str, tmp_path: Path) -> None:
+    documents = [Document(name, "tarva", (DRUG,)), Document("plain", "hip")]
+    WRITERS["brat"](documents, tmp_path / "out")
+    reading = Reading()
+    assert {each.id: each for each in read_documents(tmp_path / "out", reading=reading)} == {
+        each.id: each for each in documents
+    }
+    assert not reading.passed_over
+    assert len(list((tmp_path / "out").iterdir())) == 5
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_ids_that_differ_in_case_alone_are_two_files(tmp_path: Path) -> None:
+    documents = [Document("a", "tarva"), Document("A", "hip")]
+    WRITERS["brat"](documents, tmp_path)
+    assert sorted(read_documents(tmp_path), key=lambda each: each.text) == [documents[1], documents[0]]
+
+
+def test_a_broken_table_of_names_is_named(tmp_path: Path) -> None:
+    folder = written(tmp_path, "tarva", "")
+    (folder / "names.jsonl").write_text('{"id": "SECRET", "file": "note"}\n{"file": "note"}\n')
+    with pytest.raises(LongbioError, match=r"names\.jsonl, line 2: there is no 'id'"):
+        read_documents(folder)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longbio.corpus.counting import CHARACTERS, Ruler, best, rulers, said
+from longbio.corpus.file_names import TABLE, ids_of
 from longbio.corpus.fragments import Fragment, joined
 from longbio.corpus.readers.text import text_files
 from longbio.corpus.reading import Reading, listed, read_markup, read_text
@@ -25,6 +26,7 @@ from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
 
 SUFFIXES = (".ann", ".txt")
+ENDINGS = (*SUFFIXES, TABLE)
 BYTE_ORDER_MARK = "\ufeff"
 
 OFFSETS = r"[0-9]{1,9} [0-9]{1,9}"
@@ -87,7 +89,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             over, too: mentions of no character, relations of other than two.
 
     Yields:
-        The documents, sorted by id (the file's stem); spans, relations and attributes of each
+        The documents, sorted by their files' names, which are their ids unless `names.jsonl` says others;
+        spans, relations and attributes of each
         sorted, equal ones kept once. Fragments that overlap, or have nothing but white space between
         them, are joined, and those out of order are sorted. The head of a relation is its Arg1, or
         what comes first where it has other roles.
@@ -108,13 +111,14 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             remedy=f"put {orphan}.txt beside it, or take the .ann away",
         )
 
+    ids = ids_of(path)
     for stem, file in text_of.items():
         text = read_text(file, reading.encoding)
         if stem in annotations_of:
-            yield _document(stem, text, annotations_of[stem], reading)
+            yield _document(ids.get(stem, stem), text, annotations_of[stem], reading)
         else:
             reading.passed_over.note("notes without an .ann file beside them", file)
-            yield Document(stem, text)
+            yield Document(ids.get(stem, stem), text)
 
 
 def _document(name: str, text: str, file: Path, reading: Reading) -> Document:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from longbio.corpus.file_names import TABLE, FileNames, row
 from longbio.corpus.fragments import CUTS, Fragment, cut_at_lines, joined
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.corpus.writers.mentions import named
@@ -18,6 +19,9 @@ WORD = re.compile(r"\S+")
 
 def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | None = None) -> None:
     """Writes each document as `<id>.txt` and `<id>.ann`, so that reading them gives it back.
+
+    Where an id is no file name (it has a `/`, is too long, or looks like a README), they have another,
+    and `names.jsonl` says whose they are.
 
     The `.ann` is written even without spans: a document that was read and has no mention is not
     one that nobody annotated. Files of the same name are replaced. Of a document, its text, spans,
@@ -33,31 +37,32 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
             out because they are nothing else, with what was said of them.
 
     Raises:
-        LongbioError: an id can't be a file name or is there twice, a label or an attribute's name
+        LongbioError: an id is there twice, a label or an attribute's name
             isn't one word, a value holds a line end, a span ends after its text, or a relation or
             an attribute is about a span that isn't the document's.
     """
     counted = Counter() if counted is None else counted
     folder.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
+    names, renamed = FileNames(), ""
     for document in documents:
-        if document.id in written or not _is_file_name(document.id):
+        if document.id in written:
             raise LongbioError(
-                f"the document id {document.id!r} "
-                + ("is there twice" if document.id in written else "is no file name"),
+                f"the document id {document.id!r} is there twice",
                 where=folder,
-                remedy="give every document an id of its own, without / or \\",
+                remedy="give every document an id of its own",
             )
         written.add(document.id)
+        name = names.of(document.id)
+        if name != document.id:
+            renamed += row(document.id, name)
 
         annotations = "".join(f"{line}\n" for line in _lines(document, counted))
         # Bytes, not text mode: a line end of the note must reach the disk as it is.
-        (folder / f"{document.id}.txt").write_bytes(document.text.encode("utf-8"))
-        (folder / f"{document.id}.ann").write_bytes(annotations.encode("utf-8"))
-
-
-def _is_file_name(document_id: str) -> bool:
-    return document_id not in ("", ".", "..") and not set(document_id) & set("/\\\0")
+        (folder / f"{name}.txt").write_bytes(document.text.encode("utf-8"))
+        (folder / f"{name}.ann").write_bytes(annotations.encode("utf-8"))
+    if renamed:
+        (folder / TABLE).write_bytes(renamed.encode("utf-8"))
 
 
 def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
