@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,14 @@ def test_offsets_that_agree_under_several_units_are_characters(tmp_path: Path) -
     (document,) = read_documents(tmp_path, reading=reading)
     assert document.attributes == (Attribute(Span.of(0, 1, "X"), "Small"),)
     assert not reading.remarks
+
+
+def test_many_mentions_of_a_long_text_are_read_at_once(tmp_path: Path) -> None:
+    text = "é" * 200_000
+    lines = "".join(f"T{n}\tX {2 * n} {2 * n + 2}\té\n" for n in range(100_000, 108_000))
+    (tmp_path / "a.txt").write_text(text, "utf-8")
+    (tmp_path / "a.ann").write_text(lines, "utf-8")
+    began = time.process_time()
+    (document,) = read_documents(tmp_path)
+    assert document.spans[0] == Span.of(100_000, 100_001, "X")
+    assert time.process_time() - began < 2
