@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.corpus.readers import READERS, SPLITS, format_of, read_documents, split_of
-from longbio.corpus.reading import PassedOver, Reading, named_columns
+from longbio.corpus.reading import Reading, named_columns
 from longbio.corpus.records import Document
-from longbio.errors import LongbioError, one_line, shortened
-from longbio.tasks import tags
+from longbio.errors import MOST_CHARS, LongbioError, one_line, shortened
+from longbio.tasks.tags import ceiling
 
 SHOWN_NAMES = 12
 """Of types and labels, the most frequent."""
@@ -154,12 +154,9 @@ def named(counts: Counter[str]) -> str:
 
 def tag_ceiling(documents: Sequence[Document], tokenizer: Any) -> str:
     """What a tagger without fault would score, and what tags can't give back."""
-    ceiling = getattr(tags, "ceiling", None)
-    if ceiling is None:
-        return "not known to this version"
     found = ceiling(documents, tokenizer)
-    lost: PassedOver = found.lost
-    return "; ".join([f"F1 {found.counts.f1:.4f}", *(f"lost: {line}" for line in lost.told())])
+    lost = "".join(f"; lost: {line}" for line in found.lost.told())
+    return shortened(f"F1 {found.counts.f1:.4f}{lost}", MOST_CHARS)
 
 
 def load_tokenizers(folders: Sequence[Path]) -> dict[str, Any]:

@@ -1,13 +1,19 @@
-"""File names of notes: their ids where those can be names that are read back."""
+"""File names of documents: their ids where those can be names, and a table of those that can't."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from pathlib import Path
 
 from longbio.corpus.files import is_part
+from longbio.corpus.objects import member, parse
+from longbio.corpus.reading import read_markup
+
+TABLE = "names.jsonl"
+"""Beside files, whose they are where the id is no file name: `{"id": "a/b", "file": "a_b-1c4d"}`."""
 
 LONGEST_BYTES = 200
 """Of a name without its ending: file systems allow 255."""
@@ -19,16 +25,16 @@ DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORE
 
 
 class FileNames:
-    """A name for each note, none given twice, also where case or the writing of accents doesn't count; always
-    the same names for the same notes in the same order."""
+    """A name for each document, none given twice, also where case or the writing of accents doesn't count;
+    always the same names for the same documents in the same order."""
 
     def __init__(self) -> None:
         self._turns: dict[str, int] = {}
 
-    def of(self, note_id: str) -> str:
-        """The id itself, or, where it is no plain file name, tells about a corpus (`README`) or is taken,
-        what is left of it and some digits of its hash."""
-        name = note_id if _is_safe(note_id) else _made_of(note_id)
+    def of(self, document_id: str) -> str:
+        """The id itself, or, where it is no plain file name or taken, what is left of it and some digits
+        of its hash."""
+        name = document_id if _is_safe(document_id) else _made_of(document_id)
         chosen = name
         while _seen_as(chosen) in self._turns:
             self._turns[_seen_as(name)] += 1
@@ -42,19 +48,41 @@ def _seen_as(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _is_safe(note_id: str) -> bool:
+def _is_safe(document_id: str) -> bool:
     return (
-        SAFE.fullmatch(note_id) is not None
-        and len(note_id.encode()) <= LONGEST_BYTES
-        and not note_id.endswith((" ", "."))
-        and not DEVICE.fullmatch(note_id)
-        and is_part(Path(f"{note_id}.txt"))
+        SAFE.fullmatch(document_id) is not None
+        and len(document_id.encode()) <= LONGEST_BYTES
+        and not document_id.endswith((" ", "."))
+        and not DEVICE.fullmatch(document_id)
+        # A README beside notes is none of them, and wouldn't be read.
+        and is_part(Path(f"{document_id}.txt"))
     )
 
 
-def _made_of(note_id: str) -> str:
-    plain = UNSAFE.sub("_", note_id[:1000]).strip("_.-")[:40] or "note"
-    # Digits behind a README are still one.
-    plain = plain if is_part(Path(f"{plain}-0.txt")) else f"note-{plain}"
-    digits = hashlib.sha256(note_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def _made_of(document_id: str) -> str:
+    plain = UNSAFE.sub("_", document_id[:1000]).strip("_.-")[:40] or "note"
+    plain = plain if is_part(Path(f"{plain}-.txt")) else f"note_{plain}"
+    digits = hashlib.sha256(document_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain}-{digits}"
+
+
+def row(document_id: str, name: str) -> str:
+    """The line of a table that says whose a file is."""
+    # Half a character, as names of files that are no UTF-8 have, can't be written.
+    writable = document_id.encode("utf-8", "replace").decode()
+    return json.dumps({"id": writable, "file": name}, ensure_ascii=False) + "\n"
+
+
+def ids_of(folder: Path) -> dict[str, str]:
+    """The ids that a folder's table holds, by the names of their files; none where there is no table.
+
+    Raises:
+        LongbioError: the table is broken.
+    """
+    file = folder / TABLE
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_markup(file).split("\n") if file.is_file() else (), start=1):
+        if line.strip():
+            content, where = parse(line, f"line {number}", file), f"{file}, line {number}"
+            found[member(content, "file", str, where)] = member(content, "id", str, where)
+    return found

@@ -32,6 +32,7 @@ class Splits:
         test: documents.
         format: of the test documents.
         passed_over: a line for each kind of thing that was not read.
+        remarks: a line for each kind of thing that was read otherwise than its format says.
         described: sizes, hashes, what was left out; ready for JSON.
     """
 
@@ -40,6 +41,7 @@ class Splits:
     test: Sequence[Document]
     format: str
     passed_over: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     described: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> str:
@@ -53,6 +55,7 @@ class Splits:
         if told["left_out"]:
             parts.append(f"{len(told['left_out']):,} of {told['mentions_checked']:,} mentions left out")
         parts += [f"passed over: {line}" for line in self.passed_over]
+        parts += [f"note: {line}" for line in self.remarks]
         if told["groups_in_two_splits"]:
             parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
         return "; ".join(parts)
@@ -97,9 +100,12 @@ def read_data(settings: DataSettings) -> Splits:
         "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
         "passed_over": dict(reading.passed_over),
         "passed_over_at": dict(reading.passed_over.places),
+        "remarks": dict(reading.remarks),
+        "remarks_at": dict(reading.remarks.places),
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
-    return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described)
+    told = reading.passed_over.told(), reading.remarks.told()
+    return Splits(train, dev, test, formats["test"], *told, described)
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from longbio.artifacts.files import write_bytes_atomically
-from longbio.corpus.file_names import FileNames
+from longbio.corpus.file_names import TABLE, FileNames
 from longbio.corpus.records import Document
 from longbio.corpus.writers import brat, jsonl
 from longbio.errors import LongbioError
@@ -72,7 +72,7 @@ class JsonLines:
 class Brat:
     """A `.txt` and an `.ann` of each note; `names.jsonl` says of which note, where its id is no name."""
 
-    streams: ClassVar[tuple[str, ...]] = ("names.jsonl",)
+    streams: ClassVar[tuple[str, ...]] = (TABLE,)
 
     def __init__(self, out: Path, task: AnyTask, model: str) -> None:
         if task.kind not in ("ner", "relations"):

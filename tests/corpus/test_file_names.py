@@ -29,15 +29,14 @@ def test_every_note_is_read_back_whatever_its_id(tmp_path: Path) -> None:
     brat.write(documents, tmp_path)
     reading = Reading()
     read = read_documents(tmp_path, reading=reading)
-    assert sorted(document.text for document in read) == sorted(document.text for document in documents)
+    assert {document.text: document.id for document in read} == {
+        document.text: document.id.replace("\udce9", "?") for document in documents
+    }
     assert all(document.spans == documents[0].spans for document in read)
-    assert reading.passed_over == {".jsonl file": 1}
+    assert not reading.passed_over
 
-    lines = (tmp_path / "names.jsonl").read_text().splitlines()
-    renamed = {row["file"]: row["id"] for row in map(json.loads, lines)}
-    by_text = {document.text: document.id for document in documents}
-    assert all(renamed.get(document.id, document.id) == by_text[document.text] for document in read)
-    assert not {"note", "café", "a.txt"} & {*renamed}
+    lines = (tmp_path / "names.jsonl").read_text("utf-8").splitlines()
+    assert not {"note", "caf\u00e9", "a.txt"} & {row["id"] for row in map(json.loads, lines)}
 
 
 def test_plain_ids_need_no_list_of_names(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_named_and_never_quoted(
 def test_missing_paths_empty_folders_and_unknown_columns(tmp_path: Path) -> None:
     with pytest.raises(LongbioError, match="no such file"):
         texts(tmp_path / "nowhere")
-    with pytest.raises(LongbioError, match="nothing that can be read"):
+    with pytest.raises(LongbioError, match="the folder is empty"):
         texts(tmp_path)
     (tmp_path / "a.csv").write_text("text\nx\n")
     with pytest.raises(LongbioError, match="no column 'patient'"):

@@ -14,6 +14,8 @@ and is taken out of the text, by these rules, first to last:
 
 - it opens a mention if a TYPE can be read in it, whatever stands or is missing around that;
 - it closes one if it has a slash, or nothing but its name;
+- one that opens a mention where one is open closes that, and opens its own unless it is its like and no
+  closing tag comes next: then it was the closing tag;
 - a tag that is neither, that closes nothing, or is never closed, is a mention that isn't where it says:
   left out and counted, as in all formats.
 
@@ -25,7 +27,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from longbio.corpus.reading import Reading, beginnings_of, files_of, read_markup
@@ -46,6 +49,8 @@ TAG = re.compile(
 )
 TYPE = re.compile(r"\bTYPE\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([\w-]+))")
 WELL_FORMED = re.compile(r"<PHI(?:\s+\w+=\"[^\"<>]*\")+>|</PHI>")
+
+MENDED = "PHI tags that were mended"
 
 REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
 REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -114,42 +119,67 @@ def _text(content: str, start: int, end: int) -> tuple[int, int] | None:
     return (opening.end(), closing.start()) if opening and closing else None
 
 
+@dataclass
+class _Mentions:
+    """The mentions of a record, and the one that is open.
+
+    Args:
+        reading: counts them.
+        spans: those that are whole.
+        opened: where the open one starts, its type, and where its tag stands in the file.
+    """
+
+    reading: Reading
+    spans: set[Span] = field(default_factory=set)
+    opened: tuple[int, str, str] | None = None
+
+    def leave_out(self, fault: str, where: str) -> None:
+        self.reading.alignment.holds(fault, where)
+
+    def close(self, end_char: int) -> None:
+        """End the open mention before a character."""
+        assert self.opened is not None
+        (start_char, label, where), self.opened = self.opened, None
+        if self.reading.alignment.holds(
+            "a PHI tag holds no character" if start_char >= end_char else None, where
+        ):
+            self.spans.add(Span.of(start_char, end_char, label))
+
+
 def _document(name: str, text: tuple[int, int], source: _Source, reading: Reading) -> Document:
     content, (position, end) = source.content, text
     pieces: list[str] = []
     length = 0
-    spans: set[Span] = set()
-    opened: tuple[int, str, int] | None = None
-    """Where the open mention starts, its type, and where its tag stands in the file."""
-
-    def leave_out(fault: str, tag_position: int) -> None:
-        reading.alignment.holds(fault, source.line(tag_position))
-
-    for tag in TAG.finditer(content, position, end):
-        pieces.append(_read_references(content[position : tag.start()]))
-        length += len(pieces[-1])
+    mentions = _Mentions(reading)
+    tags = list(TAG.finditer(content, position, end))
+    for tag, following in zip_longest(tags, tags[1:]):
+        piece = _read_references(content[position : tag.start()])
+        pieces.append(piece)
+        length += len(piece)
         position = tag.end()
+        where = source.line(tag.start())
+        kind, is_closing = _type(tag), bool(tag["closes"])
         if not WELL_FORMED.fullmatch(tag[0]):
-            reading.passed_over["PHI tags that were mended"] += 1
+            reading.passed_over.note(MENDED, where)
 
-        if not tag["closes"] and opened:
-            leave_out("a PHI tag is not closed", opened[2])
-            opened = None
-        if kind := _type(tag):
-            opened = length, kind, tag.start()
-        elif not tag["closes"] or not opened:
-            leave_out("a PHI tag closes nothing, or has no type", tag.start())
-        else:
-            start, label, tag_position = opened
-            opened = None
-            if start == length:
-                leave_out("a PHI tag holds no character", tag_position)
-            elif reading.alignment.holds(None, str(source.file)):
-                spans.add(Span.of(start, length, label))
-    if opened:
-        leave_out("a PHI tag is not closed", opened[2])
+        like = mentions.opened[1] if mentions.opened else None
+        if mentions.opened and not is_closing:
+            if kind is None:
+                mentions.leave_out("a PHI tag is not closed", mentions.opened[2])
+                mentions.opened = None
+            else:
+                reading.passed_over.note(MENDED, mentions.opened[2])
+                mentions.close(length - len(piece) + len(piece.rstrip()))
+        if kind and (kind != like or (following is not None and following["closes"])):
+            mentions.opened = length, kind, where
+        elif is_closing and mentions.opened:
+            mentions.close(length)
+        elif not kind:
+            mentions.leave_out("a PHI tag closes nothing, or has no type", where)
+    if mentions.opened:
+        mentions.leave_out("a PHI tag is not closed", mentions.opened[2])
     pieces.append(_read_references(content[position:end]))
-    return Document(name, "".join(pieces), tuple(sorted(spans)))
+    return Document(name, "".join(pieces), tuple(sorted(mentions.spans)))
 
 
 def _type(tag: re.Match[str]) -> str | None:
