@@ -91,5 +91,5 @@ def predict(
         raise LongbioError(
             f"{result['failed']:,} of {result['notes']:,} notes failed",
             where=out / FAILED,
-            remedy="the others are done",
+            remedy="what could be read is done; what is missing is listed there",
         )

@@ -26,6 +26,9 @@ LEARNED_ROWS = 1_000
 MAX_VALUES, MAX_SHAPES = 20, 3
 """Different cells, or shapes of cells, of a column by which a row is known."""
 
+SEEN = 3
+"""How often each of a few values was seen, on the average, where any other is none of the column's."""
+
 SURE_LINES = 3
 """Lines of a cell that have to look like rows of two cells, until they are taken for such."""
 
@@ -98,10 +101,21 @@ def _row(source: _Lines, shape: _Shape, cells: list[str], fault: str | None) -> 
     if fault is None and not shape.has_swallowed(first, behind):
         shape.learn(cells)
         return Cells(cells, source.number)
-    if behind and shape.are_rows(first, behind):
-        source.give_back(len(behind))
-        return Broken("a quote in it isn't closed", line)
-    return Broken(fault or "a quote in it isn't closed", line, len(behind))
+    again = shape.rows_at_end(first, behind)
+    if again:
+        source.give_back(again)
+        return Broken("a quote in it isn't closed", line, len(behind) - again)
+    lost = len(behind)
+    if '"' in "".join(source.taken):
+        # The rest of its cell may follow, up to what is a row beyond doubt.
+        lost += sum(1 for _ in _rest(source, shape))
+    return Broken(fault or "a quote in it isn't closed", line, lost)
+
+
+def _rest(source: _Lines, shape: _Shape) -> Iterator[str]:
+    while shape.is_known() and (line := source.peek()) and not shape.are_rows(line, [line]):
+        source.begin()
+        yield next(source)
 
 
 def _is_unquoted(first: str, behind: list[str], source: _Lines, shape: _Shape, fault: str | None) -> bool:
@@ -155,20 +169,30 @@ class _Column:
 
     values: set[str] = field(default_factory=set)
     shapes: set[str] = field(default_factory=set)
+    count: int = 0
 
     def learn(self, cell: str) -> None:
+        self.count += 1
         if len(self.values) <= MAX_VALUES:
             self.values.add(cell)
         if len(self.shapes) <= MAX_SHAPES:
             self.shapes.add(_shape_of(cell))
 
+    def is_known(self) -> bool:
+        """Whether cells are like each other."""
+        return self._is_shaped() or self._is_of_few()
+
     def fits(self, cell: str) -> bool | None:
         """Whether a cell is like the others; None where they are not like each other."""
-        if self.shapes and len(self.shapes) <= MAX_SHAPES and all("9" in shape for shape in self.shapes):
+        if self._is_shaped():
             return _shape_of(cell) in self.shapes
-        if len(self.values) <= MAX_VALUES and any(self.values):
-            return cell in self.values
-        return None
+        return cell in self.values if self._is_of_few() else None
+
+    def _is_shaped(self) -> bool:
+        return 0 < len(self.shapes) <= MAX_SHAPES and all("9" in shape for shape in self.shapes)
+
+    def _is_of_few(self) -> bool:
+        return len(self.values) <= min(MAX_VALUES, self.count / SEEN) and any(self.values)
 
 
 def _shape_of(cell: str) -> str:
@@ -193,6 +217,10 @@ class _Shape:
             for column, cell in zip(self._columns, cells, strict=True):
                 column.learn(cell)
 
+    def is_known(self) -> bool:
+        """Whether there is a column by which rows are told from other lines."""
+        return any(column.is_known() for column in self._columns)
+
     def cut(self, line: str) -> list[str]:
         """The cells of a line whose quotes are characters."""
         return line.rstrip("\r\n").split(self.delimiter)
@@ -203,19 +231,26 @@ class _Shape:
         return enough and self.are_rows(first, behind)
 
     def are_rows(self, first: str, behind: list[str]) -> bool:
-        """Whether lines are rows beyond doubt, the last of which may only begin there.
+        """Whether lines, those without a character apart, are rows beyond doubt; see `rows_at_end`."""
+        return any(line.strip("\r\n") for line in behind) and self.rows_at_end(first, behind) == len(behind)
+
+    def rows_at_end(self, first: str, behind: list[str]) -> int:
+        """How many lines up to the last are rows beyond doubt; of the last it is enough that it begins one.
 
         Args:
             first: the line before them, whose cells up to its quote are like theirs.
             behind: the lines.
         """
-        known = self._with(first)
-        filled = [line for line in behind if line.strip("\r\n")]
-        return (
-            self.width > 1
-            and bool(filled)
-            and all(self._looks_like_row(line, known, line is filled[-1]) for line in filled)
-        )
+        if self.width == 1:
+            return 0
+        known, count, is_last = self._with(first), 0, True
+        for number, line in enumerate(reversed(behind), start=1):
+            if line.strip("\r\n"):
+                if not self._looks_like_row(line, known, is_last):
+                    break
+                is_last = False
+            count = number
+        return 0 if is_last else count
 
     def may_be_row(self, first: str, line: str) -> bool:
         """Whether a line can be a row by its number of cells, and nothing speaks against it."""
@@ -231,7 +266,6 @@ class _Shape:
         known = [_Column() for _ in range(self.width)]
         for column, cell in zip(known, before, strict=False):
             column.shapes.add(_shape_of(cell))
-            column.values.update(str(number) for number in range(MAX_VALUES + 1))  # one value is no rule
         return known
 
     def _looks_like_row(self, line: str, known: list[_Column], is_last: bool) -> bool:

@@ -267,7 +267,7 @@ def _table(delimiter: str) -> Callable[[Path, str, Collection[str] | None, Faile
 
 
 def _unreadable(row: delimited.Broken, file: Path) -> LongbioError:
-    lost = f", and {row.lost:,} lines behind it went with it" if row.lost else ""
+    lost = f", and {row.lost:,} lines behind it are lost with it" if row.lost else ""
     return LongbioError(
         f"the row that begins in line {row.line} can't be read ({row.what}){lost}",
         where=file,

@@ -1,6 +1,6 @@
 """Texts without annotations, streamed from whatever a corpus lies in.
 
-Folders, plain text, JSON lines, CSV and TSV, Parquet; gz and zst around any of them but Parquet.
+Folders, plain text, JSON and JSON lines, CSV and TSV, Parquet; gz and zst around any of them but Parquet.
 MIMIC's NOTEEVENTS.csv is read as it is: its columns are known, rows marked as errors are left out.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.readers import json_rows
 from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
 from longbio.corpus.rows import (
     ERROR_NAME,
@@ -71,7 +72,8 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
     """Stream texts, file by file in the order of their names; one text is in memory at a time.
 
     Args:
-        paths: files and folders; folders are read with all that lies in them, hidden files left out.
+        paths: files and folders; folders are read with all that lies in them, but for hidden files, and
+            JSON that doesn't begin with rows of text.
         columns: of tables.
 
     Raises:
@@ -103,6 +105,8 @@ def text_files(path: Path) -> list[Path]:
     found = sorted(file for file in path.rglob("*") if kind_of(file) in READERS and file.is_file())
     # Hidden ones are other programs' (macOS leaves a `._note.txt` beside a `note.txt`).
     found = [file for file in found if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+    # Whatever else is JSON describes the corpus.
+    found = [file for file in found if kind_of(file) != ".json" or json_rows.recognises(file)]
     if not found:
         raise LongbioError(
             "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"
