@@ -38,6 +38,7 @@ def evaluate(
     from longbio.corpus.reading import Reading, named_columns
     from longbio.finetuning import evaluate as evaluation
     from longbio.finetuning.data import of_one_type
+    from longbio.tasks.examples import refuse_without_examples
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
         task = evaluation.task_for(model, task_name)
@@ -53,6 +54,9 @@ def evaluate(
             tell.console.print(f"passed over: {line}", markup=False)
         if one_type:
             documents = of_one_type(documents)
+        refuse_without_examples(task, documents, data, found)
+        for line in task.warnings(documents):
+            tell.console.print(line, markup=False)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))
         report = evaluation.evaluate(
             model, documents, out, task=task, format_name=found, on_document=lambda done: advance(done, "")

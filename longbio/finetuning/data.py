@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
+from longbio.tasks import AnyTask
+from longbio.tasks.examples import refuse_without_examples
 
 DEV_NAMES = ("dev", "valid", "validation", "val")
 
@@ -33,6 +35,7 @@ class Splits:
         format: of the test documents.
         passed_over: a line for each kind of thing that was not read.
         described: sizes, hashes, what was left out; ready for JSON.
+        sources: of each split the place, and the format it was read as.
     """
 
     train: Sequence[Document]
@@ -41,6 +44,24 @@ class Splits:
     format: str
     passed_over: Sequence[str] = ()
     described: dict[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def refuse_without_examples(self, task: AnyTask) -> AnyTask:
+        """The task with what it would learn here, for which each split has an example.
+
+        Raises:
+            LongbioError: one has none, or the training documents don't fit the task.
+        """
+        refuse_without_examples(task, self.train, *self.sources["train"])
+        learned = task.learned_from(self.train)
+        for split, documents in (("dev", self.dev), ("test", self.test)):
+            refuse_without_examples(learned, documents, *self.sources[split])
+        return learned
+
+    def warnings(self, task: AnyTask) -> list[str]:
+        """A line for each thing that can't be learned or scored by a task that has its classes."""
+        splits = {"train": self.train, "dev": self.dev, "test": self.test}
+        return [f"{split}: {line}" for split, each in splits.items() for line in task.warnings(each)]
 
     def summary(self) -> str:
         """One line of what was read, and of what wasn't."""
@@ -99,7 +120,9 @@ def read_data(settings: DataSettings) -> Splits:
         "passed_over_at": dict(reading.passed_over.places),
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
-    return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described)
+    sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
+    sources.setdefault("dev", (f"{paths['train']}, the part held out as dev", formats["train"]))
+    return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described, sources)
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:

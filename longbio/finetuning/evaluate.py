@@ -25,6 +25,7 @@ from longbio.prediction.run import load_for, predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import MEASURES, of_counts
+from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
@@ -126,6 +127,7 @@ def evaluate(
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
     task = task or task_of(model_folder)
+    refuse_without_examples(task, documents, "the documents", format_name)
     made_of = {
         "weights_sha256": weights_digest(model_folder),
         "documents_sha256": digest(documents),
@@ -147,6 +149,7 @@ def evaluate(
     report = {
         "task": task.kind,
         "made_of": made_of,
+        "warnings": task.warnings(documents),
         "scores": task.score(documents, predictions),
         "by_length": by_length(task, documents, predictions),
         "by_position": by_position(task, documents, predictions),

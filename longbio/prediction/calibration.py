@@ -25,6 +25,7 @@ from longbio.prediction.run import batches_by_length
 from longbio.prediction.work import Model, Predictor
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
+from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.task import TARGETS, Sample, collate, forward
@@ -51,6 +52,7 @@ def calibrated(model: Model, documents: Sequence[Document], out: Path) -> Model:
     task = model.task
     if not isinstance(task, Calibrated):
         raise LongbioError(f"a model of {task.kind} can't be calibrated", where="--calibrate")
+    refuse_without_examples(task, documents, "--calibrate")
     if not (out / FILE).is_file():
         write_json(out / FILE, fit(Predictor(model), task, documents))
     return replace(model, task=task.at_temperature(read_json(out / FILE)["temperature"]))
