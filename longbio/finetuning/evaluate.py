@@ -127,7 +127,6 @@ def evaluate(
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
     task = task or task_of(model_folder)
-    refuse_without_examples(task, documents, "the documents", format_name)
     made_of = {
         "weights_sha256": weights_digest(model_folder),
         "documents_sha256": digest(documents),
@@ -136,6 +135,7 @@ def evaluate(
     if (out / REPORT).is_file():
         return _the_same(read_json(out / REPORT), made_of, out)
     refuse_unless_free(out)
+    refuse_without_examples(task, documents, "the documents", format_name)
     machine = machine or Machine()
     model = load_for(task, model_folder, machine.kernel).to(processes().device)
     inputs = inputs_of(model_folder, model.config)

@@ -11,7 +11,7 @@ from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 from longbio.tasks.task import Task
 
-SHOWN, SHOWN_CHARS = 3, 30
+SHOWN, SHOWN_CHARS = 3, 20
 """Names of types or classes in a message, and characters of each."""
 
 
