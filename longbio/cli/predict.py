@@ -50,6 +50,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Find entities, answers or classes in notes of any length; killed, it goes on."""
+    from longbio.corpus.labels import spelled_as
     from longbio.corpus.readers import format_of, read_documents
     from longbio.corpus.reading import Reading, named_columns
     from longbio.encoders.loading import config_of
@@ -60,6 +61,7 @@ def predict(
     from longbio.prediction.outputs import FAILED
     from longbio.prediction.questions import read_questions
     from longbio.prediction.work import Model
+    from longbio.tasks.classification import Classes
     from longbio.tasks.examples import refuse_without_examples
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
@@ -71,6 +73,8 @@ def predict(
         labelled = []
         if calibrate is not None:
             labelled = read_documents(calibrate, reading=reading)
+            if isinstance(task, Classes):
+                labelled = spelled_as(labelled, task.classes)
             refuse_without_examples(task, labelled, calibrate, format_of(calibrate))
         advance = tell.begin(f"predict {task.kind}", 0)
         result = annotate(

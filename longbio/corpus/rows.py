@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ TEXT_NAMES = ("text", "note_text", "note", "content", "abstract")
 
 LISTS = ("data", "annotations", "documents", "examples", "rows")
 """Members that hold the rows of a JSON file which is one object."""
+
+WHOLE = re.compile(r"[0-9]+\.0")
+"""A whole number as pandas writes it in a column that has gaps."""
 
 ERROR_NAME = "iserror"
 """MIMIC's mark of a note that physicians withdrew: such rows are left out."""
@@ -105,7 +109,13 @@ def is_withdrawn(cells: Mapping[str, Any]) -> bool:
 
 
 def name_of(cell: Any) -> str | None:
-    """The same name whatever the table's type: an id may be 7, 7.0 or "7". None for an empty cell."""
+    """The same name whatever the table's type: an id may be 7, 7.0, "7" or "7.0". None for an empty cell."""
+    named = value_of(cell)
+    return named if named is None or not WHOLE.fullmatch(named) else named.removesuffix(".0")
+
+
+def value_of(cell: Any) -> str | None:
+    """A value as it is written, but for numbers that tables keep as 7.0. None for an empty cell."""
     if cell is None or cell != cell:
         return None
     named = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from longbio.corpus.labels import are_whole_numbers, as_whole_numbers, divided, separator_of
 from longbio.corpus.readers import format_of, read_documents, split_of
 from longbio.corpus.readers.iob import UNNAMED
 from longbio.corpus.reading import Reading
@@ -74,6 +75,8 @@ class Splits:
         if told["left_out"]:
             parts.append(f"{len(told['left_out']):,} of {told['mentions_checked']:,} mentions left out")
         parts += [f"passed over: {line}" for line in self.passed_over]
+        if told["labels_divided_at"]:
+            parts.append(f"several labels in a cell, divided at {told['labels_divided_at']!r}")
         if told["groups_in_two_splits"]:
             parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
         return "; ".join(parts)
@@ -105,6 +108,7 @@ def read_data(settings: DataSettings) -> Splits:
             if not read[split]:
                 raise LongbioError("there is no document", where=path)
             read[split] = _adapted(read[split], settings)
+    read, separator = _with_labels(read, settings.label_separator)
     train, dev, test = read["train"], read.get("dev"), read["test"]
     if dev is None:
         train, dev = hold_out(train, settings.dev_share)
@@ -118,6 +122,7 @@ def read_data(settings: DataSettings) -> Splits:
         "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
         "passed_over": dict(reading.passed_over),
         "passed_over_at": dict(reading.passed_over.places),
+        "labels_divided_at": separator,
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
     sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
@@ -164,6 +169,20 @@ def _adapted(documents: list[Document], settings: DataSettings) -> list[Document
             for document in documents
         ]
     return documents
+
+
+def _with_labels(
+    read: dict[str, list[Document]], separator: str | None
+) -> tuple[dict[str, list[Document]], str | None]:
+    """Splits whose labels are spelled alike, several of a cell apart; and what stood between them."""
+    everything = [document for documents in read.values() for document in documents]
+    found = separator_of(everything) if separator is None else separator or None
+    if found is not None:
+        read = {split: divided(documents, found) for split, documents in read.items()}
+        everything = [document for documents in read.values() for document in documents]
+    if are_whole_numbers(everything):
+        read = {split: as_whole_numbers(documents) for split, documents in read.items()}
+    return read, found
 
 
 def of_one_type(documents: Sequence[Document]) -> list[Document]:

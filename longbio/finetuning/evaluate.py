@@ -12,6 +12,7 @@ from typing import Any
 from longbio.artifacts.checkpoints import weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
+from longbio.corpus.labels import spelled_as
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
 from longbio.encoders.loading import config_of
@@ -127,6 +128,8 @@ def evaluate(
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
     task = task or task_of(model_folder)
+    if isinstance(task, Classes):
+        documents = spelled_as(documents, task.classes)
     made_of = {
         "weights_sha256": weights_digest(model_folder),
         "documents_sha256": digest(documents),

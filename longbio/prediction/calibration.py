@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from longbio.artifacts.files import read_json, write_json
+from longbio.corpus.labels import spelled_as
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 from longbio.prediction.run import batches_by_length
@@ -52,6 +53,8 @@ def calibrated(model: Model, documents: Sequence[Document], out: Path) -> Model:
     task = model.task
     if not isinstance(task, Calibrated):
         raise LongbioError(f"a model of {task.kind} can't be calibrated", where="--calibrate")
+    if isinstance(task, Classes):
+        documents = spelled_as(documents, task.classes)
     refuse_without_examples(task, documents, "--calibrate")
     if not (out / FILE).is_file():
         write_json(out / FILE, fit(Predictor(model), task, documents))

@@ -35,7 +35,7 @@ def refuse_without_examples(
     raise LongbioError(
         f"none of the {len(documents):,} documents{form} has {task.looks_for}; they have {_held(documents)}",
         where=where,
-        remedy="bring the annotations (.ann beside .txt, say), or name the format or the columns",
+        remedy="lay annotations beside the texts, or name the format or columns",
     )
 
 

@@ -56,7 +56,9 @@ def test_forgotten_annotations_stop_a_run(bare: str, tiny_bert_folder: Path, tmp
 @pytest.mark.parametrize("kind", ["qa", "classification", "relations", "similarity"])
 def test_a_task_of_another_kind_of_annotation(kind: str, tiny_bert_folder: Path, tmp_path: Path) -> None:
     notes(tmp_path, "none")
-    with pytest.raises(LongbioError, match="read as brat, has a .*they have 2 mentions, of the types 'Drug'"):
+    with pytest.raises(
+        LongbioError, match=r"read as brat, has a .*they have 2 mentions, of the types 'Drug'"
+    ):
         finetune(plan(tiny_bert_folder, tmp_path, kind=kind))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.features import class_names, nested_columns
+from longbio.corpus.labels import listed_in
 from longbio.corpus.readers import annotated
 from longbio.corpus.readers.annotated import annotations_of, comes_in_words, is_rejected, note_unread
 from longbio.corpus.readers.asked import group_of
@@ -36,6 +37,7 @@ from longbio.corpus.rows import (
     name_of,
     read_rows,
     stem_of,
+    value_of,
 )
 from longbio.errors import LongbioError
 
@@ -54,6 +56,10 @@ ENDINGS = endings_of(*(kind for kind in ROWS if kind != ".json"))
 
 HEADED = (".csv", ".tsv", ".parquet")
 """Kinds of tables of which all rows have the same columns."""
+
+THERE, NOT_THERE = ("1", "1.0", "true", "t", "yes", "y"), ("", "0", "0.0", "false", "f", "no", "n")
+UNCERTAIN = ("-1", "-1.0")
+"""What stands in a column that is a label of its own."""
 
 UNDECIDED = ("gold_label", "-")
 """Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
@@ -98,6 +104,7 @@ def read_tables(files: Sequence[Path], reading: Reading) -> Iterator[Document]:
         )
     wanted = {name for each in (USUAL, annotated.USUAL) for names in each.values() for name in names}
     wanted |= {ERROR_NAME, *annotated.MARKS, *(name.lower() for name in reading.columns.values())}
+    wanted |= {name.strip() for name in reading.columns.get("labels", "").lower().split(",")}
     for file in files:
         try:
             yield from _documents(file, wanted, reading)
@@ -148,6 +155,8 @@ def _document(
     named = {field: column.lower() for field, column in reading.columns.items()}
     more = annotations_of(cells, named, class_names, text, query, name, where, reading)
     labels = None if columns["labels"] in more.read else _labels(found["labels"], where)
+    if label_columns := _label_columns(cells, reading.columns):
+        labels = _labels_there(label_columns, cells, file, row.where, reading)
     group = _name(found["group"], "group", where)
     if more.asks and group is None:
         group = group_of(_title(cells.get("title")), more.text or "")
@@ -175,6 +184,8 @@ def _column(
     field: str, cells: Mapping[str, Any], named: Mapping[str, str], file: Path, place: str
 ) -> str | None:
     """The lower-case name of the column that holds a field; None where there is none."""
+    if field == "labels" and _label_columns(cells, named):
+        return None
     if field in named:
         column = named[field].lower() if named[field].lower() in cells else None
     else:
@@ -201,10 +212,41 @@ def _name(cell: Any, field: str, where: str) -> str | None:
 
 
 def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
-    if isinstance(cell, list):
-        return tuple(name for each in cell if (name := _name(each, "labels", where)) is not None)
-    name = _name(cell, "labels", where)
-    return None if name is None else (name,)
+    cell = listed_in(cell) or cell if isinstance(cell, str) else cell
+    listed = cell if isinstance(cell, list) else [cell]
+    if any(isinstance(each, list | dict | bytes) for each in listed):
+        raise LongbioError("the cell of the labels holds no name", where=where)
+    names = tuple(name for each in listed if (name := value_of(each)) is not None)
+    return names if names or isinstance(cell, list) else None
+
+
+def _label_columns(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+    """The columns of which each says whether a label is there; none where labels stand in one."""
+    given = named.get("labels", "")
+    if "," not in given or given.lower() in cells:
+        return []
+    return [name for each in given.split(",") if (name := each.strip())]
+
+
+def _labels_there(
+    columns: Sequence[str], cells: Mapping[str, Any], file: Path, place: str, reading: Reading
+) -> tuple[str, ...]:
+    labels = []
+    for name in columns:
+        if name.lower() not in cells:
+            raise LongbioError(
+                f"there is no column {name!r}; {columns_there([*cells], file)}",
+                where=f"{file}, {place}",
+                remedy="name the columns of the labels",
+            )
+        said = (value_of(cells[name.lower()]) or "").lower()
+        if said in THERE:
+            labels.append(name)
+        elif said in UNCERTAIN:
+            reading.passed_over.note("label that is uncertain (-1)", f"{file}, {place}")
+        elif said not in NOT_THERE:
+            raise LongbioError(f"the cell of {name!r} is neither 1 nor 0", where=f"{file}, {place}")
+    return tuple(labels)
 
 
 def score_of(cell: Any, where: str) -> float | None:
