@@ -23,7 +23,7 @@ BETWEEN = re.compile(r"[\s,]*")
 
 
 def listed_in(cell: str) -> list[str] | None:
-    """The labels of a list that is written in a cell: `['a', 'b']`, as Python or NumPy prints it, or `[a, b]`.
+    """The labels of a list that is written in a cell, as Python or NumPy prints it, or `[a, b]`.
 
     None of what is no list.
     """
@@ -64,7 +64,9 @@ def separator_of(documents: Iterable[Document]) -> str | None:
 
 
 def divided(documents: Sequence[Document], separator: str) -> list[Document]:
-    """With the labels of each cell apart; an empty cell holds none."""
+    """With the labels of each cell apart; beside cells that hold some, an empty one holds none."""
+    if not any(document.labels for document in documents):
+        return [*documents]
     made = []
     for document in documents:
         pieces = [piece for label in document.labels or () for piece in _pieces(label, separator)]

@@ -212,7 +212,8 @@ def _name(cell: Any, field: str, where: str) -> str | None:
 
 
 def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
-    cell = listed_in(cell) or cell if isinstance(cell, str) else cell
+    written = listed_in(cell) if isinstance(cell, str) else None
+    cell = cell if written is None else written
     listed = cell if isinstance(cell, list) else [cell]
     if any(isinstance(each, list | dict | bytes) for each in listed):
         raise LongbioError("the cell of the labels holds no name", where=where)
