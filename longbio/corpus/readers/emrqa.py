@@ -5,12 +5,13 @@
          "evidence": "...", "evidence_start": 2, "answer_entity_type": "single"}]}]}]}]}
 
 Lines count from 1, tokens of a line from 0. The document's text is the lines, with a line feed
-behind each that doesn't end with one, the last excepted.
+behind each that doesn't end with one, the last excepted; or `context` as it is, where that is a text.
 
-An answer is its `text` on its line (`answer_start`, or else `evidence_start`): there where its token
-is, or the first time it comes, whatever its case and white space. Where it isn't there, or there is
-no `text`, the answer is the evidence, which begins on its line (`evidence_start`), and without
-either of them that line. An answer that isn't there either is left out and counted. Answers of type
+An answer is its `text`, which begins on its line (`answer_start`, or else `evidence_start`): there where
+its token is, or the first time it comes, which is counted; whatever its case and white space. Where it
+isn't there, or there is no `text`, the answer is the evidence, which begins on its line
+(`evidence_start`), and without either of them that line: counted, too, where there was a `text`. An
+answer that isn't there either is left out and counted. Answers of type
 `complex`, and others that hold lists, are passed over.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longbio.corpus.objects import identifier, member, members
+from longbio.corpus.objects import identifier, members
 from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, ParagraphNames, paragraphs_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Question
@@ -30,6 +31,11 @@ from longbio.errors import LongbioError
 
 OWN = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
 """What SQuAD doesn't hold."""
+
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+OTHER_TOKEN = "token that isn't where its answer is"
+EVIDENCE = "answer that isn't on its line, for which its evidence is taken"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,10 @@ class _Note:
     lines: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, lines: list[Any], where: str) -> _Note:
+    def of(cls, context: Any, where: str) -> _Note:
+        lines = LINE.findall(context) if isinstance(context, str) else context
+        if not isinstance(lines, list):
+            raise LongbioError("'context' is neither a text nor a list of lines", where=where)
         pieces: list[str] = []
         borders: list[tuple[int, int]] = []
         start = 0
@@ -80,7 +89,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     names = ParagraphNames()
     for file in files_of(path, SUFFIXES):
         for where, title, paragraph in paragraphs_of(file, reading):
-            note = _Note.of(member(paragraph, "context", list, where), where)
+            note = _Note.of(paragraph.get("context"), where)
             name = names.of(identifier(paragraph.get("note_id")), title or file.stem)
             questions = tuple(
                 question
@@ -103,7 +112,7 @@ def _questions(
     found = [_span(answer, note, place, reading) for place, answer in given]
     answers = tuple(span for span in found if span is not None)
     if given and not answers:
-        reading.passed_over[LOST] += 1
+        reading.passed_over.note(LOST, where)
         return
     name = identifier(qa.get("id")) or fallback
     for number, wording in enumerate(wordings):
@@ -113,7 +122,7 @@ def _questions(
 def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) -> tuple[int, int] | None:
     text, evidence = answer.get("text") or "", answer.get("evidence") or ""
     if answer.get("answer_entity_type") == "complex" or isinstance(text, list) or isinstance(evidence, list):
-        reading.passed_over["complex answer"] += 1
+        reading.passed_over.note("complex answer", where)
         return None
     if not isinstance(text, str) or not isinstance(evidence, str):
         raise LongbioError("'text' or 'evidence' is no text", where=where)
@@ -121,9 +130,14 @@ def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) 
     line, token = _place(answer.get("answer_start"))
     evidence_line, _ = _place(answer.get("evidence_start"))
     line, evidence_line = line or evidence_line, evidence_line or line
-    span = _on_line(text, note, line, token)
+    span = _on_line(text, note, line)
+    if span is not None and token is not None:
+        here = _at_token(text, note, line, token)
+        reading.passed_over.note(OTHER_TOKEN, where, here is None)
+        span = here or span
     if span is None and (evidence.strip() or not text.strip()):
         span = _evidence(evidence, note, evidence_line)
+        reading.passed_over.note(EVIDENCE, where, span is not None and bool(text.strip()))
     fault = None if span else f"neither the answer nor its evidence is on line {line or evidence_line}"
     return span if reading.alignment.holds(fault, where) else None
 
@@ -135,15 +149,27 @@ def _place(value: Any) -> tuple[int | None, int | None]:
     return line, token
 
 
-def _on_line(text: str, note: _Note, line: int | None, token: int | None) -> tuple[int, int] | None:
-    """Where a line holds a text: at the token, or else first."""
+def _on_line(text: str, note: _Note, line: int | None) -> tuple[int, int] | None:
+    """Where a text first begins on a line; it may go on behind it."""
     if not text.strip() or line is None or not 1 <= line <= len(note.lines):
         return None
     start, end = note.lines[line - 1]
-    found = [match.span() for match in _pattern(text).finditer(note.text, start, end)]
-    tokens = [match.start() for match in re.compile(r"\S+").finditer(note.text, start, end)]
-    at = tokens[token] if token is not None and 0 <= token < len(tokens) else None
-    return next((span for span in found if span[0] == at), found[0] if found else None)
+    # As many lines as it has words, and empty ones between.
+    last = note.lines[min(line + 2 * len(text.split()), len(note.lines)) - 1][1]
+    match = _pattern(text).search(note.text, start, last)
+    return match.span() if match and match.start() < end else None
+
+
+def _at_token(text: str, note: _Note, line: int | None, token: int) -> tuple[int, int] | None:
+    """Where a text is that begins in a line's token; None where it doesn't."""
+    assert line is not None
+    start, end = note.lines[line - 1]
+    tokens = [match.span() for match in re.compile(r"\S+").finditer(note.text, start, end)]
+    if not 0 <= token < len(tokens):
+        return None
+    pattern = _pattern(text)
+    matches = (pattern.match(note.text, place) for place in range(*tokens[token]))
+    return next((match.span() for match in matches if match), None)
 
 
 def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] | None:
