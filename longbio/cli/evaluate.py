@@ -63,7 +63,13 @@ def evaluate(
             tell.console.print(line, markup=False)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))
         report = evaluation.evaluate(
-            model, documents, out, task=task, format_name=found, on_document=lambda done: advance(done, "")
+            model,
+            documents,
+            out,
+            task=task,
+            format_name=found,
+            reading=reading,
+            on_document=lambda done: advance(done, ""),
         )
         tell.end(evaluation.spoken(task, report))
     if as_json:

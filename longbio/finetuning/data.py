@@ -118,16 +118,23 @@ def read_data(settings: DataSettings) -> Splits:
         "documents": {"train": len(train), "dev": len(dev), "test": len(test)},
         "dev_is_held_out": "dev" not in read,
         "sha256": {"train": digest(train), "dev": digest(dev), "test": digest(test)},
-        "mentions_checked": reading.alignment.mentions,
-        "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
-        "passed_over": dict(reading.passed_over),
-        "passed_over_at": dict(reading.passed_over.places),
+        **of_reading(reading),
         "labels_divided_at": separator,
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
     sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
     sources.setdefault("dev", (f"{paths['train']}, the part held out as dev", formats["train"]))
     return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described, sources)
+
+
+def of_reading(reading: Reading) -> dict[str, Any]:
+    """What was checked, left out and passed over, ready for JSON."""
+    return {
+        "mentions_checked": reading.alignment.mentions,
+        "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
+        "passed_over": dict(reading.passed_over),
+        "passed_over_at": dict(reading.passed_over.places),
+    }
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:

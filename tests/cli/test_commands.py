@@ -207,6 +207,7 @@ def test_finetune_and_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, m
     code, out, err = run([*again, "--task", "classification"], capsys, monkeypatch)
     assert code == 0, err
     assert json.loads(out)["scores"] == results["runs"][0]["test"]["scores"]
+    assert json.loads(out)["data"]["passed_over"] == {}
     code, _, err = run([*again, "--task", "qa"], capsys, monkeypatch)
     assert code == 1
     assert "fine-tuned for classification, not qa" in err

@@ -95,23 +95,8 @@ def annotations_of(
     Raises:
         LongbioError: words and tags aren't as many, or a tag is none.
     """
-    units: tuple[tuple[int, int], ...] = ()
-    spans: tuple[Span, ...] = ()
+    text, units, spans, read = _tagged(cells, named, class_names, text, where, reading)
     relations: tuple[Relation, ...] = ()
-    read: list[str] = []
-    tokens = _holder("tokens", cells, named, tagged.are_words)
-    tags = None
-    if tokens is not None:
-        words: list[str] = cells[tokens]
-        tags = _holder("tags", cells, named, lambda cell: _are_tags(cell, words))
-        if tags is not None or text is None:
-            text, units = tagged.laid(words, text)
-            read.append(tokens)
-        if tags is not None:
-            spans = tagged.spans_of(cells[tags], class_names.get(tags), units, tags, where, reading)
-            read.append(tags)
-            units = tuple(place for place in units if place[0] < place[1])
-
     holder = _holder("spans", cells, named, are_mentions)
     if holder is not None and text is not None:
         mentions = mentions_of(cells[holder], text, f"{where}.{holder}", reading)
@@ -135,6 +120,30 @@ def annotations_of(
             is_impossible=cells.get("is_impossible") is True,
         )
     return Annotations(text, spans, units, relations, question, answers is not None, frozenset(read))
+
+
+def _tagged(
+    cells: Mapping[str, Any],
+    named: Mapping[str, str],
+    class_names: Mapping[str, Sequence[str]],
+    text: str | None,
+    where: str,
+    reading: Reading,
+) -> tuple[str | None, tuple[tuple[int, int], ...], tuple[Span, ...], list[str]]:
+    """Text, words and mentions of a row with words, and what was read; the text alone of another."""
+    tokens = _holder("tokens", cells, named, tagged.are_words)
+    if tokens is None:
+        return text, (), (), []
+    words: list[str] = cells[tokens]
+    tags = _holder("tags", cells, named, lambda cell: _are_tags(cell, words))
+    if tags is None and text is not None:
+        return text, (), (), []
+    text, places = tagged.laid(words, text)
+    units = tuple(place for place in places if place[0] < place[1])
+    if tags is None:
+        return text, units, (), [tokens]
+    spans = tagged.spans_of(cells[tags], class_names.get(tags), places, tags, where, reading)
+    return text, units, spans, [tokens, tags]
 
 
 def _holder(
