@@ -17,6 +17,9 @@ SURE = (";", "|")
 WHOLE = re.compile(r"([+-]?[0-9]+)\.0")
 """A whole number as pandas writes it in a column that has gaps."""
 
+MAX_CHARS = 10_000
+"""Of a cell with a list of labels."""
+
 LISTED = re.compile(r"\s*[\[({](.*)[\])}]\s*", re.DOTALL)
 QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 BETWEEN = re.compile(r"[\s,]*")
@@ -27,7 +30,7 @@ def listed_in(cell: str) -> list[str] | None:
 
     None of what is no list.
     """
-    found = LISTED.fullmatch(cell)
+    found = LISTED.fullmatch(cell) if len(cell) <= MAX_CHARS else None
     if found is None:
         return None
     inner = found[1].strip()

@@ -123,7 +123,9 @@ def read_data(settings: DataSettings) -> Splits:
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
     sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
-    sources.setdefault("dev", (f"{paths['train']}, the part held out as dev", formats["train"]))
+    sources.setdefault(
+        "dev", (f"{paths['train']}, the part held out as dev (data.dev_share)", formats["train"])
+    )
     return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described, sources)
 
 
