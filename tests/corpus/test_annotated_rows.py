@@ -390,3 +390,5 @@ def test_columns_of_annotations_can_be_named(tmp_path: Path) -> None:
     reading = Reading(columns={"spans": "marks", "text": "body"})
     (document,) = read_documents(lines(tmp_path, {"body": TEXT, "marks": [[0, 5, "Drug"]]}), reading=reading)
     assert document.spans == (DRUG,)
+    with pytest.raises(LongbioError, match="there is no column 'marks'"):
+        read_documents(lines(tmp_path, {"body": TEXT}), reading=reading)

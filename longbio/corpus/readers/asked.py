@@ -19,6 +19,8 @@ START = "answer_start"
 def are_answers(cell: Any) -> bool:
     """Whether a cell holds answers with their starts, or says that there are none."""
     items = _answers(cell)
+    if isinstance(cell, dict) and START not in cell:
+        return False
     return items is not None and all(isinstance(each, dict) and START in each for each in items)
 
 

@@ -153,6 +153,9 @@ def _document(
     text, query = _text(found["text"], "text", where), _text(found["query"], "query", where)
     name = _name(found["id"], "id", where) or f"{stem_of(file)}-{row.number:06}"
     named = {field: column.lower() for field, column in reading.columns.items()}
+    for field in annotated.USUAL:
+        if field in named and named[field] not in cells:
+            raise _no_column(field, reading.columns, cells, file, row.where)
     more = annotations_of(cells, named, class_names, text, query, name, where, reading)
     labels = None if columns["labels"] in more.read else _labels(found["labels"], where)
     if label_columns := _label_columns(cells, reading.columns):
@@ -191,12 +194,18 @@ def _column(
     else:
         column = next((name for name in USUAL[field] if name in cells), None)
     if column is None and (field in named or (field == "text" and not comes_in_words(cells, named))):
-        raise LongbioError(
-            f"there is no column {named.get(field, field)!r}; {columns_there([*cells], file)}",
-            where=f"{file}, {place}",
-            remedy=f"name the column that holds the {field}",
-        )
+        raise _no_column(field, named, cells, file, place)
     return column
+
+
+def _no_column(
+    field: str, named: Mapping[str, str], cells: Mapping[str, Any], file: Path, place: str
+) -> LongbioError:
+    return LongbioError(
+        f"there is no column {named.get(field, field)!r}; {columns_there([*cells], file)}",
+        where=f"{file}, {place}",
+        remedy=f"name the column that holds the {field}",
+    )
 
 
 def _text(cell: Any, field: str, where: str) -> str | None:
