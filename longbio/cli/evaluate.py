@@ -54,6 +54,8 @@ def evaluate(
             tell.console.print(f"left out: {more:,} more mentions")
         for line in reading.passed_over.told():
             tell.console.print(f"passed over: {line}", markup=False)
+        for line in reading.remarks.told():
+            tell.console.print(f"note: {line}", markup=False)
         if one_type:
             documents = of_one_type(documents)
         if isinstance(task, Classes):

@@ -89,6 +89,8 @@ def predict(
         )
         for line in reading.passed_over.told():
             tell.console.print(f"passed over: {line}", markup=False)
+        for line in reading.remarks.told():
+            tell.console.print(f"note: {line}", markup=False)
         before = "finished before: " if result["finished_before"] else ""
         done = result["notes"] - result["failed"]
         found = f"{result['found']:,} {task.finds}"

@@ -19,14 +19,14 @@ ABOUT = re.compile(r"(?:README|LICEN[CS]E|CHANGELOG|COPYING)(?![A-Z]).*\.(?:txt|
 
 
 class PassedOver(Counter[str]):
-    """How many things of each kind were not read, and where the first of each stands; never its words."""
+    """How many things there are of each kind, and where the first of each stands; never its words."""
 
     def __init__(self) -> None:
         super().__init__()
         self.places: dict[str, str] = {}
 
     def note(self, what: str, where: str | Path, count: int = 1) -> None:
-        """Count things that are not read.
+        """Count things, most often those that are not read.
 
         Args:
             what: their kind, in words for people.
@@ -57,6 +57,8 @@ class Reading:
         alignment: counts the mentions that were checked, and those that were left out.
         passed_over: how many things of each kind the records have no place for, and were not
             read, with the place of the first of each.
+        remarks: how many things of each kind were read, but otherwise than files of their format say,
+            such as offsets that count bytes; with the place of the first of each.
         failed: told of a file or row that can't be read, by readers of plain text, tables and JSON
             lines, which then go on behind it. None to stop there.
     """
@@ -65,6 +67,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     alignment: Alignment = field(default_factory=Alignment)
     passed_over: PassedOver = field(default_factory=PassedOver)
+    remarks: PassedOver = field(default_factory=PassedOver)
     failed: Callable[[LongbioError], None] | None = None
 
     def skip(self, error: LongbioError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longbio.corpus.words import Int
 from longbio.encoders.roles import Role, section_headings
-from longbio.encoders.tokens import Int, Tokens, tokenize
+from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
 
 NUMBERED_FROM_PADDING = ("longformer", "roberta", "xlm-roberta", "camembert")
@@ -85,11 +86,9 @@ class InputFormat:
         )
 
     def tokens(self, text: str, roles: Sequence[Role] = ()) -> Tokens:
-        """A whole text, however long; its section headings are global when `roles` names them. Offsets
-        leave spaces out: a token of spaces has no character."""
+        """A whole text, however long; its section headings are global when `roles` names them."""
         wanted = self.takes_global and "headings" in roles
-        tokens = tokenize(text, self.tokenizer, section_headings(text) if wanted else ())
-        return replace(tokens, offsets=_without_spaces(tokens.offsets, text))
+        return tokenize(text, self.tokenizer, section_headings(text) if wanted else ())
 
     def room(self, query: Tokens | None = None) -> int:
         """Tokens of a text that fit into one row, behind a query if there is one."""
@@ -161,13 +160,3 @@ class InputFormat:
 def default_overlap(room: int) -> int:
     """Tokens that neighbouring windows share: 128, or a quarter of what a short row holds."""
     return min(128, room // 4)
-
-
-def _without_spaces(offsets: Int, text: str) -> Int:
-    """(N, 2) offsets without the spaces that byte-level tokenizers, which read line ends as words, put into
-    tokens."""
-    pieces = [text[start:end] for start, end in offsets.tolist()]
-    before = np.array([len(piece) - len(piece.lstrip()) for piece in pieces], dtype=np.int64)
-    sizes = np.array([len(piece.strip()) for piece in pieces], dtype=np.int64)
-    starts = offsets[:, 0] + before
-    return np.stack([starts, starts + sizes], axis=1)

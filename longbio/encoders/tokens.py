@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Int = NDArray[np.int64]
+from longbio.corpus.words import Int, is_joined, is_space, readable, word_spans
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +23,18 @@ class Tokens:
 
     Args:
         ids: (N,) vocabulary ids.
-        offsets: (N, 2) start and end character of each token in the document's text.
-        words: (N,) the number of the word each token belongs to, as the tokenizer splits words.
+        offsets: (N, 2) start and end character of each token in the document's text, without spaces around
+            it; empty for a token of spaces.
+        words: (N,) the index in `word_spans` of the word each token begins in; -1 for a token of spaces.
+        word_spans: (W, 2) start and end character of each word that has a token: by the text's own
+            borders (`corpus.words`), but that words which share a token are one.
         is_global: (N,) bool, tokens with global attention.
     """
 
     ids: Int
     offsets: Int
     words: Int
+    word_spans: Int
     is_global: NDArray[np.bool_]
 
     def in_units(self, units: Sequence[tuple[int, int]]) -> Tokens:
@@ -39,10 +43,8 @@ class Tokens:
         Args:
             units: (start_char, end_char) of each, in order.
         """
-        starts = np.array([start for start, _ in units], dtype=np.int64)
-        # By its last character: some tokens hold the space before.
-        words = np.searchsorted(starts, self.offsets[:, 1] - 1, side="right") - 1
-        return replace(self, words=words)
+        words, spans = _words_of_tokens(self.offsets, np.array(units, dtype=np.int64).reshape(-1, 2))
+        return replace(self, words=words, word_spans=spans)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
         global_spans: (start_char, end_char) of the text with global attention.
     """
     encoding = tokenizer(
-        text,
+        readable(text),
         add_special_tokens=False,
         return_offsets_mapping=True,
         return_attention_mask=False,
@@ -80,12 +82,63 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
         verbose=False,
     )
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-    words = [-1 if word is None else word for word in encoding.word_ids()]
-    is_global = np.zeros(len(offsets), dtype=bool)
+    offsets = _trimmed(offsets, text)
+    changes = np.zeros(len(text) + 1, dtype=np.int64)
     for start_char, end_char in global_spans:
-        is_global |= (offsets[:, 0] < end_char) & (offsets[:, 1] > start_char)
+        changes[min(start_char, len(text))] += 1
+        changes[min(end_char, len(text))] -= 1
+    covered = np.concatenate([[0], np.cumsum(np.cumsum(changes) > 0)])
+    is_global = covered[offsets[:, 1]] > covered[offsets[:, 0]]
     ids = np.array(encoding["input_ids"], dtype=np.int64)
-    return Tokens(ids, offsets, np.array(words, dtype=np.int64), is_global)
+    words, spans = _words_of_tokens(offsets, word_spans(text))
+    return Tokens(ids, offsets, words, spans, is_global)
+
+
+def word_starts(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """(N,) True for tokens that begin a word, as whole words are masked.
+
+    Args:
+        text: the whole text.
+        offsets: of its tokens.
+    """
+    places = _trimmed(np.array(offsets, dtype=np.int64).reshape(-1, 2), text)
+    words, _ = _words_of_tokens(places, word_spans(text))
+    return np.diff(words, prepend=-2) != 0
+
+
+def _words_of_tokens(offsets: Int, spans: Int) -> tuple[Int, Int]:
+    """(N,) of each token the word that it begins in, -1 for none; (W, 2) the words that have a token.
+
+    A word in which no token begins is joined to the word before it where they share a token, and
+    left out where it has none at all.
+    """
+    starts, ends = offsets.T
+    words = np.searchsorted(spans[:, 0], starts, side="right") - 1
+    word_ends = np.append(spans[:, 1], 0)  # of no word, -1, too
+    words = np.where((starts < ends) & (starts < word_ends[words]), words, -1)
+    has_token = np.isin(np.arange(len(spans)), words)
+
+    spans, bare = spans.copy(), np.flatnonzero(~has_token)
+    before = np.searchsorted(starts, spans[bare, 0], side="right") - 1
+    shares = before >= 0
+    shares[shares] = (ends[before[shares]] > spans[bare[shares], 0]) & (words[before[shares]] >= 0)
+    np.maximum.at(spans[:, 1], words[before[shares]], spans[bare[shares], 1])
+    numbers = np.append(np.cumsum(has_token) - 1, -1)
+    return numbers[words], spans[has_token]
+
+
+def _trimmed(offsets: Int, text: str) -> Int:
+    """(N, 2) offsets without the spaces that some tokenizers put into tokens, empty for spaces alone, and
+    with the marks that belong to a token's last letter, which some tokenizers delete."""
+    spaces, joined, places = is_space(text), is_joined(text), np.arange(len(text))
+    behind_spaces, behind_marks = (
+        np.append(np.minimum.accumulate(np.where(left_out, len(text), places)[::-1])[::-1], len(text))
+        for left_out in (spaces, joined)
+    )
+    before_spaces = np.concatenate([[0], np.maximum.accumulate(np.where(spaces, 0, places + 1))])
+    starts = np.minimum(behind_spaces[offsets[:, 0]], offsets[:, 1])
+    ends = np.maximum(before_spaces[offsets[:, 1]], starts)
+    return np.stack([starts, np.where(ends > starts, behind_marks[ends], ends)], axis=1)
 
 
 def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int) -> list[Window]:

@@ -35,6 +35,7 @@ class Splits:
         test: documents.
         format: of the test documents.
         passed_over: a line for each kind of thing that was not read.
+        remarks: a line for each kind of thing that was read otherwise than its format says.
         described: sizes, hashes, what was left out; ready for JSON.
         sources: of each split the place, and the format it was read as.
     """
@@ -44,6 +45,7 @@ class Splits:
     test: Sequence[Document]
     format: str
     passed_over: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     described: dict[str, Any] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -77,6 +79,7 @@ class Splits:
         parts += [f"passed over: {line}" for line in self.passed_over]
         if told["labels_divided_at"]:
             parts.append(f"several labels in a cell, divided at {told['labels_divided_at']!r}")
+        parts += [f"note: {line}" for line in self.remarks]
         if told["groups_in_two_splits"]:
             parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
         return "; ".join(parts)
@@ -126,7 +129,8 @@ def read_data(settings: DataSettings) -> Splits:
     sources.setdefault(
         "dev", (f"{paths['train']}, the part held out as dev (data.dev_share)", formats["train"])
     )
-    return Splits(train, dev, test, formats["test"], reading.passed_over.told(), described, sources)
+    told = reading.passed_over.told(), reading.remarks.told()
+    return Splits(train, dev, test, formats["test"], *told, described, sources)
 
 
 def of_reading(reading: Reading) -> dict[str, Any]:
@@ -136,6 +140,8 @@ def of_reading(reading: Reading) -> dict[str, Any]:
         "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
         "passed_over": dict(reading.passed_over),
         "passed_over_at": dict(reading.passed_over.places),
+        "remarks": dict(reading.remarks),
+        "remarks_at": dict(reading.remarks.places),
     }
 
 

@@ -6,7 +6,6 @@ import math
 import platform
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import longbio
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.attention.kernels import auto_choices
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.heads import begin_from_pooler
 from longbio.encoders.loading import FAMILIES, load, load_tokenizer
@@ -110,6 +110,7 @@ def learn(
         "steps": len(losses),
         "samples": len(begun.samples),
         "left_out": dict(begun.left_out),
+        "left_out_at": begun.left_out.places,
         "origin": model_folder.name,
         "dev": task.score(dev_documents, found) if found else None,
         "dev_has_collapsed": task.has_collapsed(found),
@@ -133,7 +134,7 @@ class _Begun:
     inputs: InputFormat
     task: AnyTask
     samples: Sequence[Sample]
-    left_out: Counter[str]
+    left_out: PassedOver
 
     def collated(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         return collate(self.task, self.inputs, samples)
@@ -169,7 +170,7 @@ def _begin(
     )
     begin_from_pooler(model, model_folder)
     inputs = InputFormat.of(model.config, tokenizer, recipe.max_tokens)
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     samples = [sample for document in documents for sample in task.samples(document, inputs, left_out)]
     if not samples:
         raise LongbioError("there is nothing to learn from", where="data.train")

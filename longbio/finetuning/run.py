@@ -20,9 +20,14 @@ from longbio.finetuning.grid import learn_best, recipes_of
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
+from longbio.tasks import AnyTask
+from longbio.tasks.ner import Entities
 from longbio.training.processes import processes
 
 PLAN, RESULTS = "plan.json", "results.json"
+
+LOW_CEILING = 0.98
+"""The F1 that tags allow, below which a run says so as a warning."""
 
 
 def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
@@ -61,6 +66,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     inputs = InputFormat.of(config_of(source), load_tokenizer(source), plan.recipe.max_tokens)
     for documents in (data.dev, data.test):
         plan.task.check(documents, inputs)
+    ceiling = _tag_ceiling(plan.task, data, inputs, tell)
     first = plan.seeds[0]
     recipe, tried = learn_best(
         recipes_of(plan.recipe, plan.grid),
@@ -74,6 +80,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         "model": {"name": plan.model, "weights_sha256": weights},
         "data": data.described,
         "warnings": warnings,
+        "tag_ceiling": ceiling,
         "grid": tried,
         "recipe": asdict(recipe),
         "test": over_seeds([run["test"] for run in runs]),
@@ -106,6 +113,25 @@ def _bind(plan: Finetuning, data: Splits, weights: str) -> None:
         refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
         if state.is_main_process:
             write_json(out / PLAN, asked)
+
+
+def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrator) -> dict[str, Any] | None:
+    """What a tagger without fault would score on training and on test documents; None for other tasks."""
+    if not isinstance(task, Entities):
+        return None
+    task = task.learned_from(data.train)
+    ceilings = {
+        split: task.ceiling(documents, inputs)
+        for split, documents in (("train", data.train), ("test", data.test))
+    }
+    tell.begin("mentions as tags", 0)
+    test = ceilings["test"]
+    line = f"F1 {test.counts.f1:.4f} at best on test documents"
+    if test.lost:
+        line += f"; tags can't give back {'; '.join(test.lost.told())}"
+    low = [split for split, each in ceilings.items() if each.counts.f1 < LOW_CEILING]
+    tell.end(f"warning: {line} (below {LOW_CEILING} in {' and '.join(low)})" if low else line)
+    return {split: each.as_dict() for split, each in ceilings.items()}
 
 
 def _home(plan: Finetuning, seed: int) -> Path:
@@ -167,6 +193,7 @@ def _run(
         "kernel": learned["kernel"],
         "versions": learned["versions"],
         "left_out": learned["left_out"],
+        "left_out_at": learned["left_out_at"],
         "history": learned["history"],
         "seconds": learned["seconds"],
         "dev": {"main": learned["dev"]["main"], "has_collapsed": learned["dev_has_collapsed"]},

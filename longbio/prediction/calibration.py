@@ -7,7 +7,6 @@ Neural Networks"): which mention, answer or class is given stays the same.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.corpus.labels import spelled_as
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 from longbio.prediction.run import batches_by_length
@@ -71,7 +71,7 @@ def fit(predictor: Predictor, task: Calibrated, documents: Sequence[Document]) -
     """
     # Weights of rare classes were for learning: a probability is of what occurs.
     task = replace(task, balanced=False, weights=()) if isinstance(task, Classes) else task
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     samples = [s for each in documents for s in task.samples(each, predictor.inputs, left_out)]
     read = _read(predictor, task, samples)
     labels = sum(_labels(task, outputs, batch) for outputs, batch in read)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from longbio.artifacts.files import write_bytes_atomically
+from longbio.corpus.file_names import TABLE, FileNames
 from longbio.corpus.records import Document
 from longbio.corpus.writers import brat, jsonl
 from longbio.errors import LongbioError
-from longbio.prediction.names import Names
 from longbio.prediction.pages import entry_of, index_page, note_page
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
@@ -72,7 +72,7 @@ class JsonLines:
 class Brat:
     """A `.txt` and an `.ann` of each note; `names.jsonl` says of which note, where its id is no name."""
 
-    streams: ClassVar[tuple[str, ...]] = ("names.jsonl",)
+    streams: ClassVar[tuple[str, ...]] = (TABLE,)
 
     def __init__(self, out: Path, task: AnyTask, model: str) -> None:
         if task.kind not in ("ner", "relations"):
@@ -89,7 +89,7 @@ class Brat:
                 where="--format",
                 remedy="choose jsonl or html",
             )
-        self.out, self.names = out, Names()
+        self.out, self.names = out, FileNames()
 
     def passed(self, document: Document) -> None:
         """See `Output.passed`."""
@@ -114,7 +114,7 @@ class Pages:
     streams: ClassVar[tuple[str, ...]] = ("notes.jsonl",)
 
     def __init__(self, out: Path, task: AnyTask, model: str) -> None:
-        self.out, self.task, self.model, self.names = out, task, model, Names()
+        self.out, self.task, self.model, self.names = out, task, model, FileNames()
 
     def passed(self, document: Document) -> None:
         """See `Output.passed`."""

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.corpus.texts import Text
+from longbio.corpus.words import readable
+from longbio.encoders.tokens import word_starts
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
 
@@ -93,8 +95,9 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
     groups: list[int] = []
     for some in _in_lots(texts, TEXTS_AT_ONCE):
         encoded = tokenizer(
-            [text.text for text in some],
+            [readable(text.text) for text in some],
             add_special_tokens=False,
+            return_offsets_mapping=True,
             return_attention_mask=False,
             return_token_type_ids=False,
             truncation=False,
@@ -102,10 +105,9 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
             split_special_tokens=True,
             verbose=False,
         )
-        for text, found, encoding in zip(some, encoded["input_ids"], encoded.encodings, strict=True):
-            words = np.array([-1 if w is None else w for w in encoding.word_ids], dtype=np.int64)
+        for text, found, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             ids.append(np.array(found, dtype=kind))
-            starts.append(np.diff(words, prepend=-2) != 0)
+            starts.append(word_starts(text.text, offsets))
             # Copies of a text stay together, and what is held out doesn't depend on where it lay.
             groups.append(group_number(text.text if text.group is None else text.group))
     lengths = np.array([len(each) for each in ids], dtype=np.int64)

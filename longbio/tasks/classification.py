@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
@@ -163,14 +164,14 @@ class Classes:
             "problem_type": kind,
         }
 
-    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+    def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """The document; none of a class that isn't among the classes."""
         labels = self._labels(document)
         if not set(labels) <= set(self.classes):
-            left_out["documents of classes that aren't learned"] += 1
+            left_out.note("documents of classes that aren't learned", document.id)
             return []
         encoded = self.encode(document, inputs)
-        left_out["tokens that no row holds"] += encoded.num_unread
+        left_out.note("tokens that no row holds", document.id, encoded.num_unread)
         target: Array = (
             np.array([name in labels for name in self.classes], dtype=np.float32)
             if self.multi_label

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
@@ -26,7 +27,19 @@ from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
 from longbio.tasks.examples import unlearned
 from longbio.tasks.matching import entity_scores
 from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1
-from longbio.tasks.tags import Labels, Tags, Words, decode, encode, first_words_of, words_of
+from longbio.tasks.tags import (
+    UNLEARNED,
+    Ceiling,
+    Labels,
+    Tags,
+    Words,
+    ceiling,
+    decode,
+    encode,
+    first_words_of,
+    note_lost,
+    words_of,
+)
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
 
 
@@ -118,17 +131,21 @@ class Entities:
         names = self.labels.names()
         return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
 
-    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+    def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """Stretches of the document, each word tagged in the window with most context around it."""
         tokens = self._tokens(document, inputs)
         known = tuple(span for span in document.spans if span.label in self.types)
-        left_out["mentions of types that aren't learned"] += len(document.spans) - len(known)
+        left_out.note(UNLEARNED, document.id, len(document.spans) - len(known))
         tagged = encode(replace(document, spans=known), tokens, self.labels)
-        left_out["mentions that no tag can express"] += tagged.lost
+        note_lost(tagged, document, left_out)
         num_read = self._num_read(tokens, inputs)
-        left_out["tokens that no row holds"] += len(tokens.ids) - num_read
+        left_out.note("tokens that no row holds", document.id, len(tokens.ids) - num_read)
         stretches = windows_of(0, num_read, max_tokens=self.sample_tokens, overlap=0)
         return [self._sample(tokens, tagged.tags, stretch, inputs) for stretch in stretches]
+
+    def ceiling(self, documents: Sequence[Document], inputs: InputFormat) -> Ceiling:
+        """What a model that makes no mistake would score on documents."""
+        return ceiling(documents, inputs.tokenizer, self.labels)
 
     def _sample(self, tokens: Tokens, tags: Tags, stretch: Window, inputs: InputFormat) -> Sample:
         first, size = stretch.owned.start, stretch.owned.stop - stretch.owned.start

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
@@ -152,14 +153,24 @@ class Answers:
         """Nothing."""
         return {}
 
-    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+    def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """Windows with an answer, and some without; of several answers the first that is whole."""
         encoded = self.encode(document, inputs)
         rows = iter(encoded.rows)
         samples = []
         for question, windows in zip(document.questions, encoded.windows, strict=True):
             spans = [_tokens_of(answer, encoded.tokens) for answer in question.answers]
-            left_out["answers without a token"] += sum(span is None for span in spans)
+            where = f"question {question.id}"
+            left_out.note("answers without a token", where, sum(span is None for span in spans))
+            left_out.note(
+                "answers that begin or end within a token",
+                where,
+                sum(
+                    _place_of(span, encoded.tokens) != answer
+                    for span, answer in zip(spans, question.answers, strict=True)
+                    if span is not None
+                ),
+            )
             made = []
             for window in windows:
                 row = next(rows)
@@ -169,10 +180,12 @@ class Answers:
             if self.negatives is not None and len(negatives) > self.negatives:
                 draw = np.random.default_rng(zlib.crc32(question.id.encode()))
                 chosen = draw.permutation(len(negatives))[: self.negatives]
-                left_out["windows without an answer, beyond `negatives`"] += len(negatives) - len(chosen)
+                left_out.note(
+                    "windows without an answer, beyond `negatives`", where, len(negatives) - len(chosen)
+                )
                 negatives = [negatives[number] for number in sorted(chosen)]
             positives = [sample for has_answer, sample in made if has_answer]
-            left_out["answers that no window holds whole"] += bool(spans) and not positives
+            left_out.note("answers that no window holds whole", where, bool(spans) and not positives)
             samples += positives + negatives
         return samples
 
@@ -382,6 +395,12 @@ def _tokens_of(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int] | Non
     first = int(np.searchsorted(tokens.offsets[:, 1], start_char, side="right"))
     last = int(np.searchsorted(tokens.offsets[:, 0], end_char, side="left")) - 1
     return (first, last) if first <= last else None
+
+
+def _place_of(tokens_of_answer: tuple[int, int], tokens: Tokens) -> tuple[int, int]:
+    """(start_char, end_char) of what stands from a first to a last token."""
+    first, last = tokens_of_answer
+    return int(tokens.offsets[first, 0]), int(tokens.offsets[last, 1])
 
 
 def _place(window: Window, row: Row, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:

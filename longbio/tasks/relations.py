@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -17,7 +16,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Relation, Span
+from longbio.corpus.words import whole_words
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.classification import Classes
@@ -132,7 +133,7 @@ class Relations:
         found = replace(self, classes=self.classes or (NONE, *names), pairs=self.pairs or tuple(pairs))
         if not self.balanced:
             return found
-        texts = [text for document in documents for text in found._texts(document, Counter())]
+        texts = [text for document in documents for text in found._texts(document, PassedOver())]
         return replace(found, weights=found.classifier.learned_from(texts).weights)
 
     def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
@@ -172,14 +173,18 @@ class Relations:
         turned = {_in_text_order(each) for each in document.relations}
         return sorted(turned)
 
-    def _texts(self, document: Document, left_out: Counter[str]) -> list[Document]:
+    def _texts(self, document: Document, left_out: PassedOver) -> list[Document]:
         """The text of each candidate, with its class."""
         labels: dict[tuple[Span, Span], str] = {}
         for relation in self._relations(document):
-            left_out["relations of a pair that has another"] += (relation.head, relation.tail) in labels
+            left_out.note(
+                "relations of a pair that has another", document.id, (relation.head, relation.tail) in labels
+            )
             labels.setdefault((relation.head, relation.tail), relation.label)
         pairs = list(self.candidates(document))
-        left_out["relations of pairs that aren't asked about"] += len(labels.keys() - set(pairs))
+        left_out.note(
+            "relations of pairs that aren't asked about", document.id, len(labels.keys() - set(pairs))
+        )
         return [
             replace(self.text_of(document, head, tail), labels=(labels.get((head, tail), NONE),))
             for head, tail in pairs
@@ -190,7 +195,11 @@ class Relations:
         text = document.text
         begin = min(head.start_char, tail.start_char)
         end = max(head.end_char, tail.end_char)
-        first, last = max(0, begin - self.context_chars), min(len(text), end + self.context_chars)
+        first, last = whole_words(
+            text, max(0, begin - self.context_chars), min(len(text), end + self.context_chars)
+        )
+        # A mention may begin or end within a word.
+        first, last = min(first, begin), max(last, end)
         if self.same_line:
             first, last = text.rfind("\n", 0, begin) + 1, text.find("\n", end)
             last = len(text) if last < 0 else last
@@ -217,7 +226,7 @@ class Relations:
             return [(first.start_char, end, f"@{head.label}-{tail.label}$")]
         return [(span.start_char, span.end_char, f"@{span.label}$") for span in (first, second)]
 
-    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+    def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """One of each pair."""
         texts, classifier = self._texts(document, left_out), self.classifier
         return [sample for text in texts for sample in classifier.samples(text, inputs, left_out)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
@@ -91,10 +91,10 @@ class Similarity:
         """One number comes out, and the weight of its window where windows are weighed."""
         return {"num_labels": 2 if self.reading.pooling == "attention" else 1, "problem_type": "regression"}
 
-    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+    def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """The pair."""
         encoded = self.encode(document, inputs)
-        left_out["tokens that no row holds"] += encoded.num_unread
+        left_out.note("tokens that no row holds", document.id, encoded.num_unread)
         target = (_score(document) - self.mean) / self.deviation
         return [Sample(encoded.rows, (np.array(target, dtype=np.float32),))]
 

@@ -1,22 +1,24 @@
 """BIO tags: what is made of mentions, and what mentions are made of.
 
-A word is what the tokenizer splits at spaces and punctuation, or the corpus; its first token carries the
-tag. Tags are flat: of mentions that overlap the longest is learned, and a discontinuous mention has no tag
-at all.
+A word is what the text's own borders make one (`corpus.words`), or the corpus, where it comes in words; its
+first token carries the tag. Tags are flat: of mentions that overlap the longest is learned, and a
+discontinuous mention has no tag at all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
-from longbio.encoders.tokens import Tokens
+from longbio.encoders.tokens import Tokens, tokenize
+from longbio.tasks.metrics import Counts, count_entities
 from longbio.tasks.task import IGNORED
 
 OUTSIDE = 0
@@ -65,41 +67,75 @@ class Labels:
 
 @dataclass(frozen=True)
 class Tagged:
-    """A document's tags, and how many of its mentions no tag can express.
+    """A document's tags, and the mentions that they don't give back.
 
     Args:
         tags: (N,) a tag at the first token of each word, -100 elsewhere.
-        lost: mentions that are discontinuous, overlap a longer one, or share a word with one.
+        lost: the others, each with the reason; a mention that begins or ends within a word comes back
+            with the whole word.
     """
 
     tags: Tags
-    lost: int
+    lost: tuple[tuple[Span, str], ...]
+
+
+IN_PIECES = "mentions in several pieces"
+OVERLAPPING = "mentions that overlap a longer one"
+WITHIN_WORD = "mentions that begin or end within a word"
+WITHOUT_TOKEN = "mentions that no token stands for"
+OVER_LINES = "mentions over the end of a sentence"
+UNLEARNED = "mentions of types that aren't learned"
 
 
 def encode(document: Document, tokens: Tokens, labels: Labels) -> Tagged:
     """Tag the words of a document with its mentions.
 
+    Mentions that come back as they are go before those that don't, longer ones before shorter ones.
+
     Raises:
         ValueError: a mention's type isn't among the labels.
     """
-    heads, starts, ends = words_of(tokens)
+    words = words_of(tokens)
     tags = np.full(len(tokens.ids), IGNORED, dtype=np.int64)
-    tags[heads] = OUTSIDE
-    lost = 0
+    tags[words.heads] = OUTSIDE
+    first_words = first_words_of(document, words)
+    lost: list[tuple[Span, str]] = []
+    placed: list[tuple[bool, int, Span, slice, str]] = []
 
-    for span in sorted(document.spans, key=lambda span: span.start_char - span.end_char):
+    for span in document.spans:
         if span.label not in labels.types:
             raise ValueError(f"the type {span.label!r} is not among {labels.types}")
-        first = int(np.searchsorted(ends, span.start_char, side="right"))
-        last = int(np.searchsorted(starts, span.end_char, side="left"))
-        inside = heads[first:last]
-        if not span.is_contiguous or not len(inside) or tags[inside].any():
-            lost += 1
+        inside, reason = _words_inside(span, words, first_words)
+        if inside.stop <= inside.start:
+            lost.append((span, reason))
+        else:
+            placed.append((reason != "", span.start_char - span.end_char, span, inside, reason))
+    for _, _, span, inside, reason in sorted(placed, key=lambda each: each[:2]):
+        heads = words.heads[inside]
+        if tags[heads].any():
+            lost.append((span, OVERLAPPING))
             continue
         kind = labels.types.index(span.label)
-        tags[inside] = 2 * kind + 2
-        tags[inside[0]] = 2 * kind + 1
-    return Tagged(tags, lost)
+        tags[heads] = 2 * kind + 2
+        tags[heads[0]] = 2 * kind + 1
+        if reason:
+            lost.append((span, reason))
+    return Tagged(tags, tuple(lost))
+
+
+def _words_inside(span: Span, words: Words, first_words: Tags) -> tuple[slice, str]:
+    """The words of a mention, and why they don't give it back; empty where they do."""
+    if not span.is_contiguous:
+        return slice(0, 0), IN_PIECES
+    first = int(np.searchsorted(words.ends, span.start_char, side="right"))
+    stop = int(np.searchsorted(words.starts, span.end_char, side="left"))
+    if stop <= first:
+        return slice(0, 0), WITHOUT_TOKEN
+    inside = slice(first, stop)
+    if np.searchsorted(first_words, first, side="right") < np.searchsorted(first_words, stop, side="left"):
+        return inside, OVER_LINES
+    is_whole = words.starts[first] == span.start_char and words.ends[stop - 1] == span.end_char
+    return inside, "" if is_whole else WITHIN_WORD
 
 
 def decode(
@@ -128,6 +164,58 @@ def decode(
     return found
 
 
+@dataclass(frozen=True)
+class Ceiling:
+    """What a tagger that makes no mistake would score.
+
+    Args:
+        counts: of the mentions that its tags give back, against those that are there.
+        lost: the mentions that they don't, by the reason, with the place of the first.
+    """
+
+    counts: Counts
+    lost: PassedOver
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"f1": self.counts.f1, "lost": dict(self.lost), "lost_at": self.lost.places}
+
+
+def ceiling(documents: Sequence[Document], tokenizer: Any, labels: Labels | None = None) -> Ceiling:
+    """Tag documents with their own mentions, and read the tags again.
+
+    Args:
+        documents: with what is true of them.
+        tokenizer: a fast transformers tokenizer.
+        labels: what is tagged; mentions of other types are lost. Every type that occurs when None.
+    """
+    labels = labels or Labels.of(documents)
+    counts, lost = Counts(), PassedOver()
+    for document in documents:
+        known = tuple(span for span in document.spans if span.label in labels.types)
+        lost.note(UNLEARNED, document.id, len(document.spans) - len(known))
+        tokens = tokens_of(document, tokenizer)
+        tagged = encode(replace(document, spans=known), tokens, labels)
+        note_lost(tagged, document, lost)
+        words = words_of(tokens)
+        first_words = first_words_of(document, words)
+        given = [span for span, _ in decode(tagged.tags[words.heads], words, labels, first_words)]
+        counts = sum(count_entities(document.spans, given).values(), start=counts)
+    return Ceiling(counts, lost)
+
+
+def note_lost(tagged: Tagged, document: Document, lost: PassedOver) -> None:
+    """Count the mentions that a document's tags don't give back."""
+    for span, reason in tagged.lost:
+        lost.note(reason, f"{document.id}, character {span.start_char}")
+
+
+def tokens_of(document: Document, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()) -> Tokens:
+    """A document in tokens, its words the text's, or the corpus's where it comes in words."""
+    tokens = tokenize(document.text, tokenizer, global_spans)
+    return tokens.in_units(document.units) if document.units else tokens
+
+
 def first_words_of(document: Document, words: Words) -> Tags:
     """The words that begin a line, which is a sentence where a corpus comes in words."""
     line_ends = [match.start() for match in re.finditer("\n", document.text)] if document.units else []
@@ -135,11 +223,7 @@ def first_words_of(document: Document, words: Words) -> Tags:
 
 
 def words_of(tokens: Tokens) -> Words:
-    """The words of a document; spaces, which some tokenizers read as words without a character, are none."""
-    if not len(tokens.words):
-        return Words(*(np.zeros(0, dtype=np.int64),) * 3)
-    heads = np.flatnonzero(np.diff(tokens.words, prepend=tokens.words[0] - 1))
-    starts, token_ends = tokens.offsets.T
-    ends = np.maximum.reduceat(np.where(token_ends > starts, token_ends, 0), heads)
-    is_word = ends > starts[heads]
-    return Words(heads[is_word], starts[heads][is_word], ends[is_word])
+    """The words of a document that have a token."""
+    _, heads = np.unique(tokens.words, return_index=True)
+    starts, ends = tokens.word_spans.T
+    return Words(heads[len(heads) - len(starts) :], starts, ends)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.evidence import Evidence
@@ -92,7 +92,7 @@ class Task(Protocol[E]):
     def config_changes(self) -> dict[str, Any]:
         """What the task sets in a model's config."""
 
-    def samples(self, document: Document, inputs: InputFormat, left_out: Counter[str]) -> list[Sample]:
+    def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """What is learned from a document; counts what can't be."""
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:

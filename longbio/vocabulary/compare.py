@@ -19,6 +19,7 @@ from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.corpus.texts import Corpus, Text, text_files
+from longbio.corpus.words import readable
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
@@ -270,8 +271,8 @@ def _shape(model: Path, extended: Path, terms: Sequence[str], unseen: Iterable[T
     documents = before = after = 0
     for text in unseen:
         documents += 1
-        before += len(old.backend_tokenizer.encode(text.text, add_special_tokens=False).ids)
-        after += len(new.backend_tokenizer.encode(text.text, add_special_tokens=False).ids)
+        before += len(old.backend_tokenizer.encode(readable(text.text), add_special_tokens=False).ids)
+        after += len(new.backend_tokenizer.encode(readable(text.text), add_special_tokens=False).ids)
     return {
         "documents": documents,
         "tokens_per_document": {"before": before / documents, "after": after / documents},

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from longbio.corpus.texts import Text
+from longbio.corpus.words import readable
 from longbio.masked_lm.head import summed_loss
 from longbio.masked_lm.masking import IGNORED
 
@@ -94,7 +95,7 @@ def room_of(tokenizer: Any, max_tokens: int) -> Fits:
     """How many characters of a text `max_tokens` hold, special tokens included."""
 
     def fits(text: str) -> int:
-        offsets = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).offsets
+        offsets = tokenizer.backend_tokenizer.encode(readable(text), add_special_tokens=False).offsets
         return len(text) if len(offsets) <= max_tokens - 2 else int(offsets[max_tokens - 3][1])
 
     return fits
@@ -109,7 +110,7 @@ def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> 
         max_tokens: special tokens included; what is beyond is left out.
         seed: another one hides other words.
     """
-    encoding = tokenizer.backend_tokenizer.encode(passage.text, add_special_tokens=False)
+    encoding = tokenizer.backend_tokenizer.encode(readable(passage.text), add_special_tokens=False)
     words = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
     count = int(words.max(initial=-1)) + 1
     chosen = np.random.default_rng((seed, passage.number)).random(count) < RATE

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longbio.corpus.words import readable
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.injection import NewPiece
 from longbio.vocabulary.words import encoded
@@ -68,7 +69,8 @@ def encode(
 
 def _encode(context: Context, piece: int, old: Any, new: Any, max_tokens: int) -> Encoded | None:
     before, after = (
-        tokenizer.backend_tokenizer.encode(context.text, add_special_tokens=False) for tokenizer in (old, new)
+        tokenizer.backend_tokenizer.encode(readable(context.text), add_special_tokens=False)
+        for tokenizer in (old, new)
     )
     within = _overlapping(after.offsets, context.start, context.stop)
     new_word = after.ids[within[0] : within[1]]

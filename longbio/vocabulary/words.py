@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 
 from longbio.corpus.texts import Text
+from longbio.corpus.words import readable
 from longbio.vocabulary.injection import is_byte_level
 from longbio.vocabulary.lots import Lot, in_processes
 
@@ -65,8 +66,8 @@ def count_words(
 
     Args:
         texts: streamed; what stands between `[**` and `**]` is left out.
-        tokenizer: a fast transformers tokenizer: its normaliser and its cut at spaces and
-            punctuation make the words.
+        tokenizer: a fast transformers tokenizer: its normaliser and its own cut make the words, for
+            the pieces of its vocabulary stand within them.
         min_documents: so many groups of a word are told apart.
         processes: that count; they don't change what is found.
         on_texts: told of the progress.
@@ -108,7 +109,7 @@ class _Counter:
             self._backend = Tokenizer.from_str(self.tokenizer)
         found = Words(self.most_groups)
         for piece in lot:
-            found.add(cut(MARKS.sub(" ", piece.text), self._backend), piece.group)
+            found.add(cut(readable(MARKS.sub(" ", piece.text)), self._backend), piece.group)
         return found
 
 

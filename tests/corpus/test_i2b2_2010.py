@@ -51,7 +51,7 @@ def spans(folder: Path, text: str, con: str, reading: Reading | None = None) -> 
     return document.spans
 
 
-@pytest.mark.parametrize("where", [".", "{suffix}", "beth/{suffix}"])
+@pytest.mark.parametrize("where", [".", "{suffix}", "beth/{suffix}", "training_data/beth/{suffix}"])
 def test_layouts_as_released_and_all_in_one_folder(where: str, tmp_path: Path) -> None:
     written(tmp_path, ALL, where)
     assert format_of(tmp_path) == "i2b2_2010"
@@ -65,6 +65,21 @@ def test_the_texts_may_lie_apart_as_in_the_test_release(tmp_path: Path) -> None:
     written(tmp_path, {".ast": AST, ".rel": REL}, "reference/{suffix}")
     written(tmp_path, {".txt": TEXT}, "test_data")
     assert read_documents(tmp_path) == [NOTE]
+
+
+def test_the_root_of_the_release_holds_its_training_and_its_test_part(tmp_path: Path) -> None:
+    """As it was given out: a folder of two hospitals, one of answers, and one of their texts."""
+    written(tmp_path, ALL, "training_data/beth/{suffix}")
+    written(tmp_path, {".txt": TEXT}, "training_data/partners/unannotated", "note")
+    written(tmp_path, ALL, "training_data/partners/{suffix}", "018636330_DH")
+    written(tmp_path, {".con": CON, ".ast": AST, ".rel": REL}, "reference_standard/{suffix}", "0001")
+    written(tmp_path, {".txt": TEXT}, "test_data", "0001")
+    assert format_of(tmp_path) == "i2b2_2010"
+    reading = Reading()
+    documents = read_documents(tmp_path, reading=reading)
+    assert [document.id for document in documents] == ["0001", "018636330_DH", "record-13"]
+    assert reading.passed_over == {"notes without concepts": 1}
+    assert reading.passed_over.places["notes without concepts"].endswith("unannotated/note.txt")
 
 
 def test_lines_count_from_1_tokens_from_0_and_the_end_token_belongs_to_it(tmp_path: Path) -> None:

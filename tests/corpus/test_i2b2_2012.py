@@ -75,13 +75,17 @@ def test_offsets_count_from_just_behind_cdata_its_line_feed_included(tmp_path: P
     assert read_documents(file, reading=reading) == [NOTE]
     assert (reading.alignment.mentions, reading.alignment.faults) == (3, [])
     assert reading.passed_over == {"section times": 1}
+    assert reading.passed_over.places["section times"].endswith("1.xml, line 14")
 
 
 @pytest.mark.parametrize(
     "first", [pytest.param(2, id="counted from 1"), pytest.param(0, id="without the line feed")]
 )
 def test_a_file_whose_offsets_are_all_one_off_is_read(first: int, tmp_path: Path) -> None:
-    assert read_documents(written(tmp_path, note(TAGS, first=first))) == [NOTE]
+    file, reading = written(tmp_path, note(TAGS, first=first)), Reading()
+    assert read_documents(file, reading=reading) == [NOTE]
+    what = "files whose offsets are one off, and were read so"
+    assert reading.remarks.told() == [f"1 {what} (the first: {file}, line 10)"]
 
 
 def test_each_file_has_a_shift_of_its_own_that_of_most_mentions(tmp_path: Path) -> None:
@@ -111,6 +115,22 @@ def test_raw_ampersands_make_a_file_ill_formed_and_it_is_read(tmp_path: Path) ->
     assert read_documents(written(tmp_path, note(TAGS + tag.replace("&", "&#38;")))) == [raw]
     (other,) = read_documents(written(tmp_path, note(tag.replace("B & C", "B&nbsp;C"))), max_misaligned=1.0)
     assert other.spans == ()
+
+
+@pytest.mark.parametrize(
+    "said", ["patient&apos;s &quot;pain&quot;", "patient&amp;apos;s &amp;quot;pain&amp;quot;"]
+)
+@pytest.mark.parametrize("stands", ['patient\'s "pain"', "patient&apos;s &quot;pain&quot;"])
+def test_references_are_alike_in_attributes_and_in_the_text(said: str, stands: str, tmp_path: Path) -> None:
+    text = f"\nThe {stands} .\n"
+    tag = f'<EVENT id="E0" start="5" end="{5 + len(stands)}" text="{said}" type="PROBLEM" />\n'
+    reading = Reading()
+    (document,) = read_documents(
+        written(tmp_path, note("", text).replace("<TAGS>\n", "<TAGS>\n" + tag)), reading=reading
+    )
+    assert document.text == text
+    assert [span.covered(text) for span in document.spans] == [stands]
+    assert reading.alignment.faults == []
 
 
 def test_references_inside_cdata_are_text(tmp_path: Path) -> None:

@@ -171,12 +171,11 @@ def test_2006_a_malformed_end_is_mended(tag: str, tmp_path: Path) -> None:
     ("text", "faults"),
     [
         ('<PHI TYPE="ID">7</PHI> <PHI TYPE="DATE">12/3', 1),
-        ('<PHI TYPE="DATE">12/3 <PHI TYPE="ID">7</PHI>', 1),
         ('12/3</PHI> <PHI TYPE="ID">7</PHI>', 1),
         ('<PHI TYPE="DATE"></PHI> <PHI TYPE="ID">7</PHI>', 1),
         ('<PHI TYPE="">12/3</PHI> <PHI TYPE="ID">7</PHI>', 2),
     ],
-    ids=["open at the end", "open at the next", "closes nothing", "empty", "no type"],
+    ids=["open at the end", "closes nothing", "empty", "no type"],
 )
 def test_2006_tags_that_make_no_pair_are_left_out_and_counted(text: str, faults: int, tmp_path: Path) -> None:
     reading = Reading()
@@ -186,6 +185,34 @@ def test_2006_tags_that_make_no_pair_are_left_out_and_counted(text: str, faults:
     where = f"{tmp_path / 'deid_surrogate_train.xml'}, line 5"
     assert [fault[1] for fault in reading.alignment.faults] == [where] * faults
     assert reading.alignment.mentions == faults + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "mended"),
+    [
+        ('<PHI TYPE="DATE">12/3 <PHI TYPE="ID">7</PHI> a', ["12/3 DATE", "7 ID"], 1),
+        ('<PHI TYPE="ID">12<PHI TYPE="ID">7</PHI> a', ["12 ID", "7 ID"], 1),
+        ('<PHI TYPE="ID">12<PHI TYPE="ID"> a <PHI TYPE="ID">7</PHI>', ["12 ID", "7 ID"], 1),
+        ('<PHI TYPE="ID">12<PHI TYPE="ID"> a', ["12 ID"], 1),
+        ('<PHI TYPE="ID">1 <PHI TYPE="DATE">2\n<PHI TYPE="AGE">3</PHI>', ["1 ID", "2 DATE", "3 AGE"], 2),
+    ],
+)
+def test_2006_a_second_opening_tag_closes_the_first(
+    text: str, mentions: list[str], mended: int, tmp_path: Path
+) -> None:
+    reading = Reading()
+    document = read_2006(tmp_path, text, reading)
+    assert [f"{span.covered(document.text)} {span.label}" for span in document.spans] == mentions
+    assert (reading.alignment.mentions, reading.alignment.faults) == (len(mentions), [])
+    assert reading.passed_over == {"PHI tags that were mended": mended}
+    assert reading.passed_over.places["PHI tags that were mended"].endswith("train.xml, line 4")
+
+
+def test_2006_a_second_opening_tag_closes_nothing_that_holds_no_character(tmp_path: Path) -> None:
+    reading = Reading()
+    document = read_2006(tmp_path, '<PHI TYPE="DATE"> <PHI TYPE="ID">7</PHI>', reading)
+    assert document.spans == (Span.of(1, 2, "ID"),)
+    assert [fault for fault, _ in reading.alignment.faults] == ["a PHI tag holds no character"]
 
 
 @pytest.mark.parametrize(

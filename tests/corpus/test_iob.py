@@ -185,5 +185,5 @@ def test_blurb_has_its_mentions_and_all_can_be_tagged(
         for document in splits["test"]:
             tokens = tokenized(document, tokenizer)
             tagged = tags.encode(document, tokens, labels)
-            assert tagged.lost == 0
+            assert tagged.lost == ()
             assert decoded(tagged.tags, tokens, labels) == document.spans

@@ -8,7 +8,7 @@ import pytest
 
 from longbio.corpus.readers import format_of, read_documents, read_splits, stream_documents
 from longbio.corpus.reading import Reading
-from longbio.corpus.records import Document, Span
+from longbio.corpus.records import Attribute, Document, Span
 from longbio.errors import LongbioError
 
 TWO = """1|t|Tarva and hips.
@@ -44,9 +44,15 @@ def test_offsets_count_title_one_separator_and_abstract(tmp_path: Path) -> None:
             Span.of(19, 24, "Chemical"),
             Span.of(32, 36, "Disease"),
         ),
+        attributes=(
+            Attribute(Span.of(0, 5, "Chemical"), "identifier", "D01"),
+            Attribute(Span.of(10, 14, "Disease"), "identifier", "D2|D3"),
+        ),
     )
     assert (reading.alignment.mentions, reading.alignment.faults) == (4, [])
     assert reading.passed_over == {"relations between concepts": 1, "composite mentions": 1}
+    assert reading.passed_over.places["composite mentions"] == f"{file}, line 6"
+    assert reading.passed_over.places["relations between concepts"] == f"{file}, line 7"
     assert two == Document("2", "Alone\n")
 
 
@@ -69,7 +75,25 @@ def test_relations_of_four_and_five_fields_are_counted(relation: str, tmp_path: 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_line_ends_and_byte_order_marks(end: str, tmp_path: Path) -> None:
     text = "\ufeff1|t|Tarva\n1|a|Hip\n1\t6\t9\tHip\tSite\tX".replace("\n", end)
-    assert read_documents(written(tmp_path, text)) == [Document("1", "Tarva\nHip", (Span.of(6, 9, "Site"),))]
+    hip = Span.of(6, 9, "Site")
+    expected = Document("1", "Tarva\nHip", (hip,), attributes=(Attribute(hip, "identifier", "X"),))
+    assert read_documents(written(tmp_path, text)) == [expected]
+
+
+def test_one_mention_may_have_two_concepts(tmp_path: Path) -> None:
+    text = "1|t|Tarva\n1|a|\n1\t0\t5\tTarva\tDrug\tD2\n1\t0\t5\tTarva\tDrug\tD1\n"
+    (document,) = read_documents(written(tmp_path, text))
+    tarva = Span.of(0, 5, "Drug")
+    assert document.spans == (tarva,)
+    assert document.attributes == (
+        Attribute(tarva, "identifier", "D1"),
+        Attribute(tarva, "identifier", "D2"),
+    )
+
+
+def test_white_space_in_the_mention_is_not_compared(tmp_path: Path) -> None:
+    file = written(tmp_path, "1|t|Tarva  hip\n1|a|\n1\t0\t10\tTarva hip \tDrug\n")
+    assert read_documents(file)[0].spans == (Span.of(0, 10, "Drug"),)
 
 
 def test_an_id_that_comes_again_is_another_document(tmp_path: Path) -> None:
@@ -132,7 +156,7 @@ def test_malformed_lines_are_named(line: str, tmp_path: Path) -> None:
             0,
             {"relations between concepts": 3_116, "composite mentions": 253},
         ),
-        ("ncbi_disease_pubtator", [593, 100, 100], 6_892, 1, {}),
+        ("ncbi_disease_pubtator", [593, 100, 100], 6_892, 0, {}),
     ],
 )
 def test_public_corpora(

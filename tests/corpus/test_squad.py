@@ -54,16 +54,6 @@ def test_offsets_are_characters_and_the_context_is_never_stripped(tmp_path: Path
     assert (reading.alignment.mentions, reading.alignment.faults) == (2, [])
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
-def test_offsets_in_bytes_or_utf_16_are_found_out(encoding: str, tmp_path: Path) -> None:
-    start = len(CONTEXT[: CONTEXT.index("tarva")].encode(encoding)) // (2 if encoding == "utf-16-le" else 1)
-    file = written(tmp_path, {"paragraphs": [paragraph(qa("q1", answer("tarva", start)))]})
-    with pytest.raises(
-        LongbioError, match=r"\.data\[0\]\.paragraphs\[0\]\.qas\[0\]\.answers\[0\]: the answer"
-    ):
-        read_documents(file)
-
-
 def test_several_answers_are_kept_in_their_order(tmp_path: Path) -> None:
     given = (answer("tarva", 34), answer("tarva", 18), answer("the tarva"), answer("tarva", 18))
     (document,) = read_documents(written(tmp_path, {"paragraphs": [paragraph(qa("q", *given))]}))

@@ -17,7 +17,8 @@ from longbio.errors import LongbioError
 def made(number: int, chosen: tuple[int, ...] = ()) -> Tokens:
     ids = np.arange(20, 20 + number)
     is_global = np.isin(np.arange(number), chosen)
-    return Tokens(ids, np.zeros((number, 2), dtype=np.int64), np.arange(number), is_global)
+    places = np.zeros((number, 2), dtype=np.int64)
+    return Tokens(ids, places, np.arange(number), places, is_global)
 
 
 def long_format(tokenizer: Any, max_tokens: int = 64, separators: int = 1) -> InputFormat:

@@ -149,6 +149,21 @@ def test_misaligned_mentions_of_each_split_count_for_themselves(tmp_path: Path) 
         read_data(of(tmp_path, dev=tmp_path / "train"))
 
 
+def test_what_was_not_read_or_read_otherwise_is_told_and_kept_with_its_place(tmp_path: Path) -> None:
+    for split in ("train", "dev", "test"):
+        brat.write([Document("a", "é hip", (Span.of(2, 5, "Site"),))], tmp_path / split)
+    file = tmp_path / "test" / "a.ann"
+    file.write_text("T1\tSite 3 6\thip\n#1\tNote T1\tx\n")
+    data = read_data(of(tmp_path))
+    read_so = "documents whose offsets count bytes of UTF-8, and were read so"
+    assert data.described["passed_over"] == {"notes": 1}
+    assert data.described["passed_over_at"] == {"notes": f"{file}, line 2"}
+    assert data.described["remarks"] == {read_so: 1}
+    assert data.described["remarks_at"] == {read_so: str(file)}
+    assert f"passed over: 1 notes (the first: {file}, line 2)" in data.summary()
+    assert f"note: 1 {read_so} (the first: {file})" in data.summary()
+
+
 def test_the_digest_is_of_all_that_is_known() -> None:
     one, other = Document("a", "x", labels=("y",)), Document("a", "x", labels=("z",))
     assert digest([one]) == digest([one]) != digest([other])

@@ -16,7 +16,7 @@ import pytest
 
 from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
-from longbio.corpus.records import Document
+from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
 from longbio.encoders.loading import load
 from longbio.errors import LongbioError
@@ -93,6 +93,34 @@ def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> Non
         assert recorded["versions"].keys() == {"longbio", "torch", "transformers", "python"}
     assert results["plan"]["machine"]["kernel"] == "auto"
     assert len(results["model"]["weights_sha256"]) == 64
+
+
+class Lines(Silence):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def end(self, result: str) -> None:
+        self.lines.append(result)
+
+
+def test_what_tags_cannot_give_back_is_said_before_learning(plan: Make, tmp_path: Path) -> None:
+    note = Document(
+        "n", "fevers, no chills", (Span.of(0, 5, "Disease"), Span.of(11, 17, "Disease")), group=None
+    )
+    brat.write([note], tmp_path / "test")
+    data = {"path": tmp_path / "data", "test": tmp_path / "test"}
+    tell = Lines()
+    results = finetune(plan(data=data, seeds=[0], task={"kind": "ner", "types": ["Disease"]}), tell)
+    assert results["tag_ceiling"]["test"] == {
+        "f1": 0.5,
+        "lost": {"mentions that begin or end within a word": 1},
+        "lost_at": {"mentions that begin or end within a word": "n, character 0"},
+    }
+    said = next(line for line in tell.lines if "F1 0.5000 at best" in line)
+    assert said.startswith("warning: ")
+    assert tell.lines.index(said) == 1
 
 
 def test_the_development_documents_choose_among_a_grid(plan: Make, tmp_path: Path) -> None:
@@ -199,7 +227,7 @@ def test_other_documents_and_another_model_are_refused(
 def test_a_grid_belongs_to_its_first_seed(plan: Make) -> None:
     grid = {"learning_rates": [1e-3, 1e-2]}
     with pytest.raises(KeyboardInterrupt):
-        finetune(plan(grid=grid, seeds=[0]), StopAt(3))
+        finetune(plan(grid=grid, seeds=[0]), StopAt(4))
     with pytest.raises(LongbioError, match="another seed of the grid"):
         finetune(plan(grid=grid, seeds=[5, 0]))
     with pytest.raises(ValueError, match="each seed counts once"):

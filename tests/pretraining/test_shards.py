@@ -14,6 +14,7 @@ from longbio.errors import LongbioError
 from longbio.pretraining import shards
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
 from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
+from tests.tokenizer_kinds import KINDS, tokenizer_of
 
 TEXTS = [Text(f"the patient takes {n} drugs, daily.", f"p{n % 4}") for n in range(40)]
 
@@ -164,3 +165,17 @@ def test_a_copy_is_found_whatever_else_its_text_stands_in() -> None:
 def test_text_that_looks_like_special_tokens_is_text(tokenizer) -> None:
     shard = tokenize_texts([Text("the [MASK] drug [SEP] [CLS] [PAD]")], tokenizer)
     assert not set(shard.ids.tolist()) & set(tokenizer.all_special_ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_words_are_the_texts(kind: str) -> None:
+    """By its own words XLM-R would mask `aspirin,` as a whole, and BERT `failure\x0caspirin`."""
+    text = "aspirin, failure\x0caspirin"
+    tokenizer = tokenizer_of(kind)
+    shard = tokenize_texts([Text(text)], tokenizer)
+    begins = np.flatnonzero(shard.word_starts)
+    words = [
+        tokenizer.decode(ids, skip_special_tokens=True).replace("##", "").replace(" ", "")
+        for ids in np.split(shard.ids, begins[1:])
+    ]
+    assert words == ["aspirin", ",", "failure", "aspirin"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 import transformers
 from pydantic import TypeAdapter, ValidationError
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
@@ -43,7 +43,7 @@ def of(*labels: str, words: int = 3) -> Document:
 
 
 def batch_of(task: Classes, documents: list[Document], inputs: InputFormat) -> dict[str, torch.Tensor]:
-    samples = [s for document in documents for s in task.samples(document, inputs, Counter())]
+    samples = [s for document in documents for s in task.samples(document, inputs, PassedOver())]
     return collate(task, inputs, samples)
 
 
@@ -153,7 +153,7 @@ def test_a_class_that_was_never_learned_is_wrong(inputs: InputFormat) -> None:
     scores = SINGLE.score(gold, found)
     assert scores["accuracy"] == scores["main"] == pytest.approx(2 / 3)
     assert scores["classes"]["new"] == pytest.approx(scores["classes"]["new"] | {"recall": 0, "support": 1})
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     assert SINGLE.samples(gold[1], inputs, left_out) == []
     assert left_out["documents of classes that aren't learned"] == 1
 
@@ -204,7 +204,7 @@ def test_the_same_class_for_all_is_a_collapse(inputs: InputFormat) -> None:
 
 def test_an_empty_document_has_a_class(inputs: InputFormat) -> None:
     empty = Document("a", "", labels=("c",))
-    assert len(SINGLE.samples(empty, inputs, Counter())) == 1
+    assert len(SINGLE.samples(empty, inputs, PassedOver())) == 1
     found = said(SINGLE, empty, [0, 0, 3], inputs)
     assert found.document.labels == ("c",)
     assert found.details["tokens"] == 0
@@ -212,7 +212,7 @@ def test_an_empty_document_has_a_class(inputs: InputFormat) -> None:
 
 def test_unread_tokens_are_counted(inputs: InputFormat) -> None:
     task = replace(SINGLE, reading=Reading(part="head"))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     task.samples(of("a", words=50), inputs, left_out)
     assert left_out["tokens that no row holds"] == 50 - 22
     assert said(task, of("a", words=50), [0, 0, 1], inputs).details["unread_tokens"] == 28

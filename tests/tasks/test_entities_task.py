@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
@@ -94,7 +94,7 @@ def test_one_window_and_many_find_what_is_there(data: st.DataObject) -> None:
     for inputs in (SHORT[family], LONG[family]):
         encoded = task.encode(document, inputs)
         tagged = encode(document, encoded.tokens, task.labels)
-        assert tagged.lost == 0
+        assert tagged.lost == ()
         found.append(one_hot(task, encoded, tagged.tags).document.spans)
     assert found[0] == found[1] == document.spans
 
@@ -130,7 +130,7 @@ def test_every_word_is_learned_once_in_one_window_or_many(family: str, size: int
     document = noted(["abc"] * size, [" "] * size, [(n, n) for n in range(0, size, 5)])
     learned = []
     for inputs in (SHORT[family], LONG[family]):
-        samples = TASK.samples(document, inputs, Counter())
+        samples = TASK.samples(document, inputs, PassedOver())
         tags = [labels[labels != IGNORED] for sample in samples for labels in sample.labels]
         learned.append(np.concatenate(tags).tolist())
         for sample in samples:
@@ -147,7 +147,7 @@ def test_the_tags_of_a_row_stand_at_its_words() -> None:
     document = noted(words, [" "] * 60, [(n, n) for n in range(0, 60, 5)])
     inputs = SHORT["bert"]
     z = inputs.tokenizer.convert_tokens_to_ids("z")
-    samples = TASK.samples(document, inputs, Counter())
+    samples = TASK.samples(document, inputs, PassedOver())
     assert len(samples) > 1
     for sample in samples:
         for row, labels in zip(sample.rows, sample.labels, strict=True):
@@ -201,7 +201,7 @@ def test_a_sentence_does_not_pull_a_mention_into_the_one_before() -> None:
 
 def test_the_loss_by_hand(family: str) -> None:
     document = noted(["ab", "c", "d"] * 20, [" "] * 60, [(1, 2), (30, 31)])
-    samples = TASK.samples(document, SHORT[family], Counter())
+    samples = TASK.samples(document, SHORT[family], PassedOver())
     batch = collate(TASK, SHORT[family], samples)
     shape = batch["input_ids"].shape
     logits = torch.randn(*shape, 5, generator=torch.Generator().manual_seed(0))
@@ -223,9 +223,10 @@ def test_mentions_without_a_tag_are_counted_and_missed() -> None:
     inner, outer = Span.of(0, 2, "Drug"), Span.of(0, 5, "Drug")
     broken = Span(((6, 8), (12, 14)), "Drug")
     document = Document("a", "ab cd ef gh ij", (inner, outer, broken))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     TASK.samples(document, LONG["bert"], left_out)
-    assert left_out["mentions that no tag can express"] == 2
+    assert left_out == {"mentions in several pieces": 1, "mentions that overlap a longer one": 1}
+    assert set(left_out.places.values()) == {"a, character 6", "a, character 0"}
     encoded = TASK.encode(document, LONG["bert"])
     tags = encode(document, encoded.tokens, TASK.labels).tags
     found = one_hot(TASK, encoded, tags)
@@ -250,7 +251,7 @@ def test_what_was_known_is_not_handed_on() -> None:
 def test_a_text_without_words_has_no_mentions(family: str, units: tuple[tuple[int, int], ...]) -> None:
     for text in ("", " \n "):
         document = Document("a", text, units=units)
-        samples = TASK.samples(document, SHORT[family], Counter())
+        samples = TASK.samples(document, SHORT[family], PassedOver())
         assert all((labels == IGNORED).all() for sample in samples for labels in sample.labels)
         encoded = TASK.encode(document, SHORT[family])
         found = one_hot(TASK, encoded, np.ones(len(encoded.tokens.ids), dtype=int))
@@ -267,7 +268,7 @@ def test_types_are_those_of_the_training_documents() -> None:
 
 def test_a_type_that_is_not_learned_is_counted_and_missed() -> None:
     document = Document("a", "ab cd", (Span.of(0, 2, "Drug"), Span.of(3, 5, "Gene")))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     (sample,) = TASK.samples(document, LONG["bert"], left_out)
     assert sample.labels[0].tolist() == [IGNORED, 3, IGNORED, 0, IGNORED, IGNORED]
     assert left_out["mentions of types that aren't learned"] == 1
@@ -288,7 +289,7 @@ def test_what_is_learned_from_at_once_does_not_limit_what_is_read(tiny_long_fold
     document = Document("a", "the patient " * 100)
     task = Entities(types=("Drug",), sample_tokens=64)
     assert len(task.encode(document, inputs).rows) == 1
-    assert len(task.samples(document, inputs, Counter())) == 4
+    assert len(task.samples(document, inputs, PassedOver())) == 4
 
 
 @pytest.mark.parametrize("size", [10, 22, 23, 60])
@@ -306,7 +307,7 @@ def test_the_first_window_alone_is_read_and_learned(family: str, size: int) -> N
     (span,) = found.document.spans
     assert span.covered(document.text).split() == ["ab"] * read
     assert found.details["unread_tokens"] == max(0, num_tokens - (inputs.max_tokens - 2))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     samples = task.samples(document, inputs, left_out)
     assert left_out["tokens that no row holds"] == found.details["unread_tokens"]
     assert sum((labels != IGNORED).sum() for sample in samples for labels in sample.labels) == read

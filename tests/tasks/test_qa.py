@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
@@ -63,7 +63,7 @@ def one_hot(task: Answers, document: Document, inputs: InputFormat) -> Predictio
     with pytest.MonkeyPatch.context() as patch:
         # The very same rows: those of a text that repeats itself are equal.
         patch.setattr(Answers, "encode", lambda *given: encoded)
-        samples = task.samples(document, inputs, Counter())
+        samples = task.samples(document, inputs, PassedOver())
     labels = {id(sample.rows[0]): sample.labels[0] for sample in samples}
     for row, output in zip(encoded.rows, outputs, strict=True):
         first, last = labels[id(row)]
@@ -78,7 +78,7 @@ def test_labels_stand_at_the_answer_in_every_window_that_holds_it(inputs: InputF
     task = Answers(negatives=None)
     encoded = task.encode(document, inputs)
     assert len(encoded.rows) >= 10
-    samples = task.samples(document, inputs, Counter())
+    samples = task.samples(document, inputs, PassedOver())
     assert len(samples) == len(encoded.rows)
     found = 0
     for sample in samples:
@@ -106,7 +106,7 @@ def test_half_an_answer_is_none(inputs: InputFormat) -> None:
     for before in range(30):
         text = "a " * before + "x y" + " a" * 30
         document = asked(text, (2 * before, 2 * before + 3), question="b")
-        for sample in Answers(negatives=None).samples(document, inputs, Counter()):
+        for sample in Answers(negatives=None).samples(document, inputs, PassedOver()):
             (row,), (first, last) = sample.rows, sample.labels[0]
             if {x, y} <= set(row.ids.tolist()):
                 # A space is part of the word behind it, where it is a token.
@@ -280,7 +280,7 @@ def test_scores_are_those_of_the_tuned_threshold(inputs: InputFormat) -> None:
 def test_the_loss_is_cross_entropy_over_what_is_no_padding(inputs: InputFormat) -> None:
     task = Answers()
     texts = (asked("ab cd ef", (3, 5)), asked("a", (0, 1)))
-    samples = [sample for each in texts for sample in task.samples(each, inputs, Counter())]
+    samples = [sample for each in texts for sample in task.samples(each, inputs, PassedOver())]
     batch = collate(task, inputs, samples)
     draw = torch.Generator().manual_seed(0)
     logits = torch.randn(2, *batch["input_ids"].shape, generator=draw)
@@ -303,20 +303,20 @@ def test_the_loss_is_cross_entropy_over_what_is_no_padding(inputs: InputFormat) 
 
 def test_negatives_are_drawn_the_same_way_each_time_and_counted(inputs: InputFormat) -> None:
     document = asked("ab cd. " * 60, (0, 2))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     task = Answers(negatives=2)
     samples = task.samples(document, inputs, left_out)
     every = task.encode(document, inputs).rows
     places = [sample.labels[0].tolist() for sample in samples]
     assert places.count([0, 0]) == 2
     assert left_out["windows without an answer, beyond `negatives`"] == len(every) - len(samples)
-    again = task.samples(document, inputs, Counter())
+    again = task.samples(document, inputs, PassedOver())
     assert [s.rows[0].ids.tolist() for s in samples] == [s.rows[0].ids.tolist() for s in again]
 
 
 def test_an_answer_that_no_window_holds_is_counted(inputs: InputFormat) -> None:
     text = "a " * 100
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     samples = Answers(negatives=0).samples(asked(text, (0, 199)), inputs, left_out)
     assert samples == []
     assert left_out["answers that no window holds whole"] == 1
@@ -341,7 +341,7 @@ def test_a_document_without_questions_has_no_rows(inputs: InputFormat) -> None:
     task = Answers(null_answers=True)
     encoded = task.encode(document, inputs)
     assert encoded.rows == ()
-    assert task.samples(document, inputs, Counter()) == []
+    assert task.samples(document, inputs, PassedOver()) == []
     found = task.decode(encoded, [])
     assert found.details["questions"] == []
     assert task.tuned([document], [found]) == task
@@ -379,7 +379,7 @@ def test_answers_beyond_the_first_window_are_missed(inputs: InputFormat) -> None
         document = asked(text, (start, start + len(word)))
         encoded = task.encode(document, inputs)
         assert len(encoded.rows) == 1
-        left_out: Counter[str] = Counter()
+        left_out = PassedOver()
         task.samples(document, inputs, left_out)
         assert left_out["answers that no window holds whole"] == (not is_found)
         found = one_hot(task, document, inputs)

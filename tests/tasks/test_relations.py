@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Relation, Span
 from longbio.encoders.rows import InputFormat
 from longbio.tasks.relations import NONE, Relations
@@ -74,6 +74,13 @@ def test_balanced_weights_are_those_of_the_pairs() -> None:
     assert learned.weights == (2 / (2 * 1), 2 / (2 * 1))
     many = replace(NOTE, spans=(*NOTE.spans, Span.of(8, 14, "Event")))
     assert Relations(balanced=True).learned_from([many]).weights == (3 / (2 * 2), 3 / (2 * 1))
+
+
+def test_the_context_of_a_pair_is_whole_words() -> None:
+    text = "severe aspirin caused cafe\u0301 rash today"
+    drug, rash = Span.of(7, 14, "Drug"), Span.of(28, 32, "Event")
+    near = replace(TASK, context_chars=3, style="masked")
+    assert near.text_of(Document("n", text), drug, rash).text.strip() == "@Drug$ caused cafe\u0301 @Event$"
 
 
 def test_candidates_are_pairs_of_the_right_types_in_their_order() -> None:
@@ -170,7 +177,7 @@ def test_a_broken_mention_is_marked_from_end_to_end() -> None:
 
 
 def test_every_pair_is_learned_with_its_class(inputs: InputFormat) -> None:
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     samples = TASK.samples(NOTE, inputs, left_out)
     batch = collate(TASK, inputs, samples)
     assert [int(sample.labels[0]) for sample in samples] == batch["labels"].tolist() == [1, 0]
@@ -188,7 +195,7 @@ def test_every_pair_is_learned_with_its_class(inputs: InputFormat) -> None:
 
 def test_what_cannot_be_learned_is_counted(inputs: InputFormat) -> None:
     more = (CAUSES, replace(CAUSES, label="treats"), Relation("treats", DRUG, FEVER))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     near = replace(TASK, reach_chars=12)
     (sample,) = near.samples(replace(NOTE, relations=more), inputs, left_out)
     assert sample.labels[0] == near.classes.index("causes")
@@ -252,7 +259,7 @@ def test_a_document_is_as_long_as_its_text(inputs: InputFormat) -> None:
 @pytest.mark.parametrize("document", [Document("a", ""), Document("a", TEXT, (DRUG,))])
 def test_a_document_without_pairs_has_no_rows(document: Document, inputs: InputFormat) -> None:
     assert TASK.encode(document, inputs).rows == ()
-    assert TASK.samples(document, inputs, Counter()) == []
+    assert TASK.samples(document, inputs, PassedOver()) == []
     found = TASK.decode(TASK.encode(document, inputs), [])
     assert found.document == document
     assert TASK.has_collapsed([found])

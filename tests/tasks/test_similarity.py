@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 import transformers
 from scipy.stats import pearsonr
 
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
@@ -43,7 +43,7 @@ def said(task: Similarity, document: Document, value: float, inputs: InputFormat
 
 def test_scores_are_standardised_and_come_back(inputs: InputFormat) -> None:
     task = Similarity().learned_from(PAIRS)
-    targets = [float(task.samples(d, inputs, Counter())[0].labels[0]) for d in PAIRS]
+    targets = [float(task.samples(d, inputs, PassedOver())[0].labels[0]) for d in PAIRS]
     assert np.mean(targets) == pytest.approx(0, abs=1e-6)
     assert np.std(targets) == pytest.approx(1, abs=1e-6)
     found = [said(task, d, target, inputs) for d, target in zip(PAIRS, targets, strict=True)]
@@ -72,7 +72,7 @@ def test_a_pair_without_a_score_is_named() -> None:
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_the_loss_by_hand(pooling: Any, inputs: InputFormat) -> None:
     task = Similarity(mean=1, deviation=2, reading=Reading(pooling=pooling))
-    samples = [sample for d in PAIRS for sample in task.samples(d, inputs, Counter())]
+    samples = [sample for d in PAIRS for sample in task.samples(d, inputs, PassedOver())]
     batch = collate(task, inputs, samples)
     logits = torch.arange(len(batch["input_ids"]), dtype=torch.float32)[:, None] ** 2
     windows = logits[1:-1, 0]
@@ -102,13 +102,13 @@ def test_nearly_the_same_of_all_is_a_collapse(inputs: InputFormat) -> None:
 def test_an_empty_pair_has_a_score(inputs: InputFormat) -> None:
     task = Similarity(mean=3, deviation=2)
     empty = Document("a", "", query="", score=1)
-    assert task.samples(empty, inputs, Counter())[0].labels[0] == -1
+    assert task.samples(empty, inputs, PassedOver())[0].labels[0] == -1
     assert said(task, empty, 0.5, inputs).document.score == 4
 
 
 def test_unread_tokens_are_counted_and_nothing_is_tuned(inputs: InputFormat) -> None:
     task = Similarity(mean=3, deviation=2, reading=Reading(part="head"))
-    left_out: Counter[str] = Counter()
+    left_out = PassedOver()
     task.samples(PAIRS[1], inputs, left_out)
     assert left_out["tokens that no row holds"] == 40 - (24 - 5)
     assert task.tuned(PAIRS, []) is task

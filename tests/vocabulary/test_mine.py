@@ -29,6 +29,11 @@ def letters(word: str) -> tuple[str, ...]:
     return (word[0], *(f"##{letter}" for letter in word[1:]))
 
 
+def test_characters_that_the_normaliser_deletes_part_words(tokenizer) -> None:
+    mined = mine([Text("ibuprofen\x0cwarfarin\x85ibuprofen")], tokenizer, min_documents=1)
+    assert [(each.term, each.count) for each in mined.candidates] == [("ibuprofen", 2), ("warfarin", 1)]
+
+
 def test_words_are_ranked_by_the_tokens_they_cost(tokenizer) -> None:
     texts = [
         Text("The patient: warfarin, Warfarin and warfarin."),

@@ -52,7 +52,7 @@ class Format:
 
 # In the order in which they are tried: plain text and tables, which are anything, come last.
 READERS: dict[str, Format] = {
-    "brat": Format(brat.recognises, brat.read, brat.SUFFIXES),
+    "brat": Format(brat.recognises, brat.read, brat.ENDINGS),
     "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read, i2b2_2010.SUFFIXES),
     "i2b2_2012": Format(i2b2_2012.recognises, i2b2_2012.read, i2b2_2012.SUFFIXES),
     "i2b2_2014": Format(i2b2_2014.recognises, i2b2_2014.read, i2b2_2014.SUFFIXES),

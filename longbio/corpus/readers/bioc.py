@@ -6,13 +6,14 @@
 
 Files are parsed by the library `bioc`. The text is made of the passages (of their sentences, where a
 passage has none of its own), each where its offset says; what lies between is a line feed and, if it
-is longer, spaces. So offsets hold, however many characters there were between passages.
+is longer, spaces. So offsets hold, however many characters there were between passages. Whether offsets
+count characters, bytes or UTF-16 is found out over the file: not every annotation says its words.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -20,8 +21,10 @@ from typing import Any
 
 from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation, BioCSentence
 
+from longbio.corpus.counting import CHARACTERS, Ruler, of_every_unit, said, unit_of, units_of
+from longbio.corpus.fragments import Fragment, joined
 from longbio.corpus.readers.bioc_files import JSON_SUFFIXES, documents_of_json, documents_of_xml
-from longbio.corpus.readers.brat import Fragment, in_text_order
+from longbio.corpus.readers.bioc_text import Filling, laid, text_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.errors import LongbioError
@@ -37,9 +40,6 @@ RELATION_LABELS = ("type", "relation")
 
 HEADS, TAILS = {"arg1", "head", "subject", "source"}, {"arg2", "tail", "object", "target"}
 """Roles of nodes, in lower case, that say which is which; others leave it to their order."""
-
-MAX_GAP = 100_000
-"""Characters that may lie between two passages; more is taken for a broken offset."""
 
 
 def recognises(path: Path) -> bool:
@@ -70,33 +70,87 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             never the text.
     """
     for file in files_of(path, SUFFIXES):
-        is_json = file.suffix in JSON_SUFFIXES
-        found = documents_of_json(file, reading.encoding) if is_json else documents_of_xml(file)
-        for bioc, where in found:
-            yield _document(bioc, where, reading)
+        yield from _documents(file, reading)
 
 
-def _document(bioc: BioCDocument, where: str, reading: Reading) -> Document:
+def _documents(file: Path, reading: Reading) -> Iterator[Document]:
+    unit, filling = None, Filling()
+    for bioc, where in _parsed(file, reading):
+        if _is_certain(bioc, where):
+            yield _document(bioc, where, filling, CHARACTERS, reading)
+            continue
+        if unit is None:
+            # The file is read once more, and only where its first unclear document stands.
+            unit = unit_of(_votes(each, there) for each, there in _parsed(file, reading))
+        yield _document(bioc, where, filling, unit, reading)
+
+
+def _parsed(file: Path, reading: Reading) -> Iterator[tuple[BioCDocument, str]]:
+    if file.suffix in JSON_SUFFIXES:
+        return documents_of_json(file, reading.encoding)
+    return documents_of_xml(file)
+
+
+def _is_certain(bioc: BioCDocument, where: str) -> bool:
+    """Whether a document is read alike whatever offsets count, or has every word where characters do."""
+    annotations = _annotations(bioc)
+    if len(_units(bioc)) == 1 or not annotations:
+        return True
+    return all(each.text for each in annotations) and (_agreeing(bioc, where, CHARACTERS) == len(annotations))
+
+
+def _votes(bioc: BioCDocument, where: str) -> Counter[str]:
+    """How many annotations have their words where they say, by unit; none where units don't differ."""
+    units = _units(bioc)
+    if len(units) == 1:
+        return Counter()
+    return of_every_unit({unit: _agreeing(bioc, where, unit) for unit in units})
+
+
+def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
+    try:
+        text = text_of(bioc, where, Filling(), unit)
+    except LongbioError:
+        return 0  # passages can't lie so
+    ruler = Ruler(text, unit)
+    return sum(_fault(each, text, ruler) is None for each in _annotations(bioc) if each.text)
+
+
+def _units(bioc: BioCDocument) -> tuple[str, ...]:
+    return units_of("".join(part.text for part in laid(bioc)))
+
+
+def _annotations(bioc: BioCDocument) -> list[BioCAnnotation]:
+    return [each for part in _parts(bioc) for each in part.annotations]
+
+
+def _parts(bioc: BioCDocument) -> list[BioCDocument | BioCPassage | BioCSentence]:
+    return [bioc, *bioc.passages, *(s for passage in bioc.passages for s in passage.sentences)]
+
+
+def _document(bioc: BioCDocument, where: str, filling: Filling, unit: str, reading: Reading) -> Document:
     if not isinstance(bioc.id, (str, int)) or bioc.id == "":
         raise LongbioError("the document has no id", where=where, remedy="give it one")
-    text = _text(bioc, where)
-    parts = [bioc, *bioc.passages, *(s for passage in bioc.passages for s in passage.sentences)]
+    text = text_of(bioc, where, filling, unit)
+    ruler = Ruler(text, unit)
+    if unit != CHARACTERS:
+        reading.remarks.note(said(unit), where)
 
     spans_of: defaultdict[str, set[Span]] = defaultdict(set)
     attributes: set[Attribute] = set()
-    for annotation in chain.from_iterable(part.annotations for part in parts):
-        span = _span(annotation, text, where, reading)
+    for annotation in _annotations(bioc):
+        span = _span(annotation, text, ruler, where, reading)
         if span is not None:
             spans_of[str(annotation.id)].add(span)
-            attributes.update(_attributes(annotation, span, reading))
+            attributes.update(_attributes(annotation, span, where, reading))
 
     relations: set[Relation] = set()
-    for each in chain.from_iterable(part.relations for part in parts):
+    for each in chain.from_iterable(part.relations for part in _parts(bioc)):
         found = _relation(each, spans_of)
         if isinstance(found, Relation):
             relations.add(found)
         else:
-            reading.passed_over[found] += 1
+            reading.passed_over.note(found, where)
 
     return Document(
         str(bioc.id),
@@ -107,56 +161,41 @@ def _document(bioc: BioCDocument, where: str, reading: Reading) -> Document:
     )
 
 
-def _text(bioc: BioCDocument, where: str) -> str:
-    laid: list[BioCPassage | BioCSentence] = []
-    for passage in bioc.passages:
-        laid += [passage] if passage.text else passage.sentences
-
-    pieces: list[str] = []
-    length = 0
-    for each in sorted((each for each in laid if each.text), key=lambda each: each.offset):
-        gap = each.offset - length
-        if not 0 <= gap <= MAX_GAP:
-            raise LongbioError(
-                f"a passage begins at {each.offset}, and the one before ends at {length}",
-                where=where,
-                remedy="passages may not overlap, nor lie far apart",
-            )
-        pieces += ["\n" + " " * (gap - 1) if gap else "", each.text]
-        length = each.offset + len(each.text)
-    return "".join(pieces)
-
-
-def _span(annotation: BioCAnnotation, text: str, where: str, reading: Reading) -> Span | None:
+def _span(annotation: BioCAnnotation, text: str, ruler: Ruler, where: str, reading: Reading) -> Span | None:
     label = annotation.infons.get(LABEL)
     if not annotation.locations or not isinstance(label, str) or not label:
         lacks = "type" if annotation.locations else "place"
-        reading.passed_over[f"annotations without a {lacks}"] += 1
+        reading.passed_over.note(f"annotations without a {lacks}", where)
         return None
-    fragments = [(place.offset, place.offset + place.length) for place in annotation.locations]
-    fault = _fault(annotation.text or "", text, fragments)
-    return Span(in_text_order(fragments), label) if reading.alignment.holds(fault, where) else None
+    if not reading.alignment.holds(_fault(annotation, text, ruler), where):
+        return None
+    return Span(joined(_fragments(annotation, ruler), text), label)
 
 
-def _fault(words: str, text: str, fragments: list[Fragment]) -> str | None:
+def _fragments(annotation: BioCAnnotation, ruler: Ruler) -> list[Fragment]:
+    return [ruler.span(each.offset, each.offset + each.length) for each in annotation.locations]
+
+
+def _fault(annotation: BioCAnnotation, text: str, ruler: Ruler) -> str | None:
+    fragments = _fragments(annotation, ruler)
     for start_char, end_char in fragments:
         if not 0 <= start_char <= end_char <= len(text):
             return f"an annotation is located outside a text of {len(text)} characters"
-    start_char, end_char = fragments[0]
-    covered = [word for start, end in fragments for word in text[start:end].split()]
     if all(start == end for start, end in fragments):
-        return f"the annotation at offset {start_char} covers no character"
-    if words and words.split() != covered:
+        return "an annotation covers no character"
+    words = (annotation.text or "").split()
+    if words and words != [word for start, end in fragments for word in text[start:end].split()]:
+        start_char, end_char = fragments[0]
         return f"the annotation disagrees with the text at offsets {start_char} {end_char}"
     return None
 
 
-def _attributes(annotation: BioCAnnotation, span: Span, reading: Reading) -> Iterator[Attribute]:
+def _attributes(annotation: BioCAnnotation, span: Span, where: str, reading: Reading) -> Iterator[Attribute]:
     for name, value in annotation.infons.items():
         if name == LABEL:
             continue
         if isinstance(value, (dict, list)):
-            reading.passed_over["infons that hold more than a word"] += 1
+            reading.passed_over.note("infons that hold more than a word", where)
         else:
             yield Attribute(span, name, "" if value is None else str(value))
 

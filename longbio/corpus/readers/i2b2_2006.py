@@ -14,6 +14,8 @@ and is taken out of the text, by these rules, first to last:
 
 - it opens a mention if a TYPE can be read in it, whatever stands or is missing around that;
 - it closes one if it has a slash, or nothing but its name;
+- one that opens a mention where one is open closes that, and opens its own unless it is its like and no
+  closing tag comes next: then it was the closing tag;
 - a tag that is neither, that closes nothing, or is never closed, is a mention that isn't where it says:
   left out and counted, as in all formats.
 
@@ -23,7 +25,10 @@ Tags that had to be mended so are counted among what is passed over.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from longbio.corpus.reading import Reading, beginnings_of, files_of, read_markup
@@ -33,17 +38,19 @@ from longbio.errors import LongbioError
 SUFFIXES = (".xml",)
 RECORD = re.compile(r"<RECORD\b[^<>]*>")
 RECORD_ID = re.compile(r"\bID\s*=\s*[\"']([^\"'<>]+)[\"']")
-TEXT = re.compile(r"<TEXT\s*>(.*?)</TEXT\s*>", re.DOTALL)
+TEXT_BEGINS, TEXT_ENDS = re.compile(r"<TEXT\s*>"), re.compile(r"</TEXT\s*>")
 
 # Of a tag that has all its signs, any attributes; else as little as can be, lest the text go with it.
 TAG = re.compile(
     r"<\s*PHI(?:\s+\w+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*>"
-    r"|<\s*PHI\s*TYPE\s*=?\s*[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
+    r"|<\s*PHI\s*TYPE\s*+=?\s*+[\"']?(?P<type>[\w-]+)[\"']?\s*>?"
     r"|(?P<closes><\s*/+\s*PHI\b[^<>\n]*>?|<\s*PHI\s*>)"
     r"|<\s*PHI\b[^<>\n]*>?"
 )
 TYPE = re.compile(r"\bTYPE\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([\w-]+))")
 WELL_FORMED = re.compile(r"<PHI(?:\s+\w+=\"[^\"<>]*\")+>|</PHI>")
+
+MENDED = "PHI tags that were mended"
 
 REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
 REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -78,55 +85,101 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         if not records:
             raise LongbioError("the file holds no RECORD", where=file, remedy="give the release's XML file")
         ends = [*(record.start() for record in records[1:]), len(content)]
+        source = _Source(file, content, [found.start() for found in re.finditer("\n", content)])
         for record, end in zip(records, ends, strict=True):
-            name, text = RECORD_ID.search(record[0]), TEXT.search(content, record.end(), end)
+            name, text = RECORD_ID.search(record[0]), _text(content, record.end(), end)
             if name is None or name[1] in seen or text is None:
                 raise LongbioError(
                     "the record has no TEXT" if name and text is None else "the record has no ID of its own",
-                    where=_line(file, content, record.start()),
+                    where=source.line(record.start()),
                     remedy="compare the file with the release",
                 )
             seen.add(name[1])
-            yield _document(name[1], text, file, reading)
+            yield _document(name[1], text, source, reading)
 
 
-def _document(name: str, found: re.Match[str], file: Path, reading: Reading) -> Document:
-    content, end = found.string, found.end(1)
+@dataclass(frozen=True)
+class _Source:
+    """A file, what it holds, and where its lines end."""
+
+    file: Path
+    content: str
+    line_ends: list[int]
+
+    def line(self, position: int) -> str:
+        """The place of a character, for people."""
+        return f"{self.file}, line {bisect_left(self.line_ends, position) + 1}"
+
+
+def _text(content: str, start: int, end: int) -> tuple[int, int] | None:
+    """Where a record's text begins and ends; None where it has none."""
+    # Two searches, not one: from each opening that is never closed, one would go to the end again.
+    opening = TEXT_BEGINS.search(content, start, end)
+    closing = TEXT_ENDS.search(content, opening.end(), end) if opening else None
+    return (opening.end(), closing.start()) if opening and closing else None
+
+
+@dataclass
+class _Mentions:
+    """The mentions of a record, and the one that is open.
+
+    Args:
+        reading: counts them.
+        spans: those that are whole.
+        opened: where the open one starts, its type, and where its tag stands in the file.
+    """
+
+    reading: Reading
+    spans: set[Span] = field(default_factory=set)
+    opened: tuple[int, str, str] | None = None
+
+    def leave_out(self, fault: str, where: str) -> None:
+        self.reading.alignment.holds(fault, where)
+
+    def close(self, end_char: int) -> None:
+        """End the open mention before a character."""
+        assert self.opened is not None
+        (start_char, label, where), self.opened = self.opened, None
+        if self.reading.alignment.holds(
+            "a PHI tag holds no character" if start_char >= end_char else None, where
+        ):
+            self.spans.add(Span.of(start_char, end_char, label))
+
+
+def _document(name: str, text: tuple[int, int], source: _Source, reading: Reading) -> Document:
+    content, (position, end) = source.content, text
     pieces: list[str] = []
     length = 0
-    spans: set[Span] = set()
-    opened: tuple[int, str, int] | None = None
-    """Where the open mention starts, its type, and where its tag stands in the file."""
-
-    def leave_out(fault: str, tag_position: int) -> None:
-        reading.alignment.holds(fault, _line(file, content, tag_position))
-
-    position = found.start(1)
-    for tag in TAG.finditer(content, position, end):
-        pieces.append(_read_references(content[position : tag.start()]))
-        length += len(pieces[-1])
+    mentions = _Mentions(reading)
+    tags = list(TAG.finditer(content, position, end))
+    for tag, following in zip_longest(tags, tags[1:]):
+        piece = _read_references(content[position : tag.start()])
+        pieces.append(piece)
+        length += len(piece)
         position = tag.end()
+        where = source.line(tag.start())
+        kind, is_closing = _type(tag), bool(tag["closes"])
         if not WELL_FORMED.fullmatch(tag[0]):
-            reading.passed_over["PHI tags that were mended"] += 1
+            reading.passed_over.note(MENDED, where)
 
-        if not tag["closes"] and opened:
-            leave_out("a PHI tag is not closed", opened[2])
-            opened = None
-        if kind := _type(tag):
-            opened = length, kind, tag.start()
-        elif not tag["closes"] or not opened:
-            leave_out("a PHI tag closes nothing, or has no type", tag.start())
-        else:
-            start, label, tag_position = opened
-            opened = None
-            if start == length:
-                leave_out("a PHI tag holds no character", tag_position)
-            elif reading.alignment.holds(None, str(file)):
-                spans.add(Span.of(start, length, label))
-    if opened:
-        leave_out("a PHI tag is not closed", opened[2])
+        like = mentions.opened[1] if mentions.opened else None
+        if mentions.opened and not is_closing:
+            if kind is None:
+                mentions.leave_out("a PHI tag is not closed", mentions.opened[2])
+                mentions.opened = None
+            else:
+                reading.passed_over.note(MENDED, mentions.opened[2])
+                mentions.close(length - len(piece) + len(piece.rstrip()))
+        if kind and (kind != like or (following is not None and following["closes"])):
+            mentions.opened = length, kind, where
+        elif is_closing and mentions.opened:
+            mentions.close(length)
+        elif not kind:
+            mentions.leave_out("a PHI tag closes nothing, or has no type", where)
+    if mentions.opened:
+        mentions.leave_out("a PHI tag is not closed", mentions.opened[2])
     pieces.append(_read_references(content[position:end]))
-    return Document(name, "".join(pieces), tuple(sorted(spans)))
+    return Document(name, "".join(pieces), tuple(sorted(mentions.spans)))
 
 
 def _type(tag: re.Match[str]) -> str | None:
@@ -146,8 +199,3 @@ def _read_references(content: str) -> str:
         return chr(code) if is_character else reference[0]
 
     return REFERENCE.sub(character, content)
-
-
-def _line(file: Path, content: str, position: int) -> str:
-    number = content.count("\n", 0, position) + 1
-    return f"{file}, line {number}"

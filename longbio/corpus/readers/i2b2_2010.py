@@ -27,8 +27,8 @@ from longbio.errors import LongbioError
 Tokens = list[list[tuple[int, int]]]
 
 SUFFIXES = (".txt", ".con", ".ast", ".rel")
-# As deep as the releases: <hospital>/concept/*.con below one folder.
-DEPTHS = ("*", "*/*", "*/*/*")
+# As deep as the release from its root: <part>/<hospital>/concept/*.con.
+DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
 
 NUMBER = r"[0-9]{1,9}"
 CONCEPT = rf'c="(.*)" ({NUMBER}):({NUMBER}) ({NUMBER}):({NUMBER})'
@@ -98,7 +98,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a folder of notes and their annotations, in one folder or in several up to three deep.
+    """Reads a folder of notes and their annotations, in one folder or in several up to four deep.
 
     Args:
         path: the folder. Files belong together by their stems.
@@ -128,7 +128,8 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         raise LongbioError("the folder holds no .con file", where=path)
 
     if bare := files[".txt"].keys() - files[".con"].keys():
-        reading.passed_over["notes without concepts"] += sum(len(files[".txt"][stem]) for stem in bare)
+        notes = [file for stem in sorted(bare) for file in files[".txt"][stem]]
+        reading.passed_over.note("notes without concepts", notes[0], len(notes))
     for stem in sorted(files[".con"]):
         of_suffix = {suffix: _only(files[suffix][stem]) for suffix in SUFFIXES if stem in files[suffix]}
         yield _read_one(stem, of_suffix, reading)
@@ -174,19 +175,19 @@ def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
         return spans_at.get(found, set()) if found else set()
 
     attributes: set[Attribute] = set()
-    for fields, _ in _lines(files.get(".ast"), AST, reading):
+    for fields, where in _lines(files.get(".ast"), AST, reading):
         about = {span for span in spans_of(fields[:5]) if span.label == fields[5]}
         attributes |= {Attribute(span, "assertion", fields[6]) for span in about}
         if not about:
-            reading.passed_over["attributes of what was not read"] += 1
+            reading.passed_over.note("attributes of what was not read", where)
 
     relations: set[Relation] = set()
-    for fields, _ in _lines(files.get(".rel"), REL, reading):
+    for fields, where in _lines(files.get(".rel"), REL, reading):
         heads, tails = spans_of(fields[:5]), spans_of(fields[6:])
         if len(heads) == len(tails) == 1:
             relations.add(Relation(fields[5], *heads, *tails))
         else:
-            reading.passed_over["relations of what was not read"] += 1
+            reading.passed_over.note("relations of what was not read", where)
 
     return Document(
         stem,

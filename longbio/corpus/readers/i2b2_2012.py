@@ -68,9 +68,9 @@ def _read_one(file: Path, reading: Reading) -> Document:
             if len(heads) == len(tails) == 1:
                 relations.add(Relation(_label(tag), *heads, *tails))
             else:
-                reading.passed_over["relations of what was not read"] += 1
+                reading.passed_over.note("relations of what was not read", tag.where)
         elif tag.name not in ATTRIBUTES:
-            reading.passed_over["section times" if tag.name == "SECTIME" else "other tags"] += 1
+            reading.passed_over.note("section times" if tag.name == "SECTIME" else "other tags", tag.where)
 
     spans = {span for named in spans_of.values() for span in named}
     return Document(

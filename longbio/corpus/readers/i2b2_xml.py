@@ -7,9 +7,10 @@
     <EVENT id="E0" start="15" end="21" text="sepsis" type="PROBLEM" />
     </TAGS>
 
-Two faults of the releases are met by rule. An ampersand outside CDATA that begins none of XML's own
+Three faults of the releases are met by rule. An ampersand outside CDATA that begins none of XML's own
 references (`&amp;`, `&#38;`, ...) is an ampersand: so no file can define references and have them
-expanded. And where a file's offsets are all one off, they are moved: see `SHIFTS`.
+expanded. References to quotes are compared as the quotes, in the text as in the attributes. And where a
+file's offsets are all one off, they are moved: see `SHIFTS`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import unescape
 
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
@@ -28,6 +30,8 @@ SHIFTS = (0, 1, -1)
 """By how much a file's offsets may be too large: counted just behind `<![CDATA[` from 0, from 1, or
 without the line feed that stands there. That under which most of a file's mentions agree with its text
 is taken, of equals the first."""
+
+QUOTES = {"&apos;": "'", "&quot;": '"', "&#39;": "'", "&#34;": '"'}
 
 OFFSET = re.compile(r"[0-9]{1,9}")
 CDATA_OR_AMPERSAND = re.compile(
@@ -104,6 +108,8 @@ def placed(tags: list[Tag], text: str, reading: Reading) -> Iterator[tuple[Tag, 
         )
 
     shift = max(SHIFTS, key=agreeing)
+    if shift:
+        reading.remarks.note("files whose offsets are one off, and were read so", tags[0].where)
     for tag, (start, end) in zip(tags, offsets, strict=True):
         agrees = _agrees(tag, text, start - shift, end - shift)
         fault = None if agrees else f"the mention disagrees with the text at offsets {start} {end}"
@@ -114,8 +120,14 @@ def placed(tags: list[Tag], text: str, reading: Reading) -> Iterator[tuple[Tag, 
 def _agrees(tag: Tag, text: str, start_char: int, end_char: int) -> bool:
     if not 0 <= start_char < end_char <= len(text):
         return False
-    # An XML attribute holds no line end, and some tools left spaces out at both ends.
-    return text[start_char:end_char].split() == tag.says.get("text", "").split()
+    # An XML attribute holds no line end, and some tools left spaces out at both ends. Quotes are
+    # references in some texts (CDATA leaves them so), and in some attributes twice over.
+    covered, said = text[start_char:end_char], tag.says.get("text", "")
+    return covered.split() == said.split() or _read(covered).split() == _read(said).split()
+
+
+def _read(text: str) -> str:
+    return unescape(text, QUOTES)
 
 
 def _offset(tag: Tag, name: str) -> int:

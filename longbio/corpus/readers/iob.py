@@ -6,7 +6,8 @@
 Tags of any scheme are read by one rule, conlleval's: a mention begins at B, S or U, and where the
 type changes or nothing of it came before; it ends at E, S, L and U, and before whatever isn't its
 own. That reads IO, IOB1, IOB2, BIOES and BILOU. The text is not in such a file: it is made of the
-words with a space between, and a line feed between sentences.
+words with a space between, and a line feed between sentences. The word is the first column, or the
+second where the first counts the words of a sentence, or of the file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import re
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from longbio.corpus.reading import Reading, beginnings_of, files_of
@@ -26,7 +26,8 @@ from longbio.errors import LongbioError
 SUFFIXES = (".txt", ".tsv", ".conll", ".iob", ".iob2", ".bio")
 TAG = re.compile(r"O|[BIESLU](?:-(?P<type>\S+))?")
 BORDER = re.compile(r"-DOCSTART-|###MEDLINE:")
-NAMED = re.compile(r"-DOCSTART- \((?P<name>.+)\)(?:\tO)?")
+NAMED = re.compile(r"(?:-DOCSTART- \((?P<name>.+)\)|###MEDLINE:\s*(?P<id>\S+))(?:\s+O)?")
+NUMBER = re.compile(r"[0-9]{1,9}")
 BEGINS, ENDS = "BSU", "ESLU"
 
 BLANKS = string.whitespace
@@ -36,6 +37,13 @@ GAP = re.compile(r"\s+", re.ASCII)
 
 UNNAMED = "Entity"
 """The type of tags that are a letter alone."""
+
+SNIFFED_LINES = 50
+"""Lines of a file that have to have a tag, all of them, for it to be taken for words with tags."""
+
+LETTERS_ALONE = 10
+"""Lines that tags of a letter alone need to be taken for such: two lines of a note may end so, "Blood
+type O" and "Hepatitis B"."""
 
 
 @dataclass
@@ -59,10 +67,19 @@ def recognises(path: Path) -> bool:
 
 
 def _is_tagged(text: str) -> bool:
-    lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)][:50]
-    # One line alone may be a note: "Blood type O". A word may be empty here: bytes that are no UTF-8
-    # were left out of it.
-    return len(lines) > 1 and all(_tag(_cut(line)) for line in lines)
+    lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)]
+    # A word may be empty here: bytes that are no UTF-8 were left out of it.
+    rows = [_cut(line) for line in lines]
+    if len(rows) < 2 or not all(_tag(row) for row in rows[:SNIFFED_LINES]):
+        return False
+    tags = [tag for row in rows if (tag := _tag(row))]
+    types = [tag[2:] for tag in tags if tag != "O"]
+    is_table = len({len(row) for row in rows[:SNIFFED_LINES]}) == 1
+    if not any(types):
+        words = [row[0].strip(BLANKS) for row in rows]
+        return len(rows) >= LETTERS_ALONE and is_table and not any(GAP.search(word) for word in words)
+    # A note's lines may end in B-cell and I-131, too.
+    return "\t" in text or (is_table and ("O" in tags or len(set(types)) < len(types)))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -73,9 +90,9 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         reading: its encoding.
 
     Yields:
-        What stands between `-DOCSTART-` or `###MEDLINE:` lines, or, in a file with one of them at
-        most, each sentence; in the file's order, named by file and number, or, between borders, as
-        `-DOCSTART- (name)` says. `units` are the words.
+        What stands between `-DOCSTART-` or `###MEDLINE:` lines; in a file with one of them at most, that
+        names nothing, each sentence. In the file's order, named by file and number, or as
+        `-DOCSTART- (name)` or `###MEDLINE:name` says. `units` are the words.
 
     Raises:
         LongbioError: a file is not UTF-8, or a line has no tag.
@@ -85,15 +102,43 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
 
 def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
-    borders = (line for line in read_lines(file, reading.encoding, "\n") if BORDER.match(line))
-    by_section = len(list(islice(borders, 2))) > 1
+    by_section, is_numbered = _layout_of(read_lines(file, reading.encoding, "\n"))
+    reading.remarks.note("files whose first column counts the words, and is none of them", file, is_numbered)
     lines = read_lines(file, reading.encoding, "\n")
-    documents = (words for words in _parts(lines, by_section, file) if words.words or words.name)
-    for number, words in enumerate(documents, start=1):
+    documents = _parts(lines, file, by_section=by_section, is_numbered=is_numbered)
+    filled = (words for words in documents if words.words or words.name)
+    for number, words in enumerate(filled, start=1):
         yield _document(words.name or f"{file.stem}-{number:06}", words)
 
 
-def _parts(lines: Iterable[str], by_section: bool, file: Path) -> Iterator[_Words]:
+def _layout_of(lines: Iterable[str]) -> tuple[bool, bool]:
+    """Whether borders make documents, and whether the first of several columns counts words.
+
+    A column of numbers counts where it goes up by one from word to word, from 0 or 1, and begins again,
+    if at all, with a sentence. Lines are read as far as both are known.
+    """
+    borders, is_named, is_numbered = 0, False, True
+    last, steps, begins = -9, 0, True
+    for line in lines:
+        if BORDER.match(line):
+            borders += 1
+            is_named = is_named or NAMED.fullmatch(line.rstrip("\r\n")) is not None
+            begins = True
+        elif not line.strip():
+            begins = True
+        elif is_numbered:
+            columns = _cut(line)
+            found = NUMBER.fullmatch(columns[0].strip(BLANKS)) if len(columns) > 2 else None
+            number = int(found[0]) if found else -1
+            is_numbered = number == last + 1 or (begins and number in (0, 1))
+            steps += number == last + 1
+            last, begins = number, False
+        if not is_numbered and (borders > 1 or is_named):
+            break
+    return borders > 1 or is_named, is_numbered and steps > 0
+
+
+def _parts(lines: Iterable[str], file: Path, *, by_section: bool, is_numbered: bool) -> Iterator[_Words]:
     part = _Words()
     for number, line in enumerate(lines, start=1):
         is_border = BORDER.match(line) is not None
@@ -102,25 +147,19 @@ def _parts(lines: Iterable[str], by_section: bool, file: Path) -> Iterator[_Word
             if is_border or not by_section:
                 yield part
                 named = NAMED.fullmatch(line.rstrip("\r\n")) if by_section else None
-                part = _Words(named["name"] if named else None)
+                part = _Words((named["name"] or named["id"]) if named else None)
             continue
-        columns = _columns(line)
-        if columns is None:
+        columns = _cut(line)
+        word, tag = columns[min(is_numbered, len(columns) - 1)].strip(BLANKS), _tag(columns)
+        if not word or not tag:
             raise LongbioError(
                 "this line is no word with a tag",
                 where=f"{file}, line {number}",
                 remedy="write word, tab, tag: O, or B- and I- with a type; or name another format",
             )
-        part.words.append(columns[0])
-        part.tags.append(columns[1])
+        part.words.append(word)
+        part.tags.append(tag)
     yield part
-
-
-def _columns(line: str) -> tuple[str, str] | None:
-    """The first and the last column of a line; None where that is no tag."""
-    columns = _cut(line)
-    word, tag = columns[0].strip(BLANKS), _tag(columns)
-    return (word, tag) if word and tag else None
 
 
 def _cut(line: str) -> list[str]:

@@ -3,8 +3,9 @@
     {"data": [{"title": "...", "paragraphs": [{"context": "...", "qas": [
         {"id": "1", "question": "...", "answers": [{"text": "...", "answer_start": 17}]}]}]}]}
 
-`answer_start` counts characters, neither bytes nor UTF-16. A question without answers is one that
-the context doesn't answer; answers to one that is marked as impossible are passed over.
+Whether `answer_start` counts characters, bytes or UTF-16 is found out over the file. A question without
+answers is one that the context doesn't answer; answers to one that is marked as impossible are passed
+over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.counting import CHARACTERS, Ruler, said, unit_of, votes
 from longbio.corpus.names import Names
 from longbio.corpus.objects import identifier, member, members, parse
 from longbio.corpus.reading import Reading, beginnings_of, files_of
@@ -50,8 +52,13 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     """
     names = ParagraphNames()
     for file in files_of(path, SUFFIXES):
-        for where, title, paragraph in paragraphs_of(file, reading):
+        paragraphs = list(paragraphs_of(file, reading))
+        unit = unit_of(_votes(paragraph) for _, _, paragraph in paragraphs)
+        for where, title, paragraph in paragraphs:
             context = member(paragraph, "context", str, where)
+            if unit != CHARACTERS and not context.isascii():
+                reading.remarks.note(said(unit), where)
+                _count_characters(paragraph, Ruler(context, unit))
             name = names.of(identifier(paragraph.get("document_id")), title or file.stem)
             found = [
                 _question(qa, context, f"{name}/{number}", place, reading)
@@ -67,6 +74,29 @@ def paragraphs_of(file: Path, reading: Reading) -> Iterator[tuple[str, str | Non
     for place, article in members(content, "data", f"{file}, "):
         for where, paragraph in members(article, "paragraphs", place):
             yield where, identifier(article.get("title")), paragraph
+
+
+def _votes(paragraph: dict[str, Any]) -> Counter[str]:
+    context, answers = paragraph.get("context"), _answers(paragraph)
+    if not isinstance(context, str):
+        return Counter()
+    return votes(context, [(answer["answer_start"], answer["text"]) for answer in answers])
+
+
+def _count_characters(paragraph: dict[str, Any], ruler: Ruler) -> None:
+    for answer in _answers(paragraph):
+        answer["answer_start"] = ruler.char(answer["answer_start"])
+
+
+def _answers(paragraph: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of a paragraph that have a text and a place; whatever is malformed comes up later."""
+    found = [paragraph]
+    for name in ("qas", "answers"):
+        lists = [given for each in found if isinstance(given := each.get(name), list)]
+        found = [each for given in lists for each in given if isinstance(each, dict)]
+    return [
+        each for each in found if type(each.get("answer_start")) is int and isinstance(each.get("text"), str)
+    ]
 
 
 class ParagraphNames:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from longbio.corpus.readers.brat import ONE_LINE
-from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.file_names import TABLE, FileNames, row
+from longbio.corpus.fragments import CUTS, Fragment, cut_at_lines, joined
+from longbio.corpus.records import Attribute, Document, Span
 from longbio.corpus.writers.mentions import named
 from longbio.errors import LongbioError
 
@@ -15,76 +17,105 @@ from longbio.errors import LongbioError
 WORD = re.compile(r"\S+")
 
 
-def write(documents: Iterable[Document], folder: Path) -> None:
+def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | None = None) -> None:
     """Writes each document as `<id>.txt` and `<id>.ann`, so that reading them gives it back.
+
+    Where an id is no file name (it has a `/`, is too long, or looks like a README), they have another,
+    and `names.jsonl` says whose they are.
 
     The `.ann` is written even without spans: a document that was read and has no mention is not
     one that nobody annotated. Files of the same name are replaced. Of a document, its text, spans,
-    relations and attributes are written; BRAT has no place for the rest.
+    relations and attributes are written; BRAT has no place for the rest. A mention that goes over a
+    line end is written as BRAT does it, in fragments without it, which are read as one; a line end at
+    its border is lost.
 
     Args:
         documents: what to write. Spans, relations and attributes must be sorted and unique to be
-            read back equal.
+            read back equal, and fragments of a span have more than white space between them.
         folder: where to; made if it isn't there.
+        counted: of mentions: those written, those that lost a line end at a border, and those left
+            out because they are nothing else, with what was said of them.
 
     Raises:
-        LongbioError: an id can't be a file name or is there twice, a label or an attribute's name
+        LongbioError: an id is there twice, a label or an attribute's name
             isn't one word, a value holds a line end, a span ends after its text, or a relation or
             an attribute is about a span that isn't the document's.
     """
+    counted = Counter() if counted is None else counted
     folder.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
+    names, renamed = FileNames(), ""
     for document in documents:
-        if document.id in written or not _is_file_name(document.id):
+        if document.id in written:
             raise LongbioError(
-                f"the document id {document.id!r} "
-                + ("is there twice" if document.id in written else "is no file name"),
+                f"the document id {document.id!r} is there twice",
                 where=folder,
-                remedy="give every document an id of its own, without / or \\",
+                remedy="give every document an id of its own",
             )
         written.add(document.id)
+        name = names.of(document.id)
+        if name != document.id:
+            renamed += row(document.id, name)
 
-        annotations = "".join(f"{line}\n" for line in _lines(document))
+        annotations = "".join(f"{line}\n" for line in _lines(document, counted))
         # Bytes, not text mode: a line end of the note must reach the disk as it is.
-        (folder / f"{document.id}.txt").write_bytes(document.text.encode("utf-8"))
-        (folder / f"{document.id}.ann").write_bytes(annotations.encode("utf-8"))
+        (folder / f"{name}.txt").write_bytes(document.text.encode("utf-8"))
+        (folder / f"{name}.ann").write_bytes(annotations.encode("utf-8"))
+    if renamed:
+        (folder / TABLE).write_bytes(renamed.encode("utf-8"))
 
 
-def _is_file_name(document_id: str) -> bool:
-    return document_id not in ("", ".", "..") and not set(document_id) & set("/\\\0")
-
-
-def _lines(document: Document) -> Iterator[str]:
+def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
     name_of = {span: f"T{number}" for number, span in enumerate(document.spans, start=1)}
+    unwritten = set()
     for span, name in name_of.items():
-        yield f"{name}\t{_mention(span, document)}"
+        fragments = _fragments(span, document, counted)
+        if fragments:
+            yield f"{name}\t{_mention(span.label, fragments, document)}"
+        else:
+            unwritten.add(name)
     for number, relation in enumerate(document.relations, start=1):
-        yield f"R{number}\t{_relation(relation, name_of, document)}"
+        ends = [named(end, name_of, document) for end in (relation.head, relation.tail)]
+        if unwritten.isdisjoint(ends):
+            yield f"R{number}\t{_word(relation.label, document)} Arg1:{ends[0]} Arg2:{ends[1]}"
+        else:
+            counted["relation of it left out"] += 1
     for number, attribute in enumerate(document.attributes, start=1):
-        yield f"A{number}\t{_attribute(attribute, name_of, document)}"
+        name = named(attribute.span, name_of, document)
+        if name not in unwritten:
+            yield f"A{number}\t{_attribute(attribute, name, document)}"
+        else:
+            counted["attribute of it left out"] += 1
 
 
-def _mention(span: Span, document: Document) -> str:
+def _fragments(span: Span, document: Document, counted: Counter[str]) -> tuple[Fragment, ...]:
+    """What a mention is written as; none of one that is nothing but line ends."""
     if span.end_char > len(document.text):
         raise LongbioError(
             f"a span ends at {span.end_char} in a text of {len(document.text)} characters",
             where=document.id,
             remedy="give the span the offsets of this text",
         )
-    offsets = ";".join(f"{start_char} {end_char}" for start_char, end_char in span.fragments)
-    column = span.covered(document.text).translate(ONE_LINE)
-    return f"{_word(span.label, document)} {offsets}\t{column}"
+    fragments = cut_at_lines(joined(span.fragments, document.text), document.text)
+    if not fragments:
+        counted["mention of nothing but line ends left out"] += 1
+        return ()
+    counted["mention written"] += 1
+    is_whole = joined(fragments, document.text) == joined(span.fragments, document.text)
+    counted["mention without the line end at its border"] += not is_whole
+    return fragments
 
 
-def _relation(relation: Relation, name_of: dict[Span, str], document: Document) -> str:
-    head, tail = named(relation.head, name_of, document), named(relation.tail, name_of, document)
-    return f"{_word(relation.label, document)} Arg1:{head} Arg2:{tail}"
+def _mention(label: str, fragments: tuple[Fragment, ...], document: Document) -> str:
+    offsets = ";".join(f"{start_char} {end_char}" for start_char, end_char in fragments)
+    column = " ".join(document.text[start_char:end_char] for start_char, end_char in fragments)
+    return f"{_word(label, document)} {offsets}\t{column}"
 
 
-def _attribute(attribute: Attribute, name_of: dict[Span, str], document: Document) -> str:
-    if set(attribute.value) & set("\r\n"):
+def _attribute(attribute: Attribute, name: str, document: Document) -> str:
+    if set(attribute.value) & CUTS - {"\t"}:
         raise LongbioError(f"a value of the attribute {attribute.name!r} holds a line end", where=document.id)
-    line = f"{_word(attribute.name, document)} {named(attribute.span, name_of, document)}"
+    line = f"{_word(attribute.name, document)} {name}"
     return f"{line} {attribute.value}" if attribute.value else line
 
 
