@@ -203,6 +203,11 @@ FRAMES: dict[str, dict[str, str]] = {
     },
     "pubmedqa": {"a.json": '{{"1": {{"QUESTION": {1}, "CONTEXTS": [{1}], "final_decision": "yes"}}}}'},
     "blurb": {"a.tsv": "index\tsentence\tlabel\n{0}\t{0}\t{0}\n"},
+    "label_studio": {
+        "a.json": '[{{"id": 1, "data": {{"text": {1}}}, "annotations": [{{"result": [{{"value": {{"start": 0,'
+        ' "end": 1, "text": {1}, "labels": [{1}]}}, "from_name": "label", "type": "labels"}}]}}]}}]'
+    },
+    "json": {"a.json": '[{{"text": {1}, "entities": [{{"start": 0, "end": 1, "label": {1}}}]}}]'},
     "jsonl": {"a.jsonl": '{{"id": {1}, "text": {1}, "spans": []}}\n'},
     "text": {"a.txt": "{0}"},
     "table": {"a.csv": 'id,text\n1,"{0}"\n2,{0}\n'},

@@ -34,10 +34,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on documents, and leave its predictions."""
+    from longbio.corpus.labels import spelled_as
     from longbio.corpus.readers import format_of, read_documents
     from longbio.corpus.reading import Reading, named_columns
     from longbio.finetuning import evaluate as evaluation
     from longbio.finetuning.data import of_one_type
+    from longbio.tasks.classification import Classes
+    from longbio.tasks.examples import refuse_without_examples
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
         task = evaluation.task_for(model, task_name)
@@ -55,9 +58,20 @@ def evaluate(
             tell.console.print(f"note: {line}", markup=False)
         if one_type:
             documents = of_one_type(documents)
+        if isinstance(task, Classes):
+            documents = spelled_as(documents, task.classes)
+        refuse_without_examples(task, documents, data, found)
+        for line in task.warnings(documents):
+            tell.console.print(line, markup=False)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))
         report = evaluation.evaluate(
-            model, documents, out, task=task, format_name=found, on_document=lambda done: advance(done, "")
+            model,
+            documents,
+            out,
+            task=task,
+            format_name=found,
+            reading=reading,
+            on_document=lambda done: advance(done, ""),
         )
         tell.end(evaluation.spoken(task, report))
     if as_json:

@@ -50,7 +50,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Find entities, answers or classes in notes of any length; killed, it goes on."""
-    from longbio.corpus.readers import read_documents
+    from longbio.corpus.labels import spelled_as
+    from longbio.corpus.readers import format_of, read_documents
     from longbio.corpus.reading import Reading, named_columns
     from longbio.encoders.loading import config_of
     from longbio.errors import LongbioError
@@ -60,6 +61,8 @@ def predict(
     from longbio.prediction.outputs import FAILED
     from longbio.prediction.questions import read_questions
     from longbio.prediction.work import Model
+    from longbio.tasks.classification import Classes
+    from longbio.tasks.examples import refuse_without_examples
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
         task = task_for(model)
@@ -67,7 +70,12 @@ def predict(
             raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
         reading = Reading(encoding, named_columns(columns or []))
         asked = () if questions is None else read_questions(questions, encoding)
-        labelled = [] if calibrate is None else read_documents(calibrate, reading=reading)
+        labelled = []
+        if calibrate is not None:
+            labelled = read_documents(calibrate, reading=reading)
+            if isinstance(task, Classes):
+                labelled = spelled_as(labelled, task.classes)
+            refuse_without_examples(task, labelled, calibrate, format_of(calibrate))
         advance = tell.begin(f"predict {task.kind}", 0)
         result = annotate(
             Model(model, task, inputs_of(model, config_of(model)).max_tokens, kernel, batch_tokens),
@@ -93,5 +101,5 @@ def predict(
         raise LongbioError(
             f"{result['failed']:,} of {result['notes']:,} notes failed",
             where=out / FAILED,
-            remedy="the others are done",
+            remedy="what could be read is done",
         )

@@ -25,18 +25,50 @@ def parse(text: str, place: str, file: Path) -> dict[str, Any]:
     Raises:
         LongbioError: it is no JSON object, or holds half a character.
     """
-    value, what = None, f"{place} is no JSON object"
+    return as_object(parse_value(text, place, file), place, file)
+
+
+def parse_value(text: str, place: str, file: Path) -> Any:
+    """Whatever JSON is written in a text.
+
+    Args:
+        text: JSON.
+        place: what it is in its file, for errors.
+        file: where it stands.
+
+    Raises:
+        LongbioError: it is no JSON, or holds half a character.
+    """
+    what = None
     try:
         value = json.loads(text)
         if "\\u" in text:  # JSON can escape what UTF-8 can't write
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        value, what = None, f"{place} holds half a character (a lone surrogate)"
+        what = f"{place} holds half a character (a lone surrogate)"
     except (ValueError, RecursionError):
-        value = None
+        what = f"{place} is no JSON object"
     # Raised outside the handler: the decoding error holds the text, and must not be chained.
-    if not isinstance(value, dict):
+    if what is not None:
         raise LongbioError(what, where=file)
+    return value
+
+
+def as_object(value: Any, place: str, file: Path) -> dict[str, Any]:
+    """An object as it is, or spaCy's pair of a text and an object, in which the text then stands.
+
+    Raises:
+        LongbioError: it is something else.
+    """
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], dict)
+    ):
+        return {**value[1], "text": value[0]}
+    if not isinstance(value, dict):
+        raise LongbioError(f"{place} is no JSON object", where=file)
     return value
 
 

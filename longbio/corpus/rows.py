@@ -1,4 +1,5 @@
 """Files of lines and tables, streamed: CSV and TSV, JSON lines, Parquet; gz and zst around all but Parquet.
+JSON that is one list is held in memory.
 
 MIMIC's NOTEEVENTS.csv is read as it is: cells over many lines, rows marked as errors told apart.
 """
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
+import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from longbio.corpus import objects
+from longbio.corpus import delimited, objects
 from longbio.corpus.files import COMPRESSIONS as COMPRESSIONS
 from longbio.corpus.files import kind_of as kind_of
 from longbio.corpus.files import stem_of as stem_of
@@ -26,6 +28,12 @@ from longbio.errors import LongbioError
 
 TEXT_NAMES = ("text", "note_text", "note", "content", "abstract")
 """Columns that hold the text when none is named, the first that is there; case doesn't matter."""
+
+LISTS = ("data", "annotations", "documents", "examples", "rows")
+"""Members that hold the rows of a JSON file which is one object."""
+
+WHOLE = re.compile(r"[0-9]+\.0")
+"""A whole number as pandas writes it in a column that has gaps."""
 
 ERROR_NAME = "iserror"
 """MIMIC's mark of a note that physicians withdrew: such rows are left out."""
@@ -57,11 +65,11 @@ def read_rows(
 
     Args:
         file: of a kind in `ROWS`, as it is or compressed.
-        encoding: of CSV, TSV and JSON lines.
+        encoding: of CSV, TSV and JSON.
         wanted: lower-case names of the columns to read; None for all. Parquet leaves the others on
             disk, the rest gives them all the same.
-        failed: told of each malformed row of CSV, TSV and JSON lines, behind which the reading goes
-            on. Behind a row whose quotes are wrong, the next line is taken for a row.
+        failed: told of each malformed row of CSV, TSV and JSON, behind which the reading goes on; and how
+            many lines went with it, see `delimited`.
 
     Raises:
         LongbioError: the file can't be read, is damaged, or, without `failed`, a row is malformed.
@@ -89,7 +97,13 @@ def is_withdrawn(cells: Mapping[str, Any]) -> bool:
 
 
 def name_of(cell: Any) -> str | None:
-    """The same name whatever the table's type: an id may be 7, 7.0 or "7". None for an empty cell."""
+    """The same name whatever the table's type: an id may be 7, 7.0, "7" or "7.0". None for an empty cell."""
+    named = value_of(cell)
+    return named if named is None or not WHOLE.fullmatch(named) else named.removesuffix(".0")
+
+
+def value_of(cell: Any) -> str | None:
+    """A value as it is written, but for numbers that tables keep as 7.0. None for an empty cell."""
     if cell is None or cell != cell:
         return None
     named = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
@@ -162,6 +176,19 @@ def first_lines(path: Path, endings: tuple[str, ...]) -> Iterator[str]:
         yield line
 
 
+def beginning_of(file: Path, characters: int = 1 << 14) -> str:
+    """The first characters of a file, whatever its compression; bytes that are no UTF-8 are left out.
+
+    Raises:
+        LongbioError: it can't be opened.
+    """
+    try:
+        with text_stream(file, newline="\n", errors="ignore") as stream:
+            return stream.read(characters)
+    except (OSError, EOFError) as error:
+        raise LongbioError(f"the file can't be read ({_said(error)})", where=file) from error
+
+
 def endings_of(*kinds: str) -> tuple[str, ...]:
     """What the names of files of these kinds end in, as they are or compressed."""
     return tuple(kind + compression for kind in kinds for compression in ("", *COMPRESSIONS))
@@ -177,53 +204,75 @@ def _json_lines(file: Path, encoding: str, wanted: Collection[str] | None, faile
         where = f"line {line_number}"
         try:
             _refuse_damaged(line, where, file, encoding)
-            cells = objects.parse(line, where, file)
+            cells = objects.as_object(objects.parse_value(line, where, file), where, file)
         except LongbioError as error:
             go_on(error, failed)
             continue
         yield Row(cells, where, number)
 
 
+def _json(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
+    """A file that is one list, or an object that holds one; or else lines, as `datasets` writes them."""
+    text = "".join(read_lines(file, encoding))
+    lines = (line.strip() for line in text.split("\n"))
+    if "\n" in text.strip() and is_json(next(line for line in lines if line)):
+        yield from _json_lines(file, encoding, wanted, failed)
+        return
+    content = objects.parse_value(text, "the file", file)
+    within = [name for name in LISTS if isinstance(content, dict) and isinstance(content.get(name), list)]
+    listed = content[within[0]] if within else content if isinstance(content, list) else [content]
+    path = f".{within[0]}" if within else "."
+    for number, each in enumerate(listed, start=1):
+        where = f"{path}[{number - 1}]"
+        try:
+            row = {"text": each} if isinstance(each, str) else objects.as_object(each, where, file)
+        except LongbioError as error:
+            go_on(error, failed)
+            continue
+        yield Row(row, where, number)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is a whole object or list of JSON."""
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _table(delimiter: str) -> Callable[[Path, str, Collection[str] | None, Failed], Iterator[Row]]:
     def read(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
         csv.field_size_limit(sys.maxsize)  # a note is longer than the 131,072 characters of old
-        lines = read_lines(file, encoding, damaged=failed is not None)
-        rows = csv.DictReader(lines, delimiter=delimiter, strict=True)
-        try:
-            names = [name.lower() for name in rows.fieldnames or () if name]
-        except csv.Error as error:
-            raise _unreadable(rows, error, file) from None
+        rows = delimited.rows_of(read_lines(file, encoding, damaged=failed is not None), delimiter)
+        header = next(rows, None)
+        if header is None:
+            return
+        if isinstance(header, delimited.Broken):
+            raise _unreadable(header, file)
+        names = [name.lower() for name in header.cells if name]
         if len(set(names)) < len(names):
             raise LongbioError("the header names a column twice", where=file)
-        for number in itertools.count(1):
+        for number, row in enumerate(rows, start=1):
             try:
-                row = next(rows, None)
-                if row is None:
-                    return
-                where = f"the row that ends in line {rows.line_num}"
-                _refuse_ragged(row, where, file)
-                _refuse_damaged("".join(row.values()), where, file, encoding)
-            except csv.Error as error:
-                go_on(_unreadable(rows, error, file), failed)
+                if isinstance(row, delimited.Broken):
+                    raise _unreadable(row, file)
+                where = f"the row that ends in line {row.last_line}"
+                _refuse_damaged("".join(row.cells), where, file, encoding)
             except LongbioError as error:
                 go_on(error, failed)
             else:
-                yield Row(row, where, number)
+                yield Row(dict(zip(header.cells, row.cells, strict=True)), where, number)
 
     return read
 
 
-def _unreadable(rows: csv.DictReader[str], error: csv.Error, file: Path) -> LongbioError:
-    return LongbioError(f"line {rows.reader.line_num} can't be read ({error})", where=file)
-
-
-def _refuse_ragged(row: Mapping[str | None, Any], where: str, file: Path) -> None:
-    if None in row or None in row.values():
-        raise LongbioError(
-            f"{where} has not as many cells as the header",
-            where=file,
-            remedy="quote cells that hold delimiters or line ends",
-        )
+def _unreadable(row: delimited.Broken, file: Path) -> LongbioError:
+    lost = f", and {row.lost:,} lines behind it are lost with it" if row.lost else ""
+    return LongbioError(
+        f"the row that begins in line {row.line} can't be read ({row.what}){lost}",
+        where=file,
+        remedy="quote cells that hold delimiters or line ends, and close the quotes",
+    )
 
 
 def _refuse_damaged(text: str, where: str, file: Path, encoding: str) -> None:
@@ -277,6 +326,7 @@ def _said(error: Exception) -> str:
 ROWS: dict[str, Callable[[Path, str, Collection[str] | None, Failed], Iterator[Row]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
+    ".json": _json,
     ".csv": _table(","),
     ".tsv": _table("\t"),
     ".parquet": _parquet,

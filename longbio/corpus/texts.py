@@ -1,6 +1,6 @@
 """Texts without annotations, streamed from whatever a corpus lies in.
 
-Folders, plain text, JSON lines, CSV and TSV, Parquet; gz and zst around any of them but Parquet.
+Folders, plain text, JSON and JSON lines, CSV and TSV, Parquet; gz and zst around any of them but Parquet.
 MIMIC's NOTEEVENTS.csv is read as it is: its columns are known, rows marked as errors are left out.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.files import files_in, folders_below, is_part, refuse_empty
+from longbio.corpus.readers import json_rows
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
 from longbio.corpus.rows import (
@@ -73,7 +74,8 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
     """Stream texts, file by file in the order of their names; one text is in memory at a time.
 
     Args:
-        paths: files and folders; folders are read with all that lies in them, hidden files left out.
+        paths: files and folders; folders are read with all that lies in them, but for hidden files, and
+            JSON that doesn't begin with rows of text.
         columns: of tables.
 
     Raises:
@@ -109,6 +111,8 @@ def text_files(path: Path) -> list[Path]:
         for file in files_in(folder)
         if kind_of(file) in READERS and is_part(file)
     )
+    # Whatever else is JSON describes the corpus.
+    found = [file for file in found if kind_of(file) != ".json" or json_rows.recognises(file)]
     if not found:
         raise LongbioError(
             "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from longbio.corpus.labels import are_whole_numbers, as_whole_numbers, divided, separator_of
 from longbio.corpus.readers import format_of, read_documents, split_of
 from longbio.corpus.readers.iob import UNNAMED
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
+from longbio.tasks import AnyTask
+from longbio.tasks.examples import refuse_without_examples
 
 DEV_NAMES = ("dev", "valid", "validation", "val")
 
@@ -34,6 +37,7 @@ class Splits:
         passed_over: a line for each kind of thing that was not read.
         remarks: a line for each kind of thing that was read otherwise than its format says.
         described: sizes, hashes, what was left out; ready for JSON.
+        sources: of each split the place, and the format it was read as.
     """
 
     train: Sequence[Document]
@@ -43,6 +47,24 @@ class Splits:
     passed_over: Sequence[str] = ()
     remarks: Sequence[str] = ()
     described: dict[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def refuse_without_examples(self, task: AnyTask) -> AnyTask:
+        """The task with what it would learn here, for which each split has an example.
+
+        Raises:
+            LongbioError: one has none, or the training documents don't fit the task.
+        """
+        refuse_without_examples(task, self.train, *self.sources["train"])
+        learned = task.learned_from(self.train)
+        for split, documents in (("dev", self.dev), ("test", self.test)):
+            refuse_without_examples(learned, documents, *self.sources[split])
+        return learned
+
+    def warnings(self, task: AnyTask) -> list[str]:
+        """A line for each thing that can't be learned or scored by a task that has its classes."""
+        splits = {"train": self.train, "dev": self.dev, "test": self.test}
+        return [f"{split}: {line}" for split, each in splits.items() for line in task.warnings(each)]
 
     def summary(self) -> str:
         """One line of what was read, and of what wasn't."""
@@ -55,6 +77,8 @@ class Splits:
         if told["left_out"]:
             parts.append(f"{len(told['left_out']):,} of {told['mentions_checked']:,} mentions left out")
         parts += [f"passed over: {line}" for line in self.passed_over]
+        if told["labels_divided_at"]:
+            parts.append(f"several labels in a cell, divided at {told['labels_divided_at']!r}")
         parts += [f"note: {line}" for line in self.remarks]
         if told["groups_in_two_splits"]:
             parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
@@ -87,6 +111,7 @@ def read_data(settings: DataSettings) -> Splits:
             if not read[split]:
                 raise LongbioError("there is no document", where=path)
             read[split] = _adapted(read[split], settings)
+    read, separator = _with_labels(read, settings.label_separator)
     train, dev, test = read["train"], read.get("dev"), read["test"]
     if dev is None:
         train, dev = hold_out(train, settings.dev_share)
@@ -96,16 +121,28 @@ def read_data(settings: DataSettings) -> Splits:
         "documents": {"train": len(train), "dev": len(dev), "test": len(test)},
         "dev_is_held_out": "dev" not in read,
         "sha256": {"train": digest(train), "dev": digest(dev), "test": digest(test)},
+        **of_reading(reading),
+        "labels_divided_at": separator,
+        "groups_in_two_splits": _shared_groups(train, dev, test),
+    }
+    sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
+    sources.setdefault(
+        "dev", (f"{paths['train']}, the part held out as dev (data.dev_share)", formats["train"])
+    )
+    told = reading.passed_over.told(), reading.remarks.told()
+    return Splits(train, dev, test, formats["test"], *told, described, sources)
+
+
+def of_reading(reading: Reading) -> dict[str, Any]:
+    """What was checked, left out and passed over, ready for JSON."""
+    return {
         "mentions_checked": reading.alignment.mentions,
         "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
         "passed_over": dict(reading.passed_over),
         "passed_over_at": dict(reading.passed_over.places),
         "remarks": dict(reading.remarks),
         "remarks_at": dict(reading.remarks.places),
-        "groups_in_two_splits": _shared_groups(train, dev, test),
     }
-    told = reading.passed_over.told(), reading.remarks.told()
-    return Splits(train, dev, test, formats["test"], *told, described)
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:
@@ -147,6 +184,20 @@ def _adapted(documents: list[Document], settings: DataSettings) -> list[Document
             for document in documents
         ]
     return documents
+
+
+def _with_labels(
+    read: dict[str, list[Document]], separator: str | None
+) -> tuple[dict[str, list[Document]], str | None]:
+    """Splits whose labels are spelled alike, several of a cell apart; and what stood between them."""
+    everything = [document for documents in read.values() for document in documents]
+    found = separator_of(everything) if separator is None else separator or None
+    if found is not None:
+        read = {split: divided(documents, found) for split, documents in read.items()}
+        everything = [document for documents in read.values() for document in documents]
+    if are_whole_numbers(everything):
+        read = {split: as_whole_numbers(documents) for split, documents in read.items()}
+    return read, found
 
 
 def of_one_type(documents: Sequence[Document]) -> list[Document]:

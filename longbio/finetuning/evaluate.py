@@ -12,12 +12,14 @@ from typing import Any
 from longbio.artifacts.checkpoints import weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
+from longbio.corpus.labels import spelled_as
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
 from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
 from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability
-from longbio.finetuning.data import digest
+from longbio.finetuning.data import digest, of_reading
 from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import inputs_of, task_of
 from longbio.finetuning.settings import Machine
@@ -25,6 +27,7 @@ from longbio.prediction.run import load_for, predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import MEASURES, of_counts
+from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
@@ -42,6 +45,8 @@ PREDICTION_FORMATS = {
     ("relations", "bioc"): "bioc",
     ("ner", "iob"): "conll",
     ("qa", "squad"): "squad",
+    ("qa", "table"): "squad",
+    ("qa", "json"): "squad",
 }
 """The writer by task and format of the corpus."""
 
@@ -101,6 +106,7 @@ def evaluate(
     task: AnyTask | None = None,
     format_name: str = "jsonl",
     machine: Machine | None = None,
+    reading: Reading | None = None,
     on_document: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Score a fine-tuned model on documents, and leave its predictions in `out`.
@@ -114,6 +120,7 @@ def evaluate(
         format_name: the format the documents came in, in which predictions are written where it can
             hold them.
         machine: how the work is done.
+        reading: of the documents: what it left out and passed over is kept with the scores.
         on_document: told how many documents are done.
 
     Returns:
@@ -126,6 +133,8 @@ def evaluate(
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
     task = task or task_of(model_folder)
+    if isinstance(task, Classes):
+        documents = spelled_as(documents, task.classes)
     made_of = {
         "weights_sha256": weights_digest(model_folder),
         "documents_sha256": digest(documents),
@@ -134,6 +143,7 @@ def evaluate(
     if (out / REPORT).is_file():
         return _the_same(read_json(out / REPORT), made_of, out)
     refuse_unless_free(out)
+    refuse_without_examples(task, documents, "the documents", format_name)
     machine = machine or Machine()
     model = load_for(task, model_folder, machine.kernel).to(processes().device)
     inputs = inputs_of(model_folder, model.config)
@@ -147,6 +157,8 @@ def evaluate(
     report = {
         "task": task.kind,
         "made_of": made_of,
+        "warnings": task.warnings(documents),
+        "data": None if reading is None else of_reading(reading),
         "scores": task.score(documents, predictions),
         "by_length": by_length(task, documents, predictions),
         "by_position": by_position(task, documents, predictions),

@@ -34,6 +34,7 @@ from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability, train_stably
 from longbio.prediction.run import predict
 from longbio.tasks import AnyTask
+from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.task import Prediction, Sample, collate, forward
 from longbio.training.processes import processes
 from longbio.training.stopping import EarlyStopping
@@ -86,6 +87,8 @@ def learn(
             shutil.rmtree(work, ignore_errors=True)
         done: dict[str, Any] = read_json(out / REPORT)
         return done
+    refuse_without_examples(task, train_documents, "data.train")
+    refuse_without_examples(task, dev_documents, "data.dev")
     machine, stability = machine or Machine(), stability or Stability()
     begun = _begin(model_folder, train_documents, task, recipe, machine, seed)
     on_start(recipe.steps(len(begun.samples)))

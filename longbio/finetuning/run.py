@@ -58,6 +58,11 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         finished: dict[str, Any] = done
         return finished
 
+    learned = data.refuse_without_examples(plan.task)
+    warnings = data.warnings(learned)
+    for line in warnings:
+        tell.begin("documents", 0)
+        tell.end(line)
     inputs = InputFormat.of(config_of(source), load_tokenizer(source), plan.recipe.max_tokens)
     for documents in (data.dev, data.test):
         plan.task.check(documents, inputs)
@@ -74,6 +79,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         "task": runs[0]["task"],
         "model": {"name": plan.model, "weights_sha256": weights},
         "data": data.described,
+        "warnings": warnings,
         "tag_ceiling": ceiling,
         "grid": tried,
         "recipe": asdict(recipe),

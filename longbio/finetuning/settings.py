@@ -28,7 +28,9 @@ class DataSettings(Settings):
         test: as `train`; one of both ways has to give it.
         format: of `corpus.readers.READERS`; found by itself when None.
         encoding: of the files.
-        columns: of tables, by the field of `Document` that each holds.
+        columns: of tables, by the field of `Document` that each holds; as `labels` several, with commas
+            between, that say 1 or 0 of a label each.
+        label_separator: what stands between labels of a cell; found by itself when None, "" for nothing.
         max_misaligned: share of the mentions that may not be where they say.
         one_type: all mentions are of one type, as BLURB counts JNLPBA's.
         question_share: of each split's questions, drawn at random; 1 for all.
@@ -46,6 +48,7 @@ class DataSettings(Settings):
     format: str | None = None
     encoding: str = "utf-8"
     columns: dict[str, str] = Field(default_factory=dict)
+    label_separator: str | None = None
     max_misaligned: float = Field(default=MAX_MISALIGNED, ge=0, le=1)
     one_type: bool = False
     question_share: float = Field(default=1.0, gt=0, le=1)

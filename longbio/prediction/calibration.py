@@ -18,6 +18,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from longbio.artifacts.files import read_json, write_json
+from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
@@ -25,6 +26,7 @@ from longbio.prediction.run import batches_by_length
 from longbio.prediction.work import Model, Predictor
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
+from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.task import TARGETS, Sample, collate, forward
@@ -51,6 +53,9 @@ def calibrated(model: Model, documents: Sequence[Document], out: Path) -> Model:
     task = model.task
     if not isinstance(task, Calibrated):
         raise LongbioError(f"a model of {task.kind} can't be calibrated", where="--calibrate")
+    if isinstance(task, Classes):
+        documents = spelled_as(documents, task.classes)
+    refuse_without_examples(task, documents, "--calibrate")
     if not (out / FILE).is_file():
         write_json(out / FILE, fit(Predictor(model), task, documents))
     return replace(model, task=task.at_temperature(read_json(out / FILE)["temperature"]))

@@ -24,6 +24,7 @@ from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means
+from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import (
@@ -65,6 +66,7 @@ class Classes:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "classification"
     finds: ClassVar[str] = "labels"
+    looks_for: ClassVar[str] = "a label that is learned"
 
     kind: Literal["classification"] = "classification"
     classes: tuple[str, ...] = ()
@@ -94,6 +96,15 @@ class Classes:
     def measure(self) -> str:
         """The main score, for people."""
         return SPOKEN.get(self.choose_by, self.choose_by)
+
+    def has_example(self, document: Document) -> bool:
+        """A label, of a class that is known."""
+        return any(not self.classes or label in self.classes for label in document.labels or ())
+
+    def warnings(self, documents: Sequence[Document]) -> list[str]:
+        """Labels of other classes."""
+        names = (label for document in documents for label in document.labels or ())
+        return unlearned(names, self.classes, "labels of classes") if self.classes else []
 
     def learned_from(self, documents: Sequence[Document]) -> Classes:
         """With the classes of some documents, and their weights when they are balanced.

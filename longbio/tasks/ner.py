@@ -24,6 +24,7 @@ from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
 from longbio.tasks.bio import best_tags
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
+from longbio.tasks.examples import unlearned
 from longbio.tasks.matching import entity_scores
 from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1
 from longbio.tasks.tags import (
@@ -81,6 +82,7 @@ class Entities:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     head: ClassVar[str] = "ner"
     finds: ClassVar[str] = "mentions"
+    looks_for: ClassVar[str] = "a mention of an entity that is learned"
 
     kind: Literal["ner"] = "ner"
     types: tuple[str, ...] = ()
@@ -107,6 +109,15 @@ class Entities:
     def labels(self) -> Labels:
         """The tags."""
         return Labels(self.types)
+
+    def has_example(self, document: Document) -> bool:
+        """A mention, of a type that is known."""
+        return any(not self.types or span.label in self.types for span in document.spans)
+
+    def warnings(self, documents: Sequence[Document]) -> list[str]:
+        """Mentions of other types."""
+        names = (span.label for document in documents for span in document.spans)
+        return unlearned(names, self.types, "mentions of types") if self.types else []
 
     def learned_from(self, documents: Sequence[Document]) -> Entities:
         """See `Task.learned_from`."""

@@ -92,6 +92,7 @@ class Answers:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "qa"
     finds: ClassVar[str] = "answers"
+    looks_for: ClassVar[str] = "a question with an answer"
 
     kind: Literal["qa"] = "qa"
     overlap: int | None = None
@@ -116,6 +117,21 @@ class Answers:
     def measure(self) -> str:
         """The main score, for people."""
         return "answer F1"
+
+    def has_example(self, document: Document) -> bool:
+        """A question with an answer; without one, where there need be none."""
+        return any(question.answers or self.null_answers for question in document.questions)
+
+    def warnings(self, documents: Sequence[Document]) -> list[str]:
+        """Questions without an answer, where the best piece of text is given to each."""
+        questions = [question for document in documents for question in document.questions]
+        impossible = sum(question.is_impossible for question in questions)
+        if self.null_answers or not impossible:
+            return []
+        return [
+            f"{impossible:,} of {len(questions):,} questions have no answer, and each scores 0, since"
+            " task.null_answers is false; set it to true"
+        ]
 
     def learned_from(self, documents: Sequence[Document]) -> Answers:
         """There are no classes."""

@@ -23,6 +23,7 @@ from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import Evidence, of_counts
+from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.task import Array, Prediction, Sample
 from longbio.tasks.whole import Reading, WholeRows
@@ -77,6 +78,7 @@ class Relations:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "classification"
     finds: ClassVar[str] = "relations"
+    looks_for: ClassVar[str] = "a relation between mentions that is learned"
 
     kind: Literal["relations"] = "relations"
     classes: tuple[str, ...] = ()
@@ -113,6 +115,15 @@ class Relations:
             weights=self.weights,
             global_tokens=self.global_tokens,
         )
+
+    def has_example(self, document: Document) -> bool:
+        """A relation, of a type that is known."""
+        return any(not self.classes or each.label in self.classes for each in document.relations)
+
+    def warnings(self, documents: Sequence[Document]) -> list[str]:
+        """Relations of other types."""
+        names = (each.label for document in documents for each in document.relations)
+        return unlearned(names, self.classes, "relations of types") if self.classes else []
 
     def learned_from(self, documents: Sequence[Document]) -> Relations:
         """With the types of relations and of pairs that occur."""

@@ -46,6 +46,7 @@ class Similarity:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
     head: ClassVar[str] = "classification"
     finds: ClassVar[str] = "scores"
+    looks_for: ClassVar[str] = "a score"
 
     kind: Literal["similarity"] = "similarity"
     mean: float = 0.0
@@ -57,6 +58,14 @@ class Similarity:
     def measure(self) -> str:
         """The main score, for people."""
         return "Pearson"
+
+    def has_example(self, document: Document) -> bool:
+        """A score."""
+        return document.score is not None
+
+    def warnings(self, documents: Sequence[Document]) -> list[str]:
+        """None."""
+        return []
 
     def learned_from(self, documents: Sequence[Document]) -> Similarity:
         """With mean and deviation of some documents' scores.

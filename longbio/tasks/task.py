@@ -69,9 +69,18 @@ class Task(Protocol[E]):
     finds: ClassVar[str]
     """What is counted of predictions, for people: `mentions`."""
 
+    looks_for: ClassVar[str]
+    """What an example of it is, for people: `a mention of an entity`."""
+
     @property
     def measure(self) -> str:
         """The main score, for people: `entity F1`."""
+
+    def has_example(self, document: Document) -> bool:
+        """Whether a document holds something to learn or to score; of the classes, where they are known."""
+
+    def warnings(self, documents: Sequence[Document]) -> list[str]:
+        """A line for each thing in documents that can't be scored as more than missed."""
 
     def learned_from(self, documents: Sequence[Document]) -> Self:
         """The same task, its classes those of the training documents."""

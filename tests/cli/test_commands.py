@@ -138,11 +138,11 @@ def test_predict_tells_of_notes_that_failed(
     columns = ["--column", "id=MRN", "--column", "text=NOTE"]
     code, _, err = run([*asked, *columns], capsys, monkeypatch)
     assert code == 1
-    assert "line 3 has not as many cells" in err
+    assert "line 3 can't be read (it has not as many cells" in err
     for _ in range(2):
         code, _, err = run([*asked, *columns, "--on-error", "skip"], capsys, monkeypatch)
         assert code == 1
-        assert err == f"longbio: {out / 'failed.jsonl'}: 1 of 3 notes failed; the others are done\n"
+        assert err == f"longbio: {out / 'failed.jsonl'}: 1 of 3 notes failed; what could be read is done\n"
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 2
     assert "Secret" not in (out / "failed.jsonl").read_text() + err
 
@@ -172,6 +172,9 @@ def test_predict_calibrates_on_labelled_documents(
     result = json.loads(out)
     assert 0.05 <= result["temperature"] <= 20
     assert result["temperature"] != 1
+    code, _, err = run([*asked, "--calibrate", str(notes)], capsys, monkeypatch)
+    assert code == 1
+    assert f"{notes}: none of the 1 documents, read as text, has a mention" in err
     assert (result["notes"], result["failed"]) == (1, 0)
 
 
@@ -193,10 +196,18 @@ def test_finetune_and_evaluate(tiny_bert_folder: Path, tmp_path: Path, capsys, m
     assert "one seed: no spread" in out
 
     model, scored = tmp_path / "run" / "seed-1" / "model", tmp_path / "scored"
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "note.txt").write_text("the patient")
+    bare = ["evaluate", str(model), str(tmp_path / "bare"), "--out", str(scored)]
+    code, _, err = run(bare, capsys, monkeypatch)
+    assert code == 1
+    assert "none of the 1 documents, read as text, has a label that is learned" in err
+    assert not scored.exists()
     again = ["evaluate", str(model), str(tmp_path / "test.tsv"), "--out", str(scored), "--json"]
     code, out, err = run([*again, "--task", "classification"], capsys, monkeypatch)
     assert code == 0, err
     assert json.loads(out)["scores"] == results["runs"][0]["test"]["scores"]
+    assert json.loads(out)["data"]["passed_over"] == {}
     code, _, err = run([*again, "--task", "qa"], capsys, monkeypatch)
     assert code == 1
     assert "fine-tuned for classification, not qa" in err

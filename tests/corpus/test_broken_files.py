@@ -44,6 +44,21 @@ def jsonl_bytes(folder: Path) -> bytes:
 
 FLAGS = ",".join(f"{number}_1" for number in range(10))
 
+ROWS: list[dict[str, object]] = [
+    {"text": SECRET, "entities": [{"id": 1, "start": 0, "end": 6, "label": "x", "text": SECRET[:6]}]},
+    {"text": SECRET, "spans": [[0, 6, "x"]], "relations": [{"from_id": 1, "to_id": 1, "type": "r"}]},
+    {"tokens": [SECRET, "b"], "ner_tags": ["B-x", "O"]},
+    {"context": SECRET, "question": "?", "answers": {"text": [SECRET], "answer_start": [0]}},
+    {"text": SECRET, "labels": "['a', 'b']", "meta": {"a": [1]}},
+]
+MARK = {"start": 0, "end": 6, "text": SECRET[:6], "labels": ["x"]}
+RESULT = [
+    {"id": "a", "type": "labels", "value": MARK},
+    {"type": "choices", "value": {"choices": ["a"]}},
+    {"type": "relation", "from_id": "a", "to_id": "a", "labels": ["r"]},
+]
+TASK = {"id": 1, "annotations": [{"was_cancelled": False, "result": RESULT}], "data": {"text": SECRET}}
+
 FILES = {
     "text": ("a.txt", f"a {SECRET}\r\nb µg\n".encode()),
     "squad": ("a.json", article(f"a {SECRET}", ANSWER, SECRET)),
@@ -60,6 +75,10 @@ FILES = {
     "table tsv": ("a.tsv", f"id\ttext\tscore\n1\t{SECRET}\t0.5\n".encode()),
     "table jsonl": ("a.jsonl", json.dumps({"text": SECRET, "score": 1, "labels": ["a"]}).encode()),
     "table parquet": ("a.parquet", parquet_bytes()),
+    "table rows": ("a.jsonl", "".join(f"{json.dumps(row)}\n" for row in ROWS).encode()),
+    "json": ("a.json", json.dumps(ROWS).encode()),
+    "json pairs": ("a.json", json.dumps([[SECRET, {"entities": [[0, 6, "x"]]}]]).encode()),
+    "label_studio": ("a.json", json.dumps([TASK]).encode()),
     "table csv.gz": ("a.csv.gz", b""),
 }
 

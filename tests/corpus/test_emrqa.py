@@ -160,3 +160,32 @@ def test_malformed_files_are_named_by_place(
     with pytest.raises(LongbioError, match=words) as caught:
         read_documents(written(tmp_path, qas, lines), "emrqa")
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_context_may_be_one_text(tmp_path: Path) -> None:
+    qas = [qa(single("5 mg", [2, 1]), single("cardiology", [4, 3]))]
+    (whole,) = read_documents(written(tmp_path, qas))
+    file = written(tmp_path, qas, TEXT)  # type: ignore[arg-type]
+    assert format_of(file) == "emrqa"
+    assert read_documents(file) == [whole]
+    assert read_documents(written(tmp_path, [], "a\x0bb\n\n"))[0].text == "a\x0bb\n\n"  # type: ignore[arg-type]
+
+
+def test_an_answer_over_two_lines_is_that_answer(tmp_path: Path) -> None:
+    assert found(tmp_path, single("81 mg daily . follow up", [2, 5], "Aspirin 5 mg", 2)) == [
+        "81 mg daily .\n\nFollow up"
+    ]
+    assert found(tmp_path, single("medications : Aspirin", [1, 1])) == ["medications :\n  Aspirin"]
+
+
+def test_a_token_that_is_not_where_it_says_is_counted(tmp_path: Path) -> None:
+    reading = Reading()
+    assert found(tmp_path, single("pirin", [2, 4])) == ["pirin"]  # behind a bracket, say
+    answers = [single("aspirin", [2, token]) for token in (4, 0, 9, 99, "")]
+    (document,) = read_documents(written(tmp_path, [qa(*answers)]), reading=reading)
+    assert [TEXT[a:b] for a, b in document.questions[0].answers] == ["aspirin", *["Aspirin"] * 4]
+    assert reading.passed_over == {"token that isn't where its answer is": 2}
+    assert reading.passed_over.places["token that isn't where its answer is"].endswith("answers[2]")
+    reading = Reading()
+    read_documents(written(tmp_path, [qa(single("statin", [2, 3], "5 mg", 2))]), reading=reading)
+    assert reading.passed_over == {"answer that isn't on its line, for which its evidence is taken": 1}

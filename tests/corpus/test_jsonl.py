@@ -126,6 +126,14 @@ def test_texts_beside_offsets_are_checked_and_may_be_missing(tmp_path: Path) -> 
     assert "SECRET" not in str(caught.value)
 
 
+def test_lines_of_others_may_stand_among_ones_own(tmp_path: Path) -> None:
+    file = edited(tmp_path, spans=[{"start": 3, "end": 8, "label": "Sign", "text": "fever"}])
+    (document,) = read_documents(file, "jsonl")
+    assert document.spans == (Span.of(3, 8, "Sign"),)
+    assert format_of(file) == "table"
+    assert read_documents(file)[0].spans == document.spans
+
+
 def test_spans_are_sorted_and_what_is_repeated_is_kept_once(tmp_path: Path) -> None:
     fever, cue = ({"fragments": [[3, 8]], "label": "Sign"}, {"fragments": [[0, 2]], "label": "Cue"})
     file = edited(

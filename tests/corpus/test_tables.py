@@ -159,7 +159,7 @@ def test_mimic_notes_are_streamed(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "SECRET", "id": ["SECRET"]}', "line 1: the cell of the id"),
         ("a.jsonl", '{"text": "SECRET \\ud83d"}', "line 1 holds half a character"),
         ("a.jsonl", "[" * 100_000, "line 1 is no JSON object"),
-        ("a.json", '{"text": "SECRET"}', "is no table"),
+        ("a.ods", '{"text": "SECRET"}', "is no table"),
     ],
 )
 def test_what_cannot_be_read_is_named_and_never_quoted(

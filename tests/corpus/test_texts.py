@@ -74,6 +74,12 @@ def test_folders_are_read_in_order_and_other_files_left_out(tmp_path: Path) -> N
     assert texts(tmp_path) == ["a/1.txt", "b/2.txt"]
 
 
+def test_lists_of_json_are_read_and_what_describes_a_corpus_isnt(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"text": "one"}, {"text": "two"}]')
+    (tmp_path / "dataset_info.json").write_text('{"features": {"label": 1}}')
+    assert texts(tmp_path) == texts(tmp_path / "a.json") == ["one", "two"]
+
+
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext\nhello\n")
     assert texts(tmp_path / "a.csv") == ["hello"]

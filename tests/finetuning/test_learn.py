@@ -249,9 +249,9 @@ def test_a_finished_run_does_nothing(tiny_bert_folder: Path, tmp_path: Path, dru
 
 
 def test_nothing_to_learn_from_is_said(tiny_bert_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(LongbioError, match="nothing to learn from"):
+    with pytest.raises(LongbioError, match="none of the 1 documents has a question"):
         learn(tiny_bert_folder, [Document("a", "x")], [], Answers(), recipe(2), tmp_path / "qa")
-    with pytest.raises(LongbioError, match="no label"):
+    with pytest.raises(LongbioError, match="none of the 1 documents has a label"):
         learn(tiny_bert_folder, [Document("a", "x")], [], Classes(), recipe(2), tmp_path / "classes")
 
 

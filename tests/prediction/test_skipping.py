@@ -175,6 +175,25 @@ def test_skipped_notes_are_listed_in_their_order(reader_of: Reader, tmp_path: Pa
     assert (tmp_path / "stops" / "predictions.jsonl").read_bytes() == (out / "predictions.jsonl").read_bytes()
 
 
+def test_notes_behind_a_quote_that_isnt_closed_are_done(reader_of: Reader, tmp_path: Path) -> None:
+    rows = [f"{number},the drug {number}\n" for number in range(20)]
+    rows[5] = f'5,"{SECRET}\n'
+    file = tmp_path / "a.csv"
+    file.write_text("id,text\n" + "".join(rows))
+    found = annotate(reader_of("classification"), Notes(file), tmp_path / "out", on_error="skip")
+    assert (found["notes"], found["failed"]) == (20, 1)
+    done = [row["id"] for row in rows_of(tmp_path / "out" / "predictions.jsonl")]
+    assert done == [str(number) for number in range(20) if number != 5]
+    (failed,) = rows_of(tmp_path / "out" / "failed.jsonl")
+    assert "begins in line 7" in failed["what"]
+    # A table of texts alone doesn't tell which lines are rows: they are listed as lost.
+    file.write_text("text\n" + "".join(row.partition(",")[2] for row in rows))
+    found = annotate(reader_of("classification"), Notes(file), tmp_path / "lost", on_error="skip")
+    assert (found["notes"], found["failed"]) == (6, 1)
+    (failed,) = rows_of(tmp_path / "lost" / "failed.jsonl")
+    assert "and 14 lines behind it are lost with it" in failed["what"]
+
+
 def test_a_note_that_cant_be_predicted_stops_with_its_name(reader_of: Reader, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the drug")
     question = Question("q", " ".join(["patient"] * 60))

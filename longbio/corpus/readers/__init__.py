@@ -20,7 +20,9 @@ from longbio.corpus.readers import (
     i2b2_2012,
     i2b2_2014,
     iob,
+    json_rows,
     jsonl,
+    label_studio,
     pubmedqa,
     pubtator,
     squad,
@@ -69,11 +71,13 @@ READERS: dict[str, Format] = {
     "iob": Format(iob.recognises, iob.read, iob.SUFFIXES),
     "emrqa": Format(emrqa.recognises, emrqa.read, squad.SUFFIXES),
     "squad": Format(squad.recognises, squad.read, squad.SUFFIXES),
+    "label_studio": Format(label_studio.recognises, label_studio.read, label_studio.ENDINGS),
     "pubmedqa": Format(pubmedqa.recognises, pubmedqa.read, pubmedqa.SUFFIXES),
     "blurb": Format(blurb.recognises, blurb.read, blurb.ENDINGS),
     "jsonl": Format(jsonl.recognises, jsonl.read, jsonl.ENDINGS),
     "text": Format(text.recognises, text.read, text.SUFFIXES),
     "table": Format(tables.recognises, tables.read, tables.ENDINGS),
+    "json": Format(json_rows.recognises, json_rows.read, json_rows.ENDINGS),
 }
 
 
@@ -116,7 +120,7 @@ def stream_documents(
     name = format_name or format_of(path)
     if name not in READERS:
         raise LongbioError(f"there is no format {name!r}", where=path, remedy=f"choose from {list(READERS)}")
-    if reading.columns and name != "table":
+    if reading.columns and name not in ("table", "json"):
         raise LongbioError(
             f"columns are named, and what lies here is read as {name}, which has none",
             where=path,

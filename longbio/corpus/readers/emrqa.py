@@ -5,12 +5,13 @@
          "evidence": "...", "evidence_start": 2, "answer_entity_type": "single"}]}]}]}]}
 
 Lines count from 1, tokens of a line from 0. The document's text is the lines, with a line feed
-behind each that doesn't end with one, the last excepted.
+behind each that doesn't end with one, the last excepted; or `context` as it is, where that is a text.
 
-An answer is its `text` on its line (`answer_start`, or else `evidence_start`): there where its token
-is, or the first time it comes, whatever its case and white space. Where it isn't there, or there is
-no `text`, the answer is the evidence, which begins on its line (`evidence_start`), and without
-either of them that line. An answer that isn't there either is left out and counted. Answers of type
+An answer is its `text`, which begins on its line (`answer_start`, or else `evidence_start`): there where
+its token is, or the first time it comes, which is counted; whatever its case and white space. Where it
+isn't there, or there is no `text`, the answer is the evidence, which begins on its line
+(`evidence_start`), and without either of them that line: counted, too, where there was a `text`. An
+answer that isn't there either is left out and counted. Answers of type
 `complex`, and others that hold lists, are passed over.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 
 from longbio.corpus.files import stem_of
 from longbio.corpus.finding import occurrences
-from longbio.corpus.objects import identifier, member, members
+from longbio.corpus.objects import identifier, members
 from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, ParagraphNames, paragraphs_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Question
@@ -32,6 +33,11 @@ from longbio.errors import LongbioError
 
 OWN = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
 """What SQuAD doesn't hold."""
+
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+OTHER_TOKEN = "token that isn't where its answer is"
+EVIDENCE = "answer that isn't on its line, for which its evidence is taken"
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,10 @@ class _Note:
     lines: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, lines: list[Any], where: str) -> _Note:
+    def of(cls, context: Any, where: str) -> _Note:
+        lines = LINE.findall(context) if isinstance(context, str) else context
+        if not isinstance(lines, list):
+            raise LongbioError("'context' is neither a text nor a list of lines", where=where)
         pieces: list[str] = []
         borders: list[tuple[int, int]] = []
         start = 0
@@ -82,7 +91,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     names = ParagraphNames()
     for file in files_of(path, SUFFIXES):
         for where, title, paragraph in paragraphs_of(file, reading):
-            note = _Note.of(member(paragraph, "context", list, where), where)
+            note = _Note.of(paragraph.get("context"), where)
             name = names.of(identifier(paragraph.get("note_id")), title or stem_of(file))
             questions = tuple(
                 question
@@ -105,7 +114,7 @@ def _questions(
     found = [_span(answer, note, place, reading) for place, answer in given]
     answers = tuple(span for span in found if span is not None)
     if given and not answers:
-        reading.passed_over[LOST] += 1
+        reading.passed_over.note(LOST, where)
         return
     name = identifier(qa.get("id")) or fallback
     for number, wording in enumerate(wordings):
@@ -115,7 +124,7 @@ def _questions(
 def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) -> tuple[int, int] | None:
     text, evidence = answer.get("text") or "", answer.get("evidence") or ""
     if answer.get("answer_entity_type") == "complex" or isinstance(text, list) or isinstance(evidence, list):
-        reading.passed_over["complex answer"] += 1
+        reading.passed_over.note("complex answer", where)
         return None
     if not isinstance(text, str) or not isinstance(evidence, str):
         raise LongbioError("'text' or 'evidence' is no text", where=where)
@@ -123,9 +132,14 @@ def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) 
     line, token = _place(answer.get("answer_start"))
     evidence_line, _ = _place(answer.get("evidence_start"))
     line, evidence_line = line or evidence_line, evidence_line or line
-    span = _on_line(text, note, line, token)
+    span = _on_line(text, note, line)
+    if span is not None and token is not None:
+        here = _at_token(text, note, line, token)
+        reading.passed_over.note(OTHER_TOKEN, where, here is None)
+        span = here or span
     if span is None and (evidence.strip() or not text.strip()):
         span = _evidence(evidence, note, evidence_line)
+        reading.passed_over.note(EVIDENCE, where, span is not None and bool(text.strip()))
     fault = None if span else f"neither the answer nor its evidence is on line {line or evidence_line}"
     return span if reading.alignment.holds(fault, where) else None
 
@@ -137,15 +151,30 @@ def _place(value: Any) -> tuple[int | None, int | None]:
     return line, token
 
 
-def _on_line(text: str, note: _Note, line: int | None, token: int | None) -> tuple[int, int] | None:
-    """Where a line holds a text: at the token, or else first."""
+def _on_line(text: str, note: _Note, line: int | None) -> tuple[int, int] | None:
+    """Where a text first begins on a line; it may go on behind it."""
     if not text.strip() or line is None or not 1 <= line <= len(note.lines):
         return None
+    return _beginning_within(text, note, line, note.lines[line - 1])
+
+
+def _at_token(text: str, note: _Note, line: int | None, token: int) -> tuple[int, int] | None:
+    """Where a text is that begins in a line's token; None where it doesn't."""
+    assert line is not None
     start, end = note.lines[line - 1]
-    found = list(occurrences(text, note.text, start, end))
-    tokens = [match.start() for match in re.compile(r"\S+").finditer(note.text, start, end)]
-    at = tokens[token] if token is not None and 0 <= token < len(tokens) else None
-    return next((span for span in found if span[0] == at), found[0] if found else None)
+    tokens = [match.span() for match in re.compile(r"\S+").finditer(note.text, start, end)]
+    return _beginning_within(text, note, line, tokens[token]) if 0 <= token < len(tokens) else None
+
+
+def _beginning_within(text: str, note: _Note, line: int, borders: tuple[int, int]) -> tuple[int, int] | None:
+    """The first place of a text that begins within some borders on a line, and may end on another."""
+    start, end = borders
+    # Over as many lines as hold its words.
+    beyond, stop = len(text.split()), note.lines[line - 1][1]
+    while beyond > 0 and line < len(note.lines):
+        first, stop = note.lines[line]
+        beyond, line = beyond - len(note.text[first:stop].split()), line + 1
+    return next((span for span in occurrences(text, note.text, start, stop) if span[0] < end), None)
 
 
 def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] | None:
@@ -156,9 +185,4 @@ def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] |
     whole = re.compile(r"\S(?:.*\S)?", re.DOTALL).search(note.text, start, end)
     if not evidence.strip():
         return whole.span() if whole else None
-    # It may go on behind its line, over as many lines as hold its words.
-    beyond, stop = len(evidence.split()), end
-    while beyond > 0 and line < len(note.lines):
-        first, stop = note.lines[line]
-        beyond, line = beyond - len(note.text[first:stop].split()), line + 1
-    return next((span for span in occurrences(evidence, note.text, start, stop) if span[0] < end), None)
+    return _beginning_within(evidence, note, line, (start, end))

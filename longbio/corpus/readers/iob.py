@@ -184,10 +184,10 @@ def _document(name: str, part: _Words) -> Document:
         units.append((length, length + len(word)))
         pieces.append(word)
         length += len(word)
-    return Document(name, "".join(pieces), tuple(_mentions(part.tags, units, borders)), tuple(units))
+    return Document(name, "".join(pieces), tuple(mentions_of_tags(part.tags, units, borders)), tuple(units))
 
 
-def _mentions(tags: list[str], units: list[tuple[int, int]], borders: set[int]) -> Iterator[Span]:
+def mentions_of_tags(tags: list[str], units: list[tuple[int, int]], borders: set[int]) -> Iterator[Span]:
     """Of tags; none goes on behind the words that borders count."""
     first, kind = 0, None
     for number, tag in enumerate([*tags, "O"]):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.objects import member, members, parse
+from longbio.corpus.readers.mentions import pieces_of
 from longbio.corpus.readers.squad import LOST
 from longbio.corpus.readers.tables import score_of
 from longbio.corpus.reading import Reading, files_of
@@ -39,9 +40,14 @@ def recognises(path: Path) -> bool:
 
 def _is_document(line: str, path: Path) -> bool:
     try:
-        return {"id", "text", "spans"} <= parse(line, "line 1", path).keys()
+        row = parse(line, "line 1", path)
     except LongbioError:
         return False
+    if not {"id", "text", "spans"} <= row.keys() or not isinstance(row["spans"], list):
+        return False
+    # Others have `spans`, too: with a start and an end each, or beside other members.
+    own = (isinstance(span, dict) and "fragments" in span for span in row["spans"])
+    return all(own) if row["spans"] else row.keys() <= MEMBERS
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -80,7 +86,7 @@ def _documents(file: Path, reading: Reading) -> Iterator[Document]:
 
 def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
     for unknown in row.keys() - MEMBERS:
-        reading.passed_over[f"member {unknown!r}"] += 1
+        reading.passed_over.note(f"member {unknown[:40]!r} that isn't read", where.rstrip(", "))
     text = member(row, "text", str, where)
     spans = [_span(each, text, place, reading) for place, each in _members(row, "spans", where)]
     questions = [_question(each, text, place, reading) for place, each in _members(row, "questions", where)]
@@ -126,7 +132,8 @@ def _fault(found: str, given: Mapping[str, Any], where: str) -> str | None:
 
 
 def _span(given: Mapping[str, Any], text: str, where: str, reading: Reading) -> Span | None:
-    pieces = [_piece(each, text, where) for each in member(given, "fragments", list, where)]
+    listed: list[Any] = [list(pair) for pair in pieces_of(given) or ()] if "fragments" not in given else []
+    pieces = [_piece(each, text, where) for each in listed or member(given, "fragments", list, where)]
     try:
         span = Span(tuple(pieces), member(given, "label", str, where))
     except ValueError:
@@ -142,7 +149,7 @@ def _question(given: Mapping[str, Any], text: str, where: str, reading: Reading)
         if reading.alignment.holds(_fault(text[start:end], answer, place), place):
             answers.append((start, end))
     if listed and not answers:
-        reading.passed_over[LOST] += 1
+        reading.passed_over.note(LOST, where)
         return None
     return Question(member(given, "id", str, where), member(given, "text", str, where), tuple(answers))
 
@@ -154,7 +161,7 @@ def _relations(
         head, tail = (_pointed(each, name, spans, place) for name in ("head", "tail"))
         label = member(each, "label", str, place)
         if head is None or tail is None:
-            reading.passed_over["relation of a mention that was left out"] += 1
+            reading.passed_over.note("relation of a mention that was left out", place)
         else:
             yield Relation(label, head, tail)
 
@@ -166,7 +173,7 @@ def _attributes(
         span, name = _pointed(each, "span", spans, place), member(each, "name", str, place)
         value = _optional(each, "value", str, place) or ""
         if span is None:
-            reading.passed_over["attribute of a mention that was left out"] += 1
+            reading.passed_over.note("attribute of a mention that was left out", place)
         else:
             yield Attribute(span, name, value)
 

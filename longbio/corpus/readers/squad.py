@@ -121,19 +121,22 @@ def _question(
     name, text = identifier(qa.get("id")) or fallback, member(qa, "question", str, where)
     given = list(members(qa, "answers", where)) if qa.get("answers") is not None else []
     if qa.get("is_impossible", False) is True:
-        reading.passed_over["answer to an impossible question"] += len(given)
+        reading.passed_over.note("answer to an impossible question", where, len(given))
         return Question(name, text)
 
     answers = tuple(
-        span for place, answer in given if (span := _span(answer, context, place, reading)) is not None
+        span for place, answer in given if (span := answer_span(answer, context, place, reading)) is not None
     )
     if given and not answers:
-        reading.passed_over[LOST] += 1
+        reading.passed_over.note(LOST, where)
         return None
     return Question(name, text, answers)
 
 
-def _span(answer: Mapping[str, Any], context: str, where: str, reading: Reading) -> tuple[int, int] | None:
+def answer_span(
+    answer: Mapping[str, Any], context: str, where: str, reading: Reading
+) -> tuple[int, int] | None:
+    """Where an answer stands; None of one that is left out, and counted."""
     start, text = member(answer, "answer_start", int, where), member(answer, "text", str, where)
     end = start + len(text)
     fault = None

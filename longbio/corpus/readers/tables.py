@@ -5,18 +5,24 @@
     on Monday"
 
 Columns are those that the reading names, or the first of the usual names that is there; case
-doesn't matter. A list of labels (JSON lines, Parquet) is one of several classes, anything else is
-one class. Rows that MIMIC marks as errors (`ISERROR`), and those on which annotators didn't agree
-(`-` as `gold_label` in MedNLI), are passed over.
+doesn't matter. Mentions, words with tags and answers are read in the spellings of `annotated`; members
+that hold another list or object are counted. A list of labels (JSON lines, Parquet) is one of several
+classes, anything else is one class. Rows that MIMIC marks as errors (`ISERROR`), and those on which
+annotators didn't agree (`-` as `gold_label` in MedNLI), are passed over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.features import class_names, nested_columns
+from longbio.corpus.labels import listed_in
+from longbio.corpus.readers import annotated
+from longbio.corpus.readers.annotated import annotations_of, comes_in_words, is_rejected, note_unread
+from longbio.corpus.readers.asked import group_of
 from longbio.corpus.reading import Reading, files_of, sniffed
 from longbio.corpus.records import Document
 from longbio.corpus.rows import (
@@ -31,11 +37,12 @@ from longbio.corpus.rows import (
     name_of,
     read_rows,
     stem_of,
+    value_of,
 )
 from longbio.errors import LongbioError
 
 USUAL: dict[str, tuple[str, ...]] = {
-    "text": (*TEXT_NAMES, "sentence", "sentence2", "hypothesis", "context"),
+    "text": (*TEXT_NAMES, "sentence", "sentence2", "hypothesis", "context", "data"),
     "id": ("id", "row_id", "note_id", "pairid"),
     "query": ("query", "question", "sentence1", "prompt", "premise"),
     "labels": ("labels", "label", "class", "gold_label"),
@@ -45,10 +52,14 @@ USUAL: dict[str, tuple[str, ...]] = {
 """By the field of a document: the columns that hold it when none is named, the first that is there. A
 patient comes before a `group`, which may be an arm of a trial."""
 
-ENDINGS = endings_of(*ROWS)
+ENDINGS = endings_of(*(kind for kind in ROWS if kind != ".json"))
 
 HEADED = (".csv", ".tsv", ".parquet")
 """Kinds of tables of which all rows have the same columns."""
+
+THERE, NOT_THERE = ("1", "1.0", "true", "t", "yes", "y"), ("", "0", "0.0", "false", "f", "no", "n")
+UNCERTAIN = ("-1", "-1.0")
+"""What stands in a column that is a label of its own."""
 
 UNDECIDED = ("gold_label", "-")
 """Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
@@ -56,7 +67,9 @@ UNDECIDED = ("gold_label", "-")
 
 def recognises(path: Path) -> bool:
     """Whether a file, or one of a folder's, is a table by its ending."""
-    return kind_of(path) in ROWS if path.is_file() else bool(sniffed(path, ENDINGS))
+    if path.is_file():
+        return kind_of(path) in ROWS and kind_of(path) != ".json"
+    return bool(sniffed(path, ENDINGS))
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
@@ -64,8 +77,9 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
     Args:
         path: the file or folder.
-        reading: its encoding and columns; counts the rows that were passed over, and is told of those
-            that can't be read, where it wants to be.
+        reading: its encoding and columns; counts mentions and answers, the rows that were passed over,
+            and members that hold what isn't read; is told of those that can't be read, where it wants
+            to be.
 
     Yields:
         A document of each row, in order; without a column of ids named by file and number.
@@ -75,16 +89,23 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             is no column of text, or a file or cell can't be read. Names file and row, never what
             stands there.
     """
-    unknown = sorted(set(reading.columns) - set(USUAL))
+    return read_tables(files_of(path, ENDINGS), reading)
+
+
+def read_tables(files: Sequence[Path], reading: Reading) -> Iterator[Document]:
+    """`read` of some files."""
+    fields = [*USUAL, *annotated.USUAL]
+    unknown = sorted(set(reading.columns) - set(fields))
     if unknown:
         raise LongbioError(
             f"no field of a document is called {unknown[0]!r}",
             where="columns",
-            remedy=f"choose from {', '.join(USUAL)}",
+            remedy=f"choose from {', '.join(fields)}",
         )
-    wanted = {name for names in USUAL.values() for name in names}
-    wanted |= {ERROR_NAME, *(name.lower() for name in reading.columns.values())}
-    for file in files_of(path, ENDINGS):
+    wanted = {name for each in (USUAL, annotated.USUAL) for names in each.values() for name in names}
+    wanted |= {ERROR_NAME, *annotated.MARKS, *(name.lower() for name in reading.columns.values())}
+    wanted |= {name.strip() for name in reading.columns.get("labels", "").lower().split(",")}
+    for file in files:
         try:
             yield from _documents(file, wanted, reading)
         except LongbioError as error:
@@ -93,15 +114,19 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
 def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterator[Document]:
     is_checked = kind_of(file) not in HEADED
+    names = class_names(file)
+    unread = [name for name in nested_columns(file) if name.lower() not in wanted]
     for row in read_rows(file, reading.encoding, wanted, reading.failed):
         if not is_checked:
             # A column that isn't there is the fault of the table, not of each of its rows.
-            names = [name.lower() for name in row.cells]
+            first = {name.lower(): cell for name, cell in row.cells.items()}
             for field in USUAL:
-                _column(field, names, reading.columns, file, row.where)
+                _column(field, first, reading.columns, file, row.where)
             is_checked = True
+        for name in unread:
+            reading.passed_over.note(f"member {name[:40]!r} that isn't read", f"{file}, {row.where}")
         try:
-            document = _document(row, file, reading)
+            document = _document(row, file, names, reading)
         except LongbioError as error:
             reading.skip(error)
             continue
@@ -109,42 +134,78 @@ def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterato
             yield document
 
 
-def _document(row: Row, file: Path, reading: Reading) -> Document | None:
+def _document(
+    row: Row, file: Path, class_names: Mapping[str, Sequence[str]], reading: Reading
+) -> Document | None:
     where = f"{file}, {row.where}"
     cells = {name.lower(): cell for name, cell in row.cells.items()}
     if is_withdrawn(cells):
-        reading.passed_over["row marked as an error"] += 1
+        reading.passed_over.note("row marked as an error", where)
+        return None
+    if is_rejected(cells):
+        reading.passed_over.note("task that was rejected or ignored", where)
         return None
     columns = {field: _column(field, cells, reading.columns, file, row.where) for field in USUAL}
     if columns["labels"] is not None and (columns["labels"], cells[columns["labels"]]) == UNDECIDED:
-        reading.passed_over["row without a gold label"] += 1
+        reading.passed_over.note("row without a gold label", where)
         return None
     found = {field: None if column is None else cells[column] for field, column in columns.items()}
+    text, query = _text(found["text"], "text", where), _text(found["query"], "query", where)
+    name = _name(found["id"], "id", where) or f"{stem_of(file)}-{row.number:06}"
+    named = {field: column.lower() for field, column in reading.columns.items()}
+    for field in annotated.USUAL:
+        if field in named and named[field] not in cells:
+            raise _no_column(field, reading.columns, cells, file, row.where)
+    more = annotations_of(cells, named, class_names, text, query, name, where, reading)
+    labels = None if columns["labels"] in more.read else _labels(found["labels"], where)
+    if label_columns := _label_columns(cells, reading.columns):
+        labels = _labels_there(label_columns, cells, file, row.where, reading)
+    group = _name(found["group"], "group", where)
+    if more.asks and group is None:
+        group = group_of(_title(cells.get("title")), more.text or "")
+    read = {column for column in columns.values() if column is not None}
+    note_unread(cells, more.read | read, where, reading)
     return Document(
-        id=_name(found["id"], "id", where) or f"{stem_of(file)}-{row.number:06}",
-        text=_text(found["text"], "text", where) or "",
-        query=_text(found["query"], "query", where),
-        labels=_labels(found["labels"], where),
+        id=name,
+        text=more.text or "",
+        spans=more.spans,
+        units=more.units,
+        relations=more.relations,
+        questions=() if more.question is None else (more.question,),
+        query=None if more.asks else query,
+        labels=labels,
         score=score_of(found["score"], where),
-        group=_name(found["group"], "group", where),
+        group=group,
     )
 
 
+def _title(cell: Any) -> str | None:
+    return cell if isinstance(cell, str) and cell else None
+
+
 def _column(
-    field: str, cells: Collection[str], named: Mapping[str, str], file: Path, place: str
+    field: str, cells: Mapping[str, Any], named: Mapping[str, str], file: Path, place: str
 ) -> str | None:
     """The lower-case name of the column that holds a field; None where there is none."""
+    if field == "labels" and _label_columns(cells, named):
+        return None
     if field in named:
         column = named[field].lower() if named[field].lower() in cells else None
     else:
         column = next((name for name in USUAL[field] if name in cells), None)
-    if column is None and (field in named or field == "text"):
-        raise LongbioError(
-            f"there is no column {named.get(field, field)!r}; {columns_there(cells, file)}",
-            where=f"{file}, {place}",
-            remedy=f"name the column that holds the {field}",
-        )
+    if column is None and (field in named or (field == "text" and not comes_in_words(cells, named))):
+        raise _no_column(field, named, cells, file, place)
     return column
+
+
+def _no_column(
+    field: str, named: Mapping[str, str], cells: Mapping[str, Any], file: Path, place: str
+) -> LongbioError:
+    return LongbioError(
+        f"there is no column {named.get(field, field)!r}; {columns_there([*cells], file)}",
+        where=f"{file}, {place}",
+        remedy=f"name the column that holds the {field}",
+    )
 
 
 def _text(cell: Any, field: str, where: str) -> str | None:
@@ -160,10 +221,42 @@ def _name(cell: Any, field: str, where: str) -> str | None:
 
 
 def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
-    if isinstance(cell, list):
-        return tuple(name for each in cell if (name := _name(each, "labels", where)) is not None)
-    name = _name(cell, "labels", where)
-    return None if name is None else (name,)
+    written = listed_in(cell) if isinstance(cell, str) else None
+    cell = cell if written is None else written
+    listed = cell if isinstance(cell, list) else [cell]
+    if any(isinstance(each, list | dict | bytes) for each in listed):
+        raise LongbioError("the cell of the labels holds no name", where=where)
+    names = tuple(name for each in listed if (name := value_of(each)) is not None)
+    return names if names or isinstance(cell, list) else None
+
+
+def _label_columns(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+    """The columns of which each says whether a label is there; none where labels stand in one."""
+    given = named.get("labels", "")
+    if "," not in given or given.lower() in cells:
+        return []
+    return [name for each in given.split(",") if (name := each.strip())]
+
+
+def _labels_there(
+    columns: Sequence[str], cells: Mapping[str, Any], file: Path, place: str, reading: Reading
+) -> tuple[str, ...]:
+    labels = []
+    for name in columns:
+        if name.lower() not in cells:
+            raise LongbioError(
+                f"there is no column {name!r}; {columns_there([*cells], file)}",
+                where=f"{file}, {place}",
+                remedy="name the columns of the labels",
+            )
+        said = (value_of(cells[name.lower()]) or "").lower()
+        if said in THERE:
+            labels.append(name)
+        elif said in UNCERTAIN:
+            reading.passed_over.note("label that is uncertain (-1)", f"{file}, {place}")
+        elif said not in NOT_THERE:
+            raise LongbioError(f"the cell of {name!r} is neither 1 nor 0", where=f"{file}, {place}")
+    return tuple(labels)
 
 
 def score_of(cell: Any, where: str) -> float | None:

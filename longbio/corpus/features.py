@@ -1,0 +1,125 @@
+"""What the numbers of a table's column stand for, as `datasets` keeps it: in Parquet, or beside the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import yaml
+
+METADATA = b"huggingface"
+"""Where Parquet files of `datasets` have their features."""
+
+BESIDE = ("dataset_info.json", "dataset_infos.json", "README.md")
+"""Files beside a table, or in the folder above it, that may describe it."""
+
+MAX_BYTES = 4_000_000
+"""Of a description; what is larger is none."""
+
+
+def class_names(file: Path) -> dict[str, tuple[str, ...]]:
+    """The names of classes by the column, in lower case, whose numbers stand for them.
+
+    Args:
+        file: a table, of which at most the metadata are read; descriptions beside it are, too.
+    """
+    for features in (_in_parquet(file), *_beside(file)):
+        if found := _names(features):
+            return found
+    return {}
+
+
+def nested_columns(file: Path) -> list[str]:
+    """The columns of a Parquet file that hold lists or objects; none of another file."""
+    return [each.name for each in _schema(file) or () if pyarrow.types.is_nested(each.type)]
+
+
+def _schema(file: Path) -> Any:
+    if file.suffix.lower() != ".parquet":
+        return None
+    try:
+        return pyarrow.parquet.read_schema(file)
+    except (OSError, ValueError, pyarrow.ArrowException):
+        return None  # who reads its rows says what is wrong
+
+
+def _in_parquet(file: Path) -> Any:
+    schema = _schema(file)
+    if schema is None or METADATA not in (schema.metadata or {}):
+        return None
+    return _member(_json(schema.metadata[METADATA]), "info", "features")
+
+
+def _beside(file: Path) -> Iterator[Any]:
+    for folder in (file.parent, file.parent.parent):
+        for name in BESIDE:
+            described = folder / name
+            if described.is_file() and described.stat().st_size <= MAX_BYTES:
+                content = described.read_bytes()
+                if name == "README.md":
+                    yield _member(_front_matter(content), "dataset_info", "features")
+                else:
+                    yield from _configurations(_json(content))
+
+
+def _configurations(content: Any) -> Iterator[Any]:
+    """`features` of a description, or of each of its configurations."""
+    if isinstance(content, dict):
+        yield content.get("features")
+        yield from (_member(each, "features") for each in content.values())
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _front_matter(content: bytes) -> Any:
+    parts = content.decode("utf-8", "ignore").split("---\n", 2)
+    if len(parts) < 3 or parts[0].strip():
+        return None
+    try:
+        return yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return None
+
+
+def _member(value: Any, *path: str) -> Any:
+    for name in path:
+        if isinstance(value, list):  # of several configurations the first
+            value = value[0] if value else None
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _names(features: Any) -> dict[str, tuple[str, ...]]:
+    if isinstance(features, list):  # as a README has them
+        features = {each.get("name"): each for each in features if isinstance(each, dict)}
+    if not isinstance(features, dict):
+        return {}
+    found = {str(name).lower(): _of_class(feature) for name, feature in features.items()}
+    return {name: names for name, names in found.items() if names}
+
+
+def _of_class(feature: Any) -> tuple[str, ...]:
+    """The names of a class label, however deep in sequences it stands."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return _of_class(feature[0])
+    if not isinstance(feature, dict):
+        return ()
+    names = feature.get("names")
+    if isinstance(names, Mapping):  # a README has them by number
+        try:
+            names = [names[key] for key in sorted(names, key=int)]
+        except (TypeError, ValueError):
+            return ()
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    inner = (feature.get(name) for name in ("feature", "sequence", "list", "dtype", "class_label"))
+    return next((found for each in inner if (found := _of_class(each))), ())

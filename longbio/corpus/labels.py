@@ -1,0 +1,121 @@
+"""Labels as tables spell them: several in a cell, and one class under two spellings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+
+from longbio.corpus.records import Document
+
+SEPARATORS = (";", "|", ",")
+"""What may stand between labels of a cell, looked for in this order."""
+
+SURE = (";", "|")
+"""Those that hardly stand in a class' own name."""
+
+WHOLE = re.compile(r"([+-]?[0-9]+)\.0")
+"""A whole number as pandas writes it in a column that has gaps."""
+
+MAX_CHARS = 10_000
+"""Of a cell with a list of labels."""
+
+LISTED = re.compile(r"\s*[\[({](.*)[\])}]\s*", re.DOTALL)
+QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+BETWEEN = re.compile(r"[\s,]*")
+
+
+def listed_in(cell: str) -> list[str] | None:
+    """The labels of a list that is written in a cell, as Python or NumPy prints it, or `[a, b]`.
+
+    None of what is no list.
+    """
+    found = LISTED.fullmatch(cell) if len(cell) <= MAX_CHARS else None
+    if found is None:
+        return None
+    inner = found[1].strip()
+    if inner[:1] in ("'", '"'):
+        if BETWEEN.fullmatch(QUOTED.sub("", inner)) is None:
+            return None
+        return [single or double for single, double in QUOTED.findall(inner)]
+    return _pieces(inner, ",") if cell.strip()[0] == "[" else None
+
+
+def _pieces(label: str, separator: str) -> list[str]:
+    return [piece for each in label.split(separator) if (piece := each.strip())]
+
+
+def _named(documents: Iterable[Document]) -> set[str]:
+    return {label for document in documents for label in document.labels or ()}
+
+
+def separator_of(documents: Iterable[Document]) -> str | None:
+    """What stands between labels of a cell, where cells have it and are made of the same pieces; else None.
+
+    Args:
+        documents: whose labels are cells.
+    """
+    wholes = {each.labels[0] for each in documents if each.labels is not None and len(each.labels) == 1}
+    for separator in SEPARATORS:
+        joined = {whole for whole in wholes if separator in whole}
+        parts = {piece for whole in joined for piece in _pieces(whole, separator)}
+        alone = wholes - joined
+        fewer = separator in SURE and len(parts | alone) < len(wholes)
+        if joined and (parts <= alone or fewer):
+            return separator
+    return None
+
+
+def divided(documents: Sequence[Document], separator: str) -> list[Document]:
+    """With the labels of each cell apart; beside cells that hold some, an empty one holds none."""
+    if not any(document.labels for document in documents):
+        return [*documents]
+    made = []
+    for document in documents:
+        pieces = [piece for label in document.labels or () for piece in _pieces(label, separator)]
+        made.append(replace(document, labels=tuple(dict.fromkeys(pieces))))
+    return made
+
+
+def are_whole_numbers(documents: Iterable[Document]) -> bool:
+    """Whether all labels are whole numbers, some of them written as `1.0`."""
+    names = _named(documents)
+    return any(WHOLE.fullmatch(name) for name in names) and all(
+        WHOLE.fullmatch(name) or name.lstrip("+-").isdecimal() for name in names
+    )
+
+
+def as_whole_numbers(documents: Sequence[Document]) -> list[Document]:
+    """With `1` for `1.0`."""
+    return _renamed(documents, lambda label: WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else label)
+
+
+def spelled_as(documents: Sequence[Document], classes: Collection[str]) -> list[Document]:
+    """With labels as known classes are spelled: `1` or `1.0`, and several of a cell apart.
+
+    Args:
+        documents: from a file of their own.
+        classes: that are known; a label that none of them can be stays what it is.
+    """
+    known = set(classes)
+
+    def spelled(label: str) -> str:
+        others = [WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else f"{label}.0"]
+        return label if label in known else next((other for other in others if other in known), label)
+
+    documents = _renamed(documents, spelled)
+    unknown = _named(documents) - known
+    for separator in SEPARATORS:
+        joined = [label for label in unknown if separator in label]
+        if joined and all({*_pieces(label, separator)} <= known for label in joined):
+            return divided(documents, separator)
+    return documents
+
+
+def _renamed(documents: Sequence[Document], rename: Callable[[str], str]) -> list[Document]:
+    return [
+        document
+        if not document.labels
+        else replace(document, labels=tuple(dict.fromkeys(rename(label) for label in document.labels)))
+        for document in documents
+    ]

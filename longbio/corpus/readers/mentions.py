@@ -1,0 +1,212 @@
+"""Mentions as annotation tools write them in JSON, and relations between them: one table of spellings.
+
+[[0, 5, "Drug"]]                                            doccano of old, spaCy
+[{"id": 1, "start_offset": 0, "end_offset": 5, "label": "Drug"}]        doccano
+[{"start": 0, "end": 5, "label": "Drug"}]                   Prodigy, spaCy's `ents`
+[{"start": 0, "end": 5, "text": "Tarva", "labels": ["Drug"]}]           Label Studio's JSON-MIN
+{"start": [0], "end": [5], "label": ["Drug"]}               a column of Parquet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Relation, Span
+
+OFFSETS = (
+    ("start", "end"),
+    ("startoffset", "endoffset"),
+    ("startchar", "endchar"),
+    ("beginoffset", "endoffset"),
+    ("begin", "end"),
+    ("start", "stop"),
+    ("startpos", "endpos"),
+)
+"""Where a mention begins, and where it ends, exclusive. Here as below, case and underscores don't matter."""
+
+FRAGMENTS = ("fragments", "offsets")
+"""Pairs of them: a mention of several pieces."""
+
+LABELS = ("label", "labels", "type", "entitytype", "entitygroup", "class", "category", "tag")
+"""The type of a mention, or of a relation; the first that is there."""
+
+WRITTEN = ("text", "mention")
+"""The words of a mention, which are checked."""
+
+IDS = ("id", "annotationid", "entityid")
+
+ENDS = (("fromid", "toid"), ("head", "tail"), ("headid", "tailid"))
+"""What a relation goes from and to, by the ids of mentions."""
+
+SPANS_OF_ENDS = ("headspan", "childspan")
+"""The same, as Prodigy has it: mentions themselves."""
+
+UNREAD = "mention without start, end and type"
+
+
+@dataclass
+class Mentions:
+    """What was found in a member.
+
+    Args:
+        spans: that stand where they say, sorted, each once.
+        by_id: those that have an id.
+    """
+
+    spans: tuple[Span, ...] = ()
+    by_id: dict[str, Span] = field(default_factory=dict)
+
+
+def items_of(cell: Any) -> list[Any] | None:
+    """The items of a list, or of a column that holds a list for each of an item's members; None of else."""
+    if isinstance(cell, list):
+        return cell
+    if not isinstance(cell, dict) or not cell or not all(isinstance(each, list) for each in cell.values()):
+        return None
+    if len({len(each) for each in cell.values()}) > 1:
+        return None
+    return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
+
+
+def are_mentions(cell: Any) -> bool:
+    """Whether a member holds mentions: at least one item has a start and an end."""
+    return any(pieces_of(each) is not None for each in items_of(cell) or ())
+
+
+def mentions_of(cell: Any, text: str, where: str, reading: Reading) -> Mentions:
+    """The mentions that a member holds.
+
+    Args:
+        cell: see `items_of`.
+        text: of the document.
+        where: the member's place; items have a number behind it.
+        reading: counts mentions, and those that aren't in the text where they say; items without a start
+            and an end, or without a type, are passed over.
+    """
+    found: set[Span] = set()
+    by_id: dict[str, Span] = {}
+    for number, item in enumerate(items_of(cell) or ()):
+        place = f"{where}[{number}]"
+        pieces, labels = pieces_of(item), labels_of(item)
+        if pieces is None or not labels:
+            reading.passed_over.note(UNREAD, place)
+            continue
+        if not reading.alignment.holds(_fault(pieces, _written(item), text), place):
+            continue
+        spans = [Span(tuple(pieces), label) for label in labels]
+        found.update(spans)
+        name = _first(item, IDS) if isinstance(item, dict) else None
+        if name is not None:
+            by_id[str(name)] = spans[0]
+    return Mentions(tuple(sorted(found)), by_id)
+
+
+def relations_of(cell: Any, mentions: Mentions, where: str, reading: Reading) -> tuple[Relation, ...]:
+    """The relations that a member holds; those without a type, or of what is no mention, are passed over."""
+    found: dict[Relation, None] = {}
+    for number, item in enumerate(items_of(cell) or ()):
+        label = labels_of(item)
+        head, tail = _ends(item, mentions)
+        if not label:
+            reading.passed_over.note("relation without a type", f"{where}[{number}]")
+        elif head is None or tail is None:
+            reading.passed_over.note("relation of what is no mention", f"{where}[{number}]")
+        else:
+            found[Relation(label[0], head, tail)] = None
+    return tuple(found)
+
+
+def _ends(item: Any, mentions: Mentions) -> tuple[Span | None, Span | None]:
+    members = _members(item)
+    for head, tail in ENDS:
+        if str(members.get(head)) in mentions.by_id:
+            return mentions.by_id[str(members[head])], mentions.by_id.get(str(members.get(tail)))
+    spans = []
+    for name in SPANS_OF_ENDS:
+        pieces, labels = pieces_of(members.get(name)), labels_of(members.get(name))
+        here = (span for span in mentions.spans if pieces == [*span.fragments])
+        spans.append(next((span for span in here if not labels or span.label in labels), None))
+    return spans[0], spans[1]
+
+
+def _members(item: Any) -> dict[str, Any]:
+    """By their names in lower case and without underscores."""
+    if not isinstance(item, dict):
+        return {}
+    return {str(name).lower().replace("_", ""): value for name, value in item.items()}
+
+
+def _first(item: Mapping[str, Any], names: Sequence[str]) -> Any:
+    members = _members(item)
+    return next((members[name] for name in names if members.get(name) is not None), None)
+
+
+def pieces_of(item: Any) -> list[tuple[int, int]] | None:
+    """(start_char, end_char) of each of an item's pieces; None of an item that has none."""
+    if isinstance(item, list):
+        return _pairs([item[:2]]) if len(item) >= 3 else None
+    members = _members(item)
+    for start, end in OFFSETS:
+        if (pairs := _pairs([[members.get(start), members.get(end)]])) is not None:
+            return pairs
+    if (pairs := _pairs([[members.get("offset"), members.get("length")]])) is not None:
+        start_char, length = pairs[0]
+        return [(start_char, start_char + length)]
+    return next((pairs for name in FRAGMENTS if (pairs := _pairs(members.get(name))) is not None), None)
+
+
+def _pairs(value: Any) -> list[tuple[int, int]] | None:
+    if not isinstance(value, list) or not value:
+        return None
+    pairs = []
+    for pair in value:
+        numbers = [_whole(number) for number in pair] if isinstance(pair, list) else []
+        if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
+            return None
+        pairs.append((numbers[0], numbers[1]))
+    return pairs
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return int(value) if isinstance(value, int) or value.is_integer() else None
+
+
+def labels_of(item: Any) -> list[str]:
+    """The types of an item: one, or several as Label Studio has them."""
+    value = item[2] if isinstance(item, list) and len(item) >= 3 else None
+    if isinstance(item, dict):
+        value = _first(item, LABELS)
+    values = value if isinstance(value, list) else [value]
+    return [each for each in values if isinstance(each, str) and each.strip()]
+
+
+def _written(item: Any) -> str | None:
+    value = _first(item, WRITTEN) if isinstance(item, dict) else None
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    return value if isinstance(value, str) and value else None
+
+
+def _fault(pieces: list[tuple[int, int]], written: str | None, text: str) -> str | None:
+    last = 0
+    for start, end in pieces:
+        if not last <= start < end <= len(text):
+            return (
+                f"offsets {start} {end} are outside a text of {len(text)} characters, cover none, or are out"
+                " of order"
+            )
+        last = end
+    covered = " ".join(text[start:end] for start, end in pieces)
+    if written is not None and written.split() != covered.split():
+        return "the text written beside the offsets is not what is there"
+    return None
+
+
+def each_member(cells: Mapping[str, Any]) -> Iterator[str]:
+    """The names of members that hold a list or an object with something in it."""
+    return (name for name, cell in cells.items() if isinstance(cell, list | dict) and cell)
