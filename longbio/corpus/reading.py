@@ -11,6 +11,7 @@ from pathlib import Path
 
 from longbio.corpus.alignment import Alignment
 from longbio.corpus.files import (
+    COMPRESSIONS,
     ends_in,
     files_in,
     folders_below,
@@ -21,6 +22,9 @@ from longbio.corpus.files import (
     refuse_empty,
 )
 from longbio.errors import LongbioError, one_line, shortened
+
+PIECE_BYTES = 1 << 10
+"""Of a compressed file's beginning, read at once: what comes before a damage is known to so much."""
 
 TOLD_KINDS = 20
 """Kinds of what was passed over that are told; results hold all of them."""
@@ -212,6 +216,13 @@ def beginnings_of(path: Path, suffixes: tuple[str, ...], characters: int = 1 << 
     For finding out a format: bytes that are no UTF-8 are left out.
     """
     for file in sniffed(path, suffixes):
-        with opened(file) as stream:
-            content = stream.read(characters)
+        content = b""
+        try:
+            with opened(file) as stream:
+                while len(content) < characters and (piece := stream.read(PIECE_BYTES)):
+                    content += piece
+        except LongbioError:
+            # What a damaged file holds before its damage may tell; who reads it says what is wrong.
+            if file.suffix.lower() not in COMPRESSIONS:
+                raise
         yield content.decode("utf-8", errors="ignore").removeprefix("\ufeff")
