@@ -177,8 +177,8 @@ def test_quoted_tsv_stays_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ['"' * 9 + ",", 'a,"b', 'a,"b""', '"a"b,c', 'x\t"y'])
 def test_a_file_of_nothing_but_quotes_takes_no_time(name: str, line: str, tmp_path: Path) -> None:
     file = written(
-        tmp_path, "id,text".replace(",", "\t" if name == "a.tsv" else ","), *[line] * 20_000, name=name
+        tmp_path, "id,text".replace(",", "\t" if name == "a.tsv" else ","), *[line] * 10_000, name=name
     )
-    start = time.monotonic()
+    start = time.process_time()
     read(file)
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
