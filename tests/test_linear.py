@@ -22,8 +22,11 @@ from longbio.corpus.readers import READERS, format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question, Span
 from longbio.corpus.texts import Text, read_texts
+from longbio.corpus.words import readable, word_spans
 from longbio.corpus.writers import WRITERS
+from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.roles import section_headings
+from longbio.encoders.tokens import tokenize
 from longbio.errors import LongbioError
 from longbio.prediction.marks import Mark, segments
 from longbio.prediction.pages import note_page
@@ -161,6 +164,8 @@ def page_of_answers(text: str) -> str:
 
 SEES_TEXT: dict[str, Callable[[str], Any]] = {
     "section_headings": section_headings,
+    "word_spans": word_spans,
+    "readable": readable,
     "MARKS": lambda text: words.MARKS.sub(" ", text),
     "MARKS in bytes": lambda text: contexts._without_marks(text.encode()),
     "find_contexts": contexts_of,
@@ -178,6 +183,14 @@ SEES_TEXT: dict[str, Callable[[str], Any]] = {
 def test_no_function_is_slow_on_any_text(name: str) -> None:
     for what, text in TEXTS.items():
         refuse_slow(lambda text=text: SEES_TEXT[name](text), f"{name} on {what}")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "what", ["headings", "short lines", "spaces", "capitals", "combining marks", "words"]
+)
+def test_tokens_are_marked_as_global_in_linear_time(what: str, tiny_bert_folder: Path) -> None:
+    tokenizer, text = load_tokenizer(tiny_bert_folder), TEXTS[what][: CHARS // 4]
+    refuse_slow(lambda: tokenize(text, tokenizer, section_headings(text)), f"tokenize {what}")
 
 
 # Around a note's text, what makes a file of it; {0} is the text, {1} the text in JSON.
