@@ -86,7 +86,8 @@ def test_what_tags_cannot_hold_is_counted(tmp_path: Path) -> None:
     )
     counted = Counter[str]()
     (document,) = read_documents(written(tmp_path, Document("a", text, spans), counted=counted), "iob")
-    assert document.spans == (Span.of(3, 19, "Sign"), Span.of(20, 25, "Time"))
+    assert document.text == "no high - grade fever today"
+    assert document.spans == (Span.of(3, 21, "Sign"), Span.of(22, 27, "Time"))
     assert +counted == {
         "mention written": 2,
         "overlapping mention left out": 2,
@@ -95,7 +96,12 @@ def test_what_tags_cannot_hold_is_counted(tmp_path: Path) -> None:
     }
     counted.clear()
     (document,) = read_documents(written(tmp_path, Document("a", text, spans[:1]), counted=counted), "iob")
-    assert document.spans == (Span.of(3, 13, "Degree"),)
+    assert document.spans == (Span.of(3, 7, "Degree"),)
+    assert +counted == {"mention written": 1}
+    counted.clear()
+    within = Document("a", text, (Span.of(3, 5, "Degree"),))
+    (document,) = read_documents(written(tmp_path, within, counted=counted), "iob")
+    assert document.spans == (Span.of(3, 7, "Degree"),)
     assert counted == {"mention written": 1, "mention widened to whole words": 1}
 
 
@@ -105,8 +111,8 @@ def test_what_tags_cannot_hold_is_counted(tmp_path: Path) -> None:
         (Document("a\tb", "x"), "id 'a\\\\tb' can't stand on a line"),
         (Document("", "x"), "id '' can't stand on a line"),
         (Document("a", "x", (Span.of(0, 1, "two words"),)), "label 'two words' is not one word"),
-        (Document("a", "-DOCSTART- x"), "the word at 0 can't stand"),
-        (Document("a", "x ###MEDLINE:7"), "the word at 2 can't stand"),
+        (Document("a", "-DOCSTART- x", units=((0, 10), (11, 12))), "the word at 0 can't stand"),
+        (Document("a", "x ###MEDLINE:7", units=((0, 1), (2, 14))), "the word at 2 can't stand"),
         (Document("a", "x\ty", units=((0, 3),)), "the word at 0 can't stand"),
         (Document("a", "x y", units=((0, 2),)), "the word at 0 can't stand"),
     ],

@@ -1,7 +1,7 @@
 """CoNLL: `documents.conll`, a word and its BIO tag on each line.
 
 A document stands behind a line `-DOCSTART- (id)`, and one more such line ends the file. Its words
-are its units, or else what stands between white space. A line end between two words ends a
+are its units, or else those of its text (`corpus.words`). A line end between two words ends a
 sentence, unless a mention goes over it.
 
 Tags hold less than mentions. A mention is widened to the words that it touches. A discontinuous
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from longbio.corpus.readers.iob import BLANKS, BORDER
 from longbio.corpus.records import Document, Span
+from longbio.corpus.words import word_spans
 from longbio.errors import LongbioError
 
 FILE = "documents.conll"
@@ -49,7 +50,7 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
 
 
 def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
-    words = document.units or tuple(match.span() for match in WORD.finditer(document.text))
+    words = document.units or tuple((start, end) for start, end in word_spans(document.text).tolist())
     tags = _tags(document, words, counted)
     last_end = 0
     for number, (start, end) in enumerate(words):
