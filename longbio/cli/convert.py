@@ -35,6 +35,10 @@ def convert(
     random_blocks: Annotated[int, typer.Option(help="BigBird: random blocks per block.")] = 3,
     positions: Annotated[Positions, typer.Option(help="New position rows.")] = Positions.tile,
     verify: Annotated[bool, typer.Option(help="Prove that the result equals its source.")] = True,
+    lowercase: Annotated[
+        bool | None,
+        typer.Option(help="Whether a WordPiece tokenizer lower-cases; its files say, or its vocabulary."),
+    ] = None,
     text: Annotated[Path | None, typer.Option(help="Text for bits per masked token.")] = None,
     kernel: Annotated[str, typer.Option(help="The kernel that is proven.")] = "auto",
     force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
@@ -47,7 +51,7 @@ def convert(
     from longbio.conversion import convert as conversion
     from longbio.conversion.settings import Settings
 
-    settings = Settings(to.value, max_tokens, window, block, random_blocks, positions.value)
+    settings = Settings(to.value, max_tokens, window, block, random_blocks, positions.value, lowercase)
     with narrated(as_json=as_json, verbose=verbose) as tell:
         advance = tell.begin(f"convert to a {to} of {max_tokens:,} tokens", 0)
         done = conversion.convert(
