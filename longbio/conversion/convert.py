@@ -21,7 +21,7 @@ from longbio.conversion.settings import Settings
 from longbio.conversion.targets import TARGETS
 from longbio.conversion.verify import Check, verify
 from longbio.encoders.configs import refuse_without_type
-from longbio.encoders.loading import read_tokenizer
+from longbio.encoders.loading import read_tokenizer, refuse_kernel
 from longbio.errors import LongbioError
 
 REPORT = "conversion.json"
@@ -67,6 +67,7 @@ def convert(
     """
     settings = settings or Settings()
     settings.check()
+    refuse_kernel(kernel, "--kernel")
     out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
     refuse_without_type(folder)

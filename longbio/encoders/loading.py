@@ -80,7 +80,8 @@ def load(
         new_head: let a masked-LM model start without a head of its own.
         own_head: the task's head has to be in the checkpoint: for who predicts, and doesn't train.
         head_seed: of the weights that the checkpoint lacks, and of a head of another shape; None to draw
-            them from torch's generator. How much transformers draws before them depends on what the process did before.
+            them from torch's generator. How much transformers draws before them depends on what the
+            process did before.
         dropout: replaces the config's probabilities, for hidden states and for attention,
             under whatever name the family gives them.
         bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
@@ -146,6 +147,19 @@ def _ready(kernel: str) -> Kernel | None:
         if reason is not None:
             raise ValueError(f"kernel {kernel!r} can't run here: {reason}; kernel='auto' picks one")
     return chosen
+
+
+def refuse_kernel(kernel: str, where: str) -> None:
+    """Raise `LongbioError` when there is no such kernel, or it can't run here, before any work is done.
+
+    Args:
+        kernel: `auto` or the name of one.
+        where: the setting that names it.
+    """
+    try:
+        _ready(kernel)
+    except ValueError as error:
+        raise LongbioError(str(error), where=where) from error
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
