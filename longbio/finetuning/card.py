@@ -43,7 +43,9 @@ def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -
             "How to load it",
             "With longbio, which reads documents of any length and gives offsets, or with plain transformers"
             f" (see the call at the end):\n\n```bash\nlongbio predict {name} NOTES --out found\n"
-            f"longbio evaluate {name} DATA --out scores\n```",
+            f"longbio evaluate {name} DATA --out scores\n```\n\n"
+            f"A pipeline of transformers ends after {max_tokens:,} tokens and doesn't say so, unless it is"
+            " given a `stride`; and it gives no `global_attention_mask`.",
         ),
         (
             "Where it comes from",
