@@ -245,7 +245,8 @@ def read_tokenizer(path: str | Path, lowercase: bool | None = None) -> tuple[Any
 
 def _auto_tokenizer(path: str | Path, **changes: Any) -> Any:
     # Transformers and tokenizers raise plain Exception for a bad file.
-    with one_line(path, "the tokenizer can't be read", REMEDY, (Exception,)):
+    remedy = REMEDY if Path(path).is_dir() else "check the name, and the connection unless it is a folder"
+    with one_line(path, "the tokenizer can't be read", remedy, (Exception,)):
         return AutoTokenizer.from_pretrained(str(path), **changes)
 
 

@@ -14,6 +14,7 @@ import transformers
 from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
+import longbio
 from longbio.encoders.casing import VOCABULARY, decide, stated_by
 from longbio.encoders.loading import load_tokenizer, read_tokenizer
 from longbio.encoders.tokenizer_files import read_vocabulary
@@ -238,3 +239,14 @@ def test_a_folder_without_a_tokenizer(make_folder: MakeFolder) -> None:
     folder = make_folder(UNCASED)
     (folder / "vocab.txt").unlink()
     assert "holds no tokenizer" in refusal(folder)
+
+
+def test_tokenizers_are_loaded_in_one_place() -> None:
+    """The verification reads a written folder as plain transformers does, which is its subject."""
+    package = Path(longbio.__file__).parent
+    named = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        if "AutoTokenizer." in file.read_text()
+    }
+    assert named == {"encoders/loading.py", "conversion/verify.py"}

@@ -18,9 +18,7 @@ def test_a_phases_card(
     global_cls: bool, tiny_long_folder: Path, tmp_path: Path, run_calls: Callable[..., list[str]]
 ) -> None:
     folder = Path(shutil.copytree(tiny_long_folder, tmp_path / "v0.1-heal"))
-    phase = Phase(
-        name="heal", sequence_tokens=128, batch_tokens=256, learning_rate=1e-4, global_cls=global_cls
-    )
+    phase = Phase(name="heal", sequence_tokens=128, steps=1, learning_rate=1e-4, global_cls=global_cls)
     report = {
         "phase": asdict(phase),
         "number": 1,
