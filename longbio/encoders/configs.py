@@ -75,10 +75,21 @@ def refuse_unnamed_head(config: Any, folder: Path) -> None:
     )
 
 
+def refuse_gaps(config: Any, where: str | Path) -> None:
+    """Raise `LongbioError` where the labels of a head's rows skip a number."""
+    labels = sorted(int(number) for number in config.id2label or {})
+    if labels != list(range(len(labels))):
+        raise LongbioError(
+            f"id2label numbers its {len(labels)} labels to {labels[-1]}, with gaps",
+            where=where,
+            remedy="name every row of the head in id2label, from 0 on",
+        )
+
+
 def refuse_misfits(
     config: Any, where: str | Path, misfits: Iterable[tuple[str, Any, Any]], new: tuple[str, ...]
 ) -> None:
-    """Raise where weights have other shapes than the config says, or labels skip a number.
+    """Raise where weights have other shapes than the config says.
 
     Args:
         config: of the model.
@@ -89,13 +100,6 @@ def refuse_misfits(
     Raises:
         LongbioError: of a head's rows, with the cure.
     """
-    labels = sorted(int(number) for number in config.id2label or {})
-    if labels != list(range(len(labels))) and not new:
-        raise LongbioError(
-            f"id2label numbers its {len(labels)} labels to {labels[-1]}, with gaps",
-            where=where,
-            remedy="name every row of the head in id2label, from 0 on",
-        )
     for name, found, said in misfits:
         if name.startswith(new):
             continue

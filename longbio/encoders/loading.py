@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
 from longbio.encoders.casing import Casing, decide
-from longbio.encoders.configs import refuse_misfits, refuse_without_type
+from longbio.encoders.configs import refuse_gaps, refuse_misfits, refuse_without_type
 from longbio.encoders.heads import initialise
 from longbio.encoders.tokenizer_files import REMEDY, TokenizerFiles
 from longbio.errors import LongbioError
@@ -108,22 +108,32 @@ def load(
         longformer.refuse_windows(changes.get("attention_window", config.attention_window))
     if dropout is not None:
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
+    if own_head:
+        refuse_gaps(config, path)
+    heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
+    model = _from_pretrained(path, TASKS[task], heads, head_seed, changes)
+    if kernel != "stock" and config.model_type == "big_bird":
+        bigbird.install(model, chosen, bigbird_pattern)
+    elif kernel != "stock" and config.model_type in FAMILIES:
+        FAMILIES[config.model_type](model, chosen)
+    return model.eval()
+
+
+def _from_pretrained(
+    path: str | Path, kind: Any, heads: tuple[str, ...], head_seed: int | None, changes: dict[str, Any]
+) -> PreTrainedModel:
+    """A model with every weight of its own but perhaps those that begin with `heads`; with a seed these
+    may also have had another shape."""
     with one_line(path), quiet():
-        model, report = TASKS[task].from_pretrained(
+        model, report = kind.from_pretrained(
             str(path), output_loading_info=True, ignore_mismatched_sizes=True, **changes
         )
-    heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
     misfits = report["mismatched_keys"]
     refuse_misfits(model.config, path, misfits, () if head_seed is None else heads)
     _refuse_holes(path, heads, report["missing_keys"])
     if head_seed is not None:
         _draw(model, {*report["missing_keys"], *(name for name, *_ in misfits)}, head_seed)
-
-    if kernel != "stock" and config.model_type == "big_bird":
-        bigbird.install(model, chosen, bigbird_pattern)
-    elif kernel != "stock" and config.model_type in FAMILIES:
-        FAMILIES[config.model_type](model, chosen)
-    loaded: PreTrainedModel = model.eval()
+    loaded: PreTrainedModel = model
     return loaded
 
 
