@@ -16,6 +16,7 @@ from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
+from longbio.encoders.configs import refuse_unnamed_head
 from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
 from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability
@@ -206,7 +207,9 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
     if (model_folder / RECORD).is_file():
         task = task_of(model_folder)
     else:
-        task = _task_of_config(config_of(model_folder), model_folder)
+        config = config_of(model_folder)
+        refuse_unnamed_head(config, model_folder)
+        task = _task_of_config(config, model_folder)
     if kind not in (None, task.kind):
         raise LongbioError(f"the model was fine-tuned for {task.kind}, not {kind}", where=model_folder)
     return task

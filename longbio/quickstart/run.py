@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import AutoTokenizer
 
 import longbio
 from longbio.artifacts.files import read_json, sha256_of, write_json
@@ -24,6 +23,7 @@ from longbio.corpus.readers import read_documents, read_splits
 from longbio.corpus.records import Document
 from longbio.corpus.synthetic import synthesize
 from longbio.corpus.texts import Text
+from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import counts_of, evaluate, spread
 from longbio.finetuning.grid import learn_best, recipes_of
@@ -221,7 +221,7 @@ def _masked_lm(
     source: Path, corpus: Corpus, phase: Phase, plan: Plan, out: Path, advance: Callable[[int, str], None]
 ) -> dict[str, Any]:
     """A phase over the training notes, measured on three of the development notes at its length."""
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = load_tokenizer(source)
     learned, measured = (
         TokenizedCorpus([tokenize_texts((Text(d.text, d.id) for d in documents), tokenizer)])
         for documents in (corpus.train, corpus.dev[:3])
