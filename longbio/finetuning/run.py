@@ -20,6 +20,7 @@ from longbio.finetuning.grid import learn_best, recipes_of
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
+from longbio.tasks.statistics import score_interval, spoken_interval
 from longbio.training.processes import processes
 
 PLAN, RESULTS = "plan.json", "results.json"
@@ -49,7 +50,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     _bind(plan, data, weights)
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
-        tell.end(f"finished before: {_spoken(done['test'], len(plan.seeds))}; results: {out / RESULTS}")
+        tell.end(f"finished before: {_spoken(done)}; results: {out / RESULTS}")
         finished: dict[str, Any] = done
         return finished
 
@@ -70,7 +71,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         "data": data.described,
         "grid": tried,
         "recipe": asdict(recipe),
-        "test": over_seeds([run["test"] for run in runs]),
+        "test": over_seeds([run["test"] for run in runs]) | {"interval": _interval(runs)},
         "dev": over_seeds([run["dev"] for run in runs]),
         "runs": runs,
         "plan": plan.model_dump(mode="json"),
@@ -78,7 +79,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     if processes().is_main_process:
         write_json(out / RESULTS, results)
     processes().wait_for_everyone()
-    tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
+    tell.end(f"{_spoken(results)}; results: {out / RESULTS}")
     saved: dict[str, Any] = read_json(out / RESULTS)
     return saved
 
@@ -168,7 +169,10 @@ def _run(
             "main": scored["scores"]["main"],
             "has_collapsed": scored["has_collapsed"],
             "scores": scored["scores"],
-            **{name: scored[name] for name in ("by_length", "by_position", "reliability", "evidence")},
+            **{
+                name: scored[name]
+                for name in ("interval", "by_length", "by_position", "reliability", "evidence")
+            },
             "seconds": scored["seconds"],
         },
     }
@@ -190,10 +194,18 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _spoken(test: Mapping[str, Any], num_seeds: int) -> str:
+def _interval(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Of the score on test documents, averaged over seeds."""
+    return score_interval([run["test"]["evidence"] for run in runs])
+
+
+def _spoken(done: Mapping[str, Any]) -> str:
+    test, num_seeds = done["test"], len(done["runs"])
+    # Results of before have no interval, and all that it takes.
+    interval = spoken_interval(_interval(done["runs"]))
     if num_seeds == 1:
-        return f"{test['mean']:.4f} on test documents (one seed: no spread)"
+        return f"{test['mean']:.4f} on test documents ({interval}; one seed: no spread)"
     return (
-        f"{test['mean']:.4f} ± {test['standard_deviation']:.4f} on test documents over {num_seeds} seeds,"
-        f" {test['minimum']:.4f} at least, {test['collapsed']} collapsed"
+        f"{test['mean']:.4f} ± {test['standard_deviation']:.4f} on test documents over {num_seeds} seeds"
+        f" ({interval}), {test['minimum']:.4f} at least, {test['collapsed']} collapsed"
     )

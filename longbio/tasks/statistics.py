@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
+
+from longbio.tasks.evidence import MEASURES
 
 Numbers = NDArray[np.float64]
 Measure = Callable[[Numbers], Numbers]
@@ -41,6 +43,106 @@ class Comparison:
     low: float
     high: float
     p: float
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What is drawn: documents, or groups such as patients, whose notes are no independent draws.
+
+    Args:
+        unit_D: the unit of each document, counted from 0.
+        count: how many there are.
+        kind: what they are.
+    """
+
+    unit_D: NDArray[np.int64]
+    count: int
+    kind: Literal["groups", "documents"]
+
+    @classmethod
+    def of(cls, ids: Sequence[str], groups: Sequence[str | None]) -> Units:
+        """Documents of one group together, the others each by itself.
+
+        A group that all documents have in common divides nothing: each stands for itself then.
+
+        Args:
+            ids: the name of each document.
+            groups: the group of each; None, or in results of before the document's own name, for none.
+        """
+        own = [(n, None) if group is None else (-1, group) for n, group in enumerate(groups)]
+        if len(set(own)) == 1 or list(groups) == list(ids):
+            own = [(n, None) for n in range(len(groups))]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(own))}
+        kind: Literal["groups", "documents"] = "groups" if any(group for _, group in own) else "documents"
+        return cls(np.array([numbers[name] for name in own], dtype=np.int64), len(numbers), kind)
+
+    def summed(self, totals_DK: Numbers) -> Numbers:
+        """(U, K) what each unit adds to a score."""
+        sums = np.zeros((self.count, totals_DK.shape[1]))
+        np.add.at(sums, self.unit_D, totals_DK)
+        return sums
+
+
+Kept = Mapping[str, Any]
+"""`Evidence` of a run as results keep it: `measure`, `ids`, `groups` and `totals`, of the same documents."""
+
+
+def score_interval(seeds: Sequence[Kept | None]) -> dict[str, Any] | None:
+    """A score, averaged over seeds, with its 95% interval over patients or documents; ready for JSON.
+
+    Args:
+        seeds: what each seed's results keep.
+
+    Returns:
+        `value`; `low` and `high`, None where there is a single unit, which says nothing of others; `over`,
+        groups or documents, and how many `units` of them. None for a score that is no sum over documents.
+    """
+    kept = [each for each in seeds if each is not None]
+    if not kept or len(kept) < len(seeds):
+        return None
+    units, measure = _units(kept[0]), MEASURES[kept[0]["measure"]]
+    totals_USK = _totals(kept, units)
+    value = float(_mean_over_seeds(measure, totals_USK.sum(axis=0)))
+    low, high = (None, None) if units.count < 2 else interval(totals_USK, None, measure)
+    return {"value": value, "low": low, "high": high, "over": units.kind, "units": units.count}
+
+
+def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] | None:
+    """`compare` of what two models' results keep, over patients or documents; ready for JSON.
+
+    Args:
+        ours: of each seed.
+        theirs: of the same seeds, on the same documents.
+
+    Returns:
+        As `Comparison`, with `over` and `units`; None for a single unit.
+
+    Raises:
+        ValueError: the two are of other classes.
+    """
+    units, measure = _units(ours[0]), MEASURES[ours[0]["measure"]]
+    a, b = (np.moveaxis(_totals(each, units), 0, 1) for each in (ours, theirs))
+    found = compare(a, b, measure)
+    return None if found is None else asdict(found) | {"over": units.kind, "units": units.count}
+
+
+def spoken_interval(interval: Mapping[str, Any] | None) -> str:
+    """`95% interval 0.845 to 0.922 over 12 groups (patients)`, or why there is none."""
+    if interval is None:
+        return "no interval: it is no sum over documents"
+    if interval["low"] is None:
+        return f"no interval: a single {interval['over'].removesuffix('s')}"
+    over = "groups (patients)" if interval["over"] == "groups" else "documents"
+    return f"95% interval {interval['low']:.3f} to {interval['high']:.3f} over {interval['units']:,} {over}"
+
+
+def _units(kept: Kept) -> Units:
+    return Units.of(kept["ids"], kept["groups"])
+
+
+def _totals(seeds: Sequence[Kept], units: Units) -> Numbers:
+    """(U, S, K) what each unit adds to the score of each seed."""
+    return np.stack([units.summed(np.array(one["totals"], dtype=np.float64)) for one in seeds], axis=1)
 
 
 def compare(ours: Numbers, theirs: Numbers, measure: Measure, *, seed: int = 0) -> Comparison | None:

@@ -65,6 +65,8 @@ def test_every_arm_does_every_task_and_is_compared(finished: Benchmark) -> None:
             assert against["p"] <= against["p_holm"] <= min(1.0, 2 * against["p"])
         for arm in arms.values():
             assert arm["mean"] == pytest.approx(np.mean(arm["scores"]))
+            assert arm["interval"]["value"] == pytest.approx(arm["mean"])
+            assert arm["interval"]["low"] <= arm["mean"] <= arm["interval"]["high"]
             assert len(arm["losses"]) == 2
             assert len(arm["losses"][0]) == arm["steps"] == 3
             assert arm["cost"]["peak_memory_mb"] > 50
