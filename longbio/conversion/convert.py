@@ -20,6 +20,7 @@ from longbio.conversion.reading import Source, read_source, refuse_what_cannot_b
 from longbio.conversion.settings import Settings
 from longbio.conversion.targets import TARGETS
 from longbio.conversion.verify import Check, verify
+from longbio.encoders.loading import ready_kernel
 from longbio.errors import LongbioError
 
 REPORT = "conversion.json"
@@ -65,6 +66,8 @@ def convert(
     """
     settings = settings or Settings()
     settings.check()
+    if verification:
+        ready_kernel(kernel)
     out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
     sources.family_of(checkpoints.read_config(folder), name)

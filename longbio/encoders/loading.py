@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from longbio.artifacts.checkpoints import TOKENIZER_FILES
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
 from longbio.encoders.heads import initialise
@@ -77,15 +78,16 @@ def load(
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
-        LongbioError: weights are missing from the folder or have the wrong shape.
-        ValueError: an unknown task, kernel or pattern, or a kernel that can't run here.
+        LongbioError: weights are missing from the folder or have the wrong shape; there is no such
+            kernel, or it can't run here.
+        ValueError: an unknown task or pattern.
     """
     if task not in TASKS:
         raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
     if bigbird_pattern not in bigbird.PATTERNS:
         names = ", ".join(bigbird.PATTERNS)
         raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
-    chosen = None if kernel == "stock" else _ready(kernel)
+    chosen = None if kernel == "stock" else ready_kernel(kernel)
 
     changes = dict(config_changes)
     config = config_of(path)
@@ -112,22 +114,39 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     """Put another kernel into a long model that `load` gave.
 
     Raises:
-        ValueError: there is no such kernel, or the model isn't a long one.
+        LongbioError: there is no such kernel, or it can't run here.
+        ValueError: the model isn't a long one.
     """
     if model.config.model_type not in FAMILIES:
         raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(FAMILIES)}")
-    FAMILIES[model.config.model_type](model, _ready(kernel))
+    FAMILIES[model.config.model_type](model, ready_kernel(kernel))
 
 
-def _ready(kernel: str) -> Kernel | None:
-    """The kernel of this name, None for `auto`; raises when this machine can't run it."""
-    chosen = named(kernel)
+def ready_kernel(name: str) -> Kernel | None:
+    """The kernel of this name, None for `auto`; for asking before long work, too.
+
+    Raises:
+        LongbioError: there is none, or this machine can't run it.
+    """
+    try:
+        chosen = named(name)
+    except ValueError as error:
+        raise LongbioError(str(error), where="kernel") from error
     if chosen is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
+        # At best: who learns is asked for more (`training.machine`).
+        with torch.no_grad():
+            reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
         if reason is not None:
-            raise ValueError(f"kernel {kernel!r} can't run here: {reason}; kernel='auto' picks one")
+            raise cannot_run(name, reason)
     return chosen
+
+
+def cannot_run(kernel: str, reason: str) -> LongbioError:
+    """Of a kernel that was asked for."""
+    return LongbioError(
+        f"kernel {kernel!r} can't run here: {reason}", where="kernel", remedy="kernel='auto' picks one"
+    )
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
@@ -155,12 +174,19 @@ def load_tokenizer(path: str | Path) -> Any:
     Raises:
         LongbioError: there is none.
     """
+    _refuse_no_tokenizer(Path(path))
     with one_line(path):
         tokenizer = AutoTokenizer.from_pretrained(str(path))
     # What is kept of them would decide the hash of a tokenised corpus, and changes with each call.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+def _refuse_no_tokenizer(folder: Path) -> None:
+    """Of a folder with a config alone transformers makes a tokenizer that knows no word."""
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise LongbioError("the folder has no tokenizer", where=folder, remedy="copy its files there")
 
 
 @torch.no_grad()

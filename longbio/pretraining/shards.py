@@ -28,6 +28,9 @@ WHOLE = "corpus.json"
 SHARD_TOKENS = 32_000_000
 TEXTS_AT_ONCE = 256
 
+Groups = NDArray[np.uint64]
+"""A number for each document: that of its group."""
+
 OnTexts = Callable[[int], None]
 """Told how many texts have been read."""
 
@@ -46,7 +49,7 @@ class Shard:
     ids: NDArray[Any]
     word_starts: Bools
     lengths: Ids
-    groups: NDArray[np.uint64]
+    groups: Groups
 
 
 class TokenizedCorpus:
@@ -106,8 +109,7 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
             words = np.array([-1 if w is None else w for w in encoding.word_ids], dtype=np.int64)
             ids.append(np.array(found, dtype=kind))
             starts.append(np.diff(words, prepend=-2) != 0)
-            # Copies of a text stay together, and what is held out doesn't depend on where it lay.
-            groups.append(group_number(text.text if text.group is None else text.group))
+            groups.append(group_of(text))
     lengths = np.array([len(each) for each in ids], dtype=np.int64)
     return Shard(
         np.concatenate([np.zeros(0, kind), *ids]),
@@ -115,6 +117,12 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
         lengths,
         np.array(groups, dtype=np.uint64),
     )
+
+
+def group_of(text: Text) -> int:
+    """The number of a text's group. Copies of a text stay together, and what is held out doesn't depend on
+    where it lay."""
+    return group_number(text.text if text.group is None else text.group)
 
 
 def group_number(group: str) -> int:
