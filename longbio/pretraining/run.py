@@ -62,7 +62,7 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
-        _refuse_what_cannot_learn(folder)
+            _refuse_what_cannot_learn(folder)
         _refuse_weights(curriculum, folder, to_do)
         sources, held_out, described = prepare(curriculum, folder, tell)
         keys = {name: corpus["key"] for name, corpus in described.items()}
@@ -109,7 +109,10 @@ def check(curriculum: Curriculum, folder: Path, phases: Sequence[Phase]) -> None
     for name in curriculum.trackers:
         if name != "tensorboard" and importlib.util.find_spec(name) is None:
             raise LongbioError(f"{name} isn't installed", where="trackers", remedy=f"pip install {name}")
-    load_tokenizer(curriculum.tokenizer or folder)
+    if curriculum.random_weights:
+        load_tokenizer(curriculum.tokenizer or folder)
+    else:
+        _refuse_what_cannot_learn(folder)
     config = config_of(folder)
     for phase in phases:
         refuse_settings(training_settings(phase, machine, curriculum.seed))
