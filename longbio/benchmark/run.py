@@ -130,7 +130,7 @@ def _examples(
         return examples_of(suite, finished, show_text=show_text)
     except LongbioError as error:
         # A finished benchmark has its report even where its corpora are gone.
-        tell.end(f"no note is shown: {error}")
+        tell.fail(f"no note is shown: {error}")
         return []
 
 
