@@ -21,7 +21,7 @@ from longbio.conversion.settings import Settings
 from longbio.conversion.targets import TARGETS
 from longbio.conversion.verify import Check, verify
 from longbio.encoders.configs import refuse_without_type
-from longbio.encoders.loading import read_tokenizer, refuse_kernel
+from longbio.encoders.loading import read_tokenizer, ready_kernel
 from longbio.errors import LongbioError
 
 REPORT = "conversion.json"
@@ -67,7 +67,7 @@ def convert(
     """
     settings = settings or Settings()
     settings.check()
-    refuse_kernel(kernel, "--kernel")
+    ready_kernel(kernel)
     out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
     refuse_without_type(folder)

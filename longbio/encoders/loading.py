@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from longbio.artifacts.checkpoints import TOKENIZER_FILES
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
 from longbio.encoders.casing import Casing, decide
@@ -90,15 +91,16 @@ def load(
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
-        LongbioError: weights are missing from the folder or have the wrong shape.
-        ValueError: an unknown task, kernel or pattern, or a kernel that can't run here.
+        LongbioError: weights are missing from the folder or have the wrong shape; there is no such
+            kernel, or it can't run here.
+        ValueError: an unknown task or pattern.
     """
     if task not in TASKS:
         raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
     if bigbird_pattern not in bigbird.PATTERNS:
         names = ", ".join(bigbird.PATTERNS)
         raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
-    chosen = None if kernel == "stock" else _ready(kernel)
+    chosen = None if kernel == "stock" else ready_kernel(kernel)
 
     config = config_of(path)
     changes = {"pad_token_id": config.pad_token_id, **config_changes}
@@ -141,35 +143,39 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     """Put another kernel into a long model that `load` gave.
 
     Raises:
-        ValueError: there is no such kernel, or the model isn't a long one.
+        LongbioError: there is no such kernel, or it can't run here.
+        ValueError: the model isn't a long one.
     """
     if model.config.model_type not in FAMILIES:
         raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(FAMILIES)}")
-    FAMILIES[model.config.model_type](model, _ready(kernel))
+    FAMILIES[model.config.model_type](model, ready_kernel(kernel))
 
 
-def _ready(kernel: str) -> Kernel | None:
-    """The kernel of this name, None for `auto`; raises when this machine can't run it."""
-    chosen = named(kernel)
+def ready_kernel(name: str) -> Kernel | None:
+    """The kernel of this name, None for `auto`; for asking before long work, too.
+
+    Raises:
+        LongbioError: there is none, or this machine can't run it.
+    """
+    try:
+        chosen = named(name)
+    except ValueError as error:
+        raise LongbioError(str(error), where="kernel") from error
     if chosen is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
+        # At best: who learns is asked for more (`training.machine`).
+        with torch.no_grad():
+            reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
         if reason is not None:
-            raise ValueError(f"kernel {kernel!r} can't run here: {reason}; kernel='auto' picks one")
+            raise cannot_run(name, reason)
     return chosen
 
 
-def refuse_kernel(kernel: str, where: str) -> None:
-    """Raise `LongbioError` when there is no such kernel, or it can't run here, before any work is done.
-
-    Args:
-        kernel: `auto` or the name of one.
-        where: the setting that names it.
-    """
-    try:
-        _ready(kernel)
-    except ValueError as error:
-        raise LongbioError(str(error), where=where) from error
+def cannot_run(kernel: str, reason: str) -> LongbioError:
+    """Of a kernel that was asked for."""
+    return LongbioError(
+        f"kernel {kernel!r} can't run here: {reason}", where="kernel", remedy="kernel='auto' picks one"
+    )
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
@@ -233,6 +239,7 @@ def read_tokenizer(path: str | Path, lowercase: bool | None = None) -> tuple[Any
         LongbioError: there is none, or it can't be read.
     """
     refuse_without_type(path)
+    _refuse_no_tokenizer(Path(path))
     files = TokenizerFiles.of(path)
     files.refuse_damaged()
     tokenizer, casing = _auto_tokenizer(path, **files.changes()), None
@@ -258,6 +265,12 @@ def _auto_tokenizer(path: str | Path, **changes: Any) -> Any:
     remedy = REMEDY if Path(path).is_dir() else "check the name, and the connection unless it is a folder"
     with one_line(path, "the tokenizer can't be read", remedy, (Exception,)):
         return AutoTokenizer.from_pretrained(str(path), **changes)
+
+
+def _refuse_no_tokenizer(folder: Path) -> None:
+    """Of a folder with a config alone transformers makes a tokenizer that knows no word."""
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise LongbioError("the folder has no tokenizer", where=folder, remedy="copy its files there")
 
 
 @torch.no_grad()

@@ -319,7 +319,8 @@ def test_benchmark_as_a_command(tiny_bert_folder: Path, tmp_path: Path, capsys, 
     code, said, err = run(asked, capsys, monkeypatch)
     assert code == 1
     assert "nowhere/at/all" in said
-    assert "1 of 2 cells are finished, 1 failed" in said
+    assert "✗ compare: 1 of 2 cells are finished, 1 failed" in said
+    assert not any("✓" in line and "fail" in line for line in said.splitlines())
     assert (out / "report.html").is_file()
     code, _, err = run([*asked, "--arm", "tinny"], capsys, monkeypatch)
     assert code == 1
