@@ -50,6 +50,7 @@ def load(
     *,
     new_head: bool = False,
     head_seed: int | None = None,
+    for_training: bool = False,
     dropout: float | None = None,
     bigbird_pattern: str = "longbio",
     **config_changes: Any,
@@ -69,6 +70,8 @@ def load(
         new_head: let a masked-LM model start without a head of its own.
         head_seed: of the weights that the checkpoint lacks; None to draw them from torch's generator.
             How much transformers draws before them depends on what the process did before.
+        for_training: refuse a kernel that can't train the model here, without gradients or without the
+            dropout of its attention weights; otherwise it need only run it.
         dropout: replaces the config's probabilities, for hidden states and for attention,
             under whatever name the family gives them.
         bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
@@ -85,9 +88,8 @@ def load(
     if bigbird_pattern not in bigbird.PATTERNS:
         names = ", ".join(bigbird.PATTERNS)
         raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
-    chosen = None if kernel == "stock" else _ready(kernel)
-
     changes = dict(config_changes)
+    chosen = None if kernel == "stock" else _ready(kernel)
     config = config_of(path)
     if config.model_type == "longformer":
         longformer.refuse_windows(changes.get("attention_window", config.attention_window))
@@ -95,6 +97,8 @@ def load(
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
     with one_line(path), quiet():
         model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
+    if for_training and kernel != "stock" and config.model_type in FAMILIES:
+        _ready(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
     heads = () if task == "mlm" and not new_head else NEW_HEADS[task]
     _refuse_holes(path, heads, report["missing_keys"])
     if head_seed is not None:
@@ -119,12 +123,13 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     FAMILIES[model.config.model_type](model, _ready(kernel))
 
 
-def _ready(kernel: str) -> Kernel | None:
-    """The kernel of this name, None for `auto`; raises when this machine can't run it."""
+def _ready(kernel: str, *, gradients: bool = False, dropout: float = 0.0) -> Kernel | None:
+    """The kernel of this name, None for `auto`; raises when this machine can't run it, or not for that."""
     chosen = named(kernel)
     if chosen is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
+        with torch.set_grad_enabled(gradients):
+            reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=dropout)
         if reason is not None:
             raise ValueError(f"kernel {kernel!r} can't run here: {reason}; kernel='auto' picks one")
     return chosen
