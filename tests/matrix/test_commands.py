@@ -238,10 +238,11 @@ def test_words_are_mined_and_written_in(
     run("vocab", "extend", checkpoint.folder, out, "--terms", terms, "--corpus", corpus)
     report = json.loads((out / "extension.json").read_text())
     assert report["settings"]["layers"] == [0, 1, 2, 3]
-    assert report["without_contexts"] == []
     new, old = AutoTokenizer.from_pretrained(out), load_tokenizer(checkpoint.folder)
     asked = [each["piece"] for each in report["pieces"] if each["asked"]]
     assert asked
+    # What BPE puts together on the way to a word stands in no text by itself.
+    assert not {*asked} & {*report["without_contexts"]}
     assert all(new.convert_ids_to_tokens(new.convert_tokens_to_ids(piece)) == piece for piece in asked)
     text = note(0).text
     assert len(new(text).input_ids) < len(old(text).input_ids)
