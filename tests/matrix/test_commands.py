@@ -266,6 +266,6 @@ def test_a_conversion_is_verified(
 ) -> None:
     settings = Settings(to=arm, **lengths[arm])  # type: ignore[arg-type]  # a key of them
     convert(checkpoint_of(source, "short").folder, tmp_path / "out", settings=settings)
-    checks = json.loads((tmp_path / "out" / "conversion.json").read_text())["checks"]
-    assert checks
-    assert all(check["passed"] for check in checks)
+    checks = json.loads((tmp_path / "out" / "conversion.json").read_text())["verification"]["checks"]
+    assert sum(check["passed"] is True for check in checks) > 5
+    assert not any(check["passed"] is False for check in checks)
