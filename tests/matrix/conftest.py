@@ -80,10 +80,10 @@ SOURCES: dict[str, tuple[str, Callable[[], Any]]] = {
 """Family and tokenizer."""
 
 LENGTHS: dict[str, dict[str, Any]] = {
-    "longformer": {"max_tokens": 128, "window": 16},
-    "bigbird": {"max_tokens": 128, "block": 8, "random_blocks": 1},
+    "longformer": {"max_tokens": 192, "window": 32},
+    "bigbird": {"max_tokens": 192, "block": 16, "random_blocks": 1},
 }
-"""They read 128 tokens, of which few are near."""
+"""They read 192 tokens, of which few are near."""
 
 
 def config_of(family: str, tokenizer: Any) -> Any:

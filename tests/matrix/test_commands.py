@@ -258,14 +258,12 @@ def test_every_family_that_is_converted_is_here(sources: dict[str, Any]) -> None
     assert {family for family, _ in sources.values()} == set(FAMILIES)
 
 
-@pytest.mark.parametrize(
-    ("source", "arm"), [("roberta-bytes", "longformer"), ("camembert-unigram", "bigbird")]
-)
 def test_a_conversion_is_verified(
-    source: str, arm: str, checkpoint_of: CheckpointOf, lengths: dict[str, dict[str, Any]], tmp_path: Path
+    checkpoint_of: CheckpointOf, lengths: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    settings = Settings(to=arm, **lengths[arm])  # type: ignore[arg-type]  # a key of them
-    convert(checkpoint_of(source, "short").folder, tmp_path / "out", settings=settings)
+    # One alone, for it takes as long as all the rest; tests/conversion has every family.
+    settings = Settings(to="bigbird", **lengths["bigbird"])
+    convert(checkpoint_of("camembert-unigram", "short").folder, tmp_path / "out", settings=settings)
     checks = json.loads((tmp_path / "out" / "conversion.json").read_text())["verification"]["checks"]
     assert sum(check["passed"] is True for check in checks) > 5
     assert not any(check["passed"] is False for check in checks)
