@@ -30,8 +30,7 @@ def supports(
 
 def prepare(pattern: SparsePattern) -> None:
     """Make the plan of a pattern, before the first layer asks for it."""
-    if "blocked" not in pattern.cache:
-        pattern.cache["blocked"] = plan(pattern.on_host).to(pattern.device)
+    pattern.once("blocked", lambda: plan(pattern.on_host).to(pattern.device))
 
 
 def attend(

@@ -33,15 +33,16 @@ class GlobalRows:
 
 def prepare(pattern: SparsePattern) -> None:
     """Find the global rows of a pattern, before the first layer asks for them."""
-    if "global rows" not in pattern.cache:
-        rows = _rows(pattern.on_host) if pattern.has_globals else None
-        pattern.cache["global rows"] = rows and _moved(rows, pattern.device)
+    global_rows(pattern)
 
 
 def global_rows(pattern: SparsePattern) -> GlobalRows | None:
     """The global rows of a pattern, or None when it has no global token."""
-    prepare(pattern)
-    rows: GlobalRows | None = pattern.cache["global rows"]
+
+    def make() -> GlobalRows | None:
+        return _moved(_rows(pattern.on_host), pattern.device) if pattern.has_globals else None
+
+    rows: GlobalRows | None = pattern.once("global rows", make)
     return rows
 
 

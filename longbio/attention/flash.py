@@ -100,8 +100,7 @@ def _unfit(pattern: SparsePattern) -> str | None:
 
 def prepare(pattern: SparsePattern) -> None:
     """Make the plan of a pattern, before the first layer asks for it."""
-    if "flash" not in pattern.cache:
-        pattern.cache["flash"] = _plan(pattern)
+    pattern.once("flash", lambda: _plan(pattern))
 
 
 def attend(

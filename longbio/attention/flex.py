@@ -67,8 +67,7 @@ def supports(
 
 def prepare(pattern: SparsePattern) -> None:
     """Make the block mask of a pattern, before the first layer asks for it."""
-    if "flex" not in pattern.cache:
-        pattern.cache["flex"] = _plan(pattern)
+    pattern.once("flex", lambda: _plan(pattern))
 
 
 def attend(

@@ -7,7 +7,8 @@ several documents in one row, none of which sees another.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,15 @@ import torch
 from torch import Tensor
 
 PADDING = -1
+
+
+@contextmanager
+def ordinary_tensors() -> Iterator[None]:
+    """What is made within may be kept: also under `torch.inference_mode()`, whose own tensors no later
+    backward pass can use. Whether gradients are recorded stays as it is."""
+    gradients = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(gradients):
+        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +59,7 @@ class SparsePattern:
     """What a kernel derives from this pattern once, for all layers to read."""
 
     @cached_property
+    @ordinary_tensors()
     def valid_BT(self) -> Tensor:
         """False for padding."""
         return self.document_BT != PADDING
@@ -69,13 +80,16 @@ class SparsePattern:
         if self.device.type == "cpu":
             return self
         if self.host is None:
-            # The one wait for the device, when nobody built the pattern before the batch went there.
-            document_BT, global_BT = torch.stack([self.document_BT, self.global_BT.long()]).cpu()
-            counts = self.counts_BHNN if self.counts_BHNN is None else self.counts_BHNN.cpu()
-            host = SparsePattern(document_BT, global_BT.bool(), self.window_tokens, self.block_tokens, counts)
-            object.__setattr__(self, "host", host)
+            object.__setattr__(self, "host", self._copied_to_host())
         assert self.host is not None
         return self.host
+
+    @ordinary_tensors()
+    def _copied_to_host(self) -> SparsePattern:
+        # The one wait for the device, when nobody built the pattern before the batch went there.
+        document_BT, global_BT = torch.stack([self.document_BT, self.global_BT.long()]).cpu()
+        counts = self.counts_BHNN if self.counts_BHNN is None else self.counts_BHNN.cpu()
+        return SparsePattern(document_BT, global_BT.bool(), self.window_tokens, self.block_tokens, counts)
 
     @property
     def has_globals(self) -> bool:
@@ -83,11 +97,13 @@ class SparsePattern:
         return self.global_positions.numel() > 0
 
     @cached_property
+    @ordinary_tensors()
     def global_positions(self) -> Tensor:
         """(G,) int64 on the CPU, ascending: flat positions, row * T + token, of the global tokens."""
         return self.on_host.global_BT.flatten().nonzero().flatten()
 
     @cached_property
+    @ordinary_tensors()
     def documents(self) -> Tensor:
         """(documents, 2) int64 on the CPU: flat start and stop of each, in order.
 
@@ -127,6 +143,13 @@ class SparsePattern:
             None if counts is None else counts.to(device, non_blocking=non_blocking),
             host,
         )
+
+    def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """What is kept in the cache under a name, made the first time it is asked for."""
+        if name not in self.cache:
+            with ordinary_tensors():
+                self.cache[name] = make()
+        return self.cache[name]
 
     def bias(self, query_index: Tensor, key_index: Tensor) -> Tensor:
         """What is added to the scores of queries and keys at these positions.

@@ -20,11 +20,13 @@ def supports(
 
 def prepare(pattern: SparsePattern) -> None:
     """Make the biases of a pattern, before the first layer asks for them."""
+    if pattern.num_tokens <= KEPT_TOKENS:
+        pattern.once("reference", lambda: _biases(pattern))
+
+
+def _biases(pattern: SparsePattern) -> list[Tensor]:
     position_T = torch.arange(pattern.num_tokens, device=pattern.device)
-    if pattern.num_tokens <= KEPT_TOKENS and "reference" not in pattern.cache:
-        pattern.cache["reference"] = [
-            pattern.bias(index, position_T) for index in position_T.split(QUERY_CHUNK)
-        ]
+    return [pattern.bias(index, position_T) for index in position_T.split(QUERY_CHUNK)]
 
 
 def attend(

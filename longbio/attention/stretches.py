@@ -98,9 +98,7 @@ class Ranges:
 
 def far_ranges(pattern: SparsePattern) -> Ranges:
     """Of a window pattern, made once and kept with it."""
-    if "far ranges" not in pattern.cache:
-        pattern.cache["far ranges"] = _ranges(pattern)
-    ranges: Ranges = pattern.cache["far ranges"]
+    ranges: Ranges = pattern.once("far ranges", lambda: _ranges(pattern))
     return ranges
 
 

@@ -79,10 +79,9 @@ def _unfit(pattern: SparsePattern) -> str | None:
 
 def prepare(pattern: SparsePattern) -> None:
     """Make the batches of a pattern, before the first layer asks for them."""
-    if "xformers" not in pattern.cache:
-        if reason := _unfit(pattern):
-            raise ValueError(reason)
-        pattern.cache["xformers"] = [batch.to(pattern.device) for batch in _batches(pattern.on_host)]
+    if reason := _unfit(pattern):
+        raise ValueError(reason)
+    pattern.once("xformers", lambda: [batch.to(pattern.device) for batch in _batches(pattern.on_host)])
 
 
 def attend(

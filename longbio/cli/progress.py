@@ -18,7 +18,7 @@ class Narrator:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar: Progress | None = None
-        self.title, self.start = "", 0.0
+        self.title, self.start = "", time.monotonic()
 
     def begin(self, title: str, total: int) -> Callable[[int, str], None]:
         """A stage begins; the result is called with the step reached and a few words."""

@@ -17,7 +17,12 @@ Corpus = Annotated[list[Path], typer.Argument(help="Files or folders of txt, jso
 TextColumn = Annotated[str | None, typer.Option(help="Of tables; the usual names are found.")]
 GroupColumn = Annotated[str | None, typer.Option(help="The patient: counted instead of documents.")]
 Processes = Annotated[int, typer.Option(min=1, help="That read the corpus.")]
-Layers = Annotated[str, typer.Option(help="Of contextual: 0 is the embeddings.")]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        help="Of contextual, as 0,1,2: 0 is the embeddings. By default 0 to 3, as far as they are there."
+    ),
+]
 Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
 
 SHOWN = 25
@@ -38,9 +43,11 @@ def vocab() -> None:
     """Words that a tokenizer breaks to pieces."""
 
 
-def _numbers(layers: str) -> tuple[int, ...]:
+def _numbers(layers: str | None) -> tuple[int, ...] | None:
     from longbio.errors import LongbioError
 
+    if layers is None:
+        return None
     wanted = layers.split(",")
     if not all(layer.strip().isdecimal() for layer in wanted):
         raise LongbioError(f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3")
@@ -148,7 +155,7 @@ def extend(
     init: Annotated[Init | None, typer.Option(help="contextual; mean without a corpus.")] = None,
     contexts: Annotated[int, typer.Option(min=1, help="Of each term.")] = 25,
     context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
-    layers: Layers = "0,1,2,3",
+    layers: Layers = None,
     calibrate: Annotated[bool, typer.Option(help="Make new rows as long as the old ones.")] = True,
     text_column: TextColumn = None,
     processes: Processes = 1,
@@ -214,7 +221,7 @@ def compare(
     steps: Annotated[int, typer.Option(min=1, help="Of the probe.")] = 50,
     contexts: Annotated[int, typer.Option(min=1, help="Of each term.")] = 25,
     context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
-    layers: Layers = "0,1,2,3",
+    layers: Layers = None,
     held_out: Annotated[int, typer.Option(min=1, help="Passages of general text measured on.")] = 150,
     sentences: Annotated[int, typer.Option(min=1, help="With a new term, measured on.")] = 500,
     learning_rate: Annotated[float, typer.Option(help="Of the probe.")] = 1e-4,

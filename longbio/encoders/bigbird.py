@@ -163,15 +163,15 @@ class BigBirdModel(stock.BigBirdModel):
     @property
     def rules(self) -> Rules:
         """How the layers look at documents."""
+        config, num_layers = self.config, len(self.encoder.layer)
         if self.stock_rules is not None:
-            return self.stock_rules
-        config = self.config
+            return self.stock_rules.cut(num_layers)
         return Blocks(
             block_tokens=config.block_size,
             random_blocks=config.num_random_blocks,
             seed=getattr(config, "random_pattern_seed", DEFAULT_SEED),
-            max_tokens=config.max_position_embeddings,
-            num_layers=config.num_hidden_layers,
+            max_tokens=self.embeddings.position_embeddings.num_embeddings,
+            num_layers=num_layers,
             full=config.attention_type == "original_full",
         )
 

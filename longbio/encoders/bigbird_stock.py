@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,9 +41,15 @@ class StockBlocks:
             tuple(layer.attention.self for layer in model.encoder.layer),
             training,
             config.block_size,
-            config.max_position_embeddings,
+            model.embeddings.position_embeddings.num_embeddings,
             config.attention_type == "original_full",
         )
+
+    def cut(self, num_layers: int) -> StockBlocks:
+        """The rules of its lowest layers: these where it has no more."""
+        if num_layers == len(self.attentions):
+            return self
+        return replace(self, attentions=self.attentions[:num_layers])
 
     def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
         """In training every layer has its own pattern.

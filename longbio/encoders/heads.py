@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from longbio.artifacts.checkpoints import read_weights
+from longbio.corpus.tag_schemes import scheme_of
 
 
 @torch.no_grad()
@@ -27,27 +28,46 @@ NEVER = -1e4
 """The logit of a class that a head doesn't have; half precision holds it."""
 
 
-@torch.no_grad()
-def order_classes(model: Any, names: Mapping[int, str]) -> None:
-    """Give a token classifier's outputs the order of these names, which its `id2label` need not have.
+class Regrouped(nn.Module):
+    """A classifier whose classes are made of another's: each as likely as its members together.
 
     Args:
-        model: with a linear `classifier`; changed in place, and its config with it. A class that it lacks
-            gets an output that never wins.
-        names: all of its classes, by their new numbers.
+        classifier: (..., hidden size) -> (..., classes).
+        groups: of each new class the numbers of the old ones; one of none never wins.
     """
-    if model.config.id2label == names:
+
+    def __init__(self, classifier: nn.Module, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.classifier, self.groups = classifier, groups
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., groups) logits."""
+        logits = self.classifier(hidden)
+        never = logits.new_full(logits.shape[:-1], NEVER)
+        return torch.stack(
+            [logits[..., list(group)].logsumexp(-1) if group else never for group in self.groups], dim=-1
+        )
+
+
+def order_classes(model: Any, names: Mapping[int, str]) -> None:
+    """Make of a tagger's classes, of any scheme and in any order, those of these names.
+
+    Args:
+        model: with a `classifier`; changed in place, and its config with it.
+        names: by number: O, and B- and I- of each type.
+
+    Raises:
+        ValueError: its own tags are of no scheme that is known.
+    """
+    own: dict[int, str] = model.config.id2label
+    if own == names:
         return
-    numbers = {name: number for number, name in model.config.id2label.items()}
-    old = model.classifier
-    new = nn.Linear(old.in_features, len(names), device=old.weight.device, dtype=old.weight.dtype)
-    new.weight.zero_()
-    new.bias.fill_(NEVER)
-    for number, name in names.items():
-        if name in numbers:
-            new.weight[number] = old.weight[numbers[name]]
-            new.bias[number] = 0.0 if old.bias is None else old.bias[numbers[name]]
-    model.classifier = new
+    scheme = scheme_of(own.values())
+    if scheme is None:
+        raise ValueError("the tags of the model are of no scheme that is known")
+    members = [set(scheme.classes_of(names[number])) for number in sorted(names)]
+    groups = [[number for number, name in own.items() if name in group] for group in members]
+    model.classifier = Regrouped(model.classifier, groups)
     model.num_labels = len(names)
     model.config.id2label, model.config.label2id = dict(names), {name: n for n, name in names.items()}
 

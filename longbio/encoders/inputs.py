@@ -12,7 +12,7 @@ from torch import Tensor
 
 from longbio.attention import dense
 from longbio.attention.kernels import Kernel, choose
-from longbio.attention.pattern import PADDING, SparsePattern, numbered
+from longbio.attention.pattern import PADDING, SparsePattern, numbered, ordinary_tensors
 from longbio.errors import LongbioError
 
 logger = logging.getLogger(__name__)
@@ -112,6 +112,7 @@ def prepare(
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own has no types
+@ordinary_tensors()
 def _build(
     documents: SparsePattern,
     key: Hashable,
@@ -280,6 +281,7 @@ WHOLE_KEPT = 4  # lengths
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own has no types
+@ordinary_tensors()
 def _remember_whole(shape: tuple[int, int], device: torch.device) -> None:
     if len(_whole) >= WHOLE_KEPT:
         del _whole[next(iter(_whole))]

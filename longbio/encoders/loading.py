@@ -62,6 +62,7 @@ def load(
     new_head: bool = False,
     own_head: bool = False,
     head_seed: int | None = None,
+    for_training: bool = False,
     dropout: float | None = None,
     bigbird_pattern: str = "longbio",
     **config_changes: Any,
@@ -83,6 +84,8 @@ def load(
         head_seed: of the weights that the checkpoint lacks, and of a head of another shape; None to draw
             them from torch's generator. How much transformers draws before them depends on what the
             process did before.
+        for_training: refuse a kernel that can't train the model here, without gradients or without the
+            dropout of its attention weights; otherwise it need only run it.
         dropout: replaces the config's probabilities, for hidden states and for attention,
             under whatever name the family gives them.
         bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
@@ -101,7 +104,6 @@ def load(
         names = ", ".join(bigbird.PATTERNS)
         raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
     chosen = None if kernel == "stock" else ready_kernel(kernel)
-
     config = config_of(path)
     changes = {"pad_token_id": config.pad_token_id, **config_changes}
     if task == "qa":
@@ -114,6 +116,9 @@ def load(
         refuse_gaps(config, path)
     heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
     model = _from_pretrained(path, TASKS[task], heads, head_seed, changes)
+    if for_training and kernel != "stock" and config.model_type in FAMILIES:
+        ready_kernel(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
+
     if kernel != "stock" and config.model_type == "big_bird":
         bigbird.install(model, chosen, bigbird_pattern)
     elif kernel != "stock" and config.model_type in FAMILIES:
@@ -151,11 +156,16 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     FAMILIES[model.config.model_type](model, ready_kernel(kernel))
 
 
-def ready_kernel(name: str) -> Kernel | None:
+def ready_kernel(name: str, *, gradients: bool = False, dropout: float = 0.0) -> Kernel | None:
     """The kernel of this name, None for `auto`; for asking before long work, too.
 
+    Args:
+        name: `auto` or one of `attention.kernels.KERNELS`.
+        gradients: it is to learn, not only to predict.
+        dropout: of attention weights.
+
     Raises:
-        LongbioError: there is none, or this machine can't run it.
+        LongbioError: there is none, or this machine can't run it, or not for that.
     """
     try:
         chosen = named(name)
@@ -164,8 +174,8 @@ def ready_kernel(name: str) -> Kernel | None:
     if chosen is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # At best: who learns is asked for more (`training.machine`).
-        with torch.no_grad():
-            reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
+        with torch.set_grad_enabled(gradients):
+            reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=dropout)
         if reason is not None:
             raise cannot_run(name, reason)
     return chosen

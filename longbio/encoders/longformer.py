@@ -170,7 +170,7 @@ class LongformerModel(stock.LongformerModel):
         config, layers = cast("Any", self.config), cast("Any", self.encoder.layer)
         return Windows(
             tuple(layer.attention.self.one_sided_attn_window_size for layer in layers),
-            config.max_position_embeddings - config.pad_token_id - 1,
+            self.embeddings.position_embeddings.num_embeddings - config.pad_token_id - 1,
         )
 
 

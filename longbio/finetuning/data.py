@@ -14,9 +14,9 @@ import numpy as np
 
 from longbio.corpus.labels import are_whole_numbers, as_whole_numbers, divided, separator_of
 from longbio.corpus.readers import format_of, read_documents, split_of
-from longbio.corpus.readers.iob import UNNAMED
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
+from longbio.corpus.tag_schemes import UNNAMED
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
 from longbio.tasks import AnyTask

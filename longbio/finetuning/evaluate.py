@@ -15,6 +15,7 @@ from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
+from longbio.corpus.tag_schemes import scheme_of
 from longbio.corpus.writers import WRITERS
 from longbio.encoders.configs import refuse_unnamed_head
 from longbio.encoders.loading import config_of
@@ -32,7 +33,6 @@ from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import score_interval, spoken_interval
-from longbio.tasks.tags import Labels
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
 
@@ -192,13 +192,14 @@ def _task_of_config(config: Any, where: Path) -> AnyTask:
     classes = tuple(names[number] for number in sorted(names))
     head = (config.architectures or [""])[0]
     if head.endswith("ForTokenClassification"):
-        labels = Labels.from_names(classes)
-        if labels.types and "O" in classes and set(classes) <= set(labels.names().values()):
-            return Entities(types=labels.types)
+        scheme = scheme_of(classes)
+        if scheme is not None:
+            return Entities(types=scheme.types, constrained=scheme.says_where_mentions_begin)
         raise LongbioError(
-            "its tags aren't O and, of each type, B- and perhaps I-",
+            "its tags are of no scheme that is known: not O with B-, I-, E- or L-, S- or U- before or behind"
+            " each type, nor O and types alone",
             where=where,
-            remedy="fine-tune it with longbio",
+            remedy="fine-tune it with longbio, or name its tags so in id2label of config.json",
         )
     if head.endswith("ForQuestionAnswering"):
         return Answers()

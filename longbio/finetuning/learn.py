@@ -164,6 +164,7 @@ def _begin(
         task.head,
         machine.kernel,
         head_seed=seed,
+        for_training=True,
         dropout=recipe.dropout,
         dtype=torch.float32,
         **task.config_changes(),

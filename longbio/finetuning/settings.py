@@ -82,7 +82,7 @@ class Recipe:
         optimizer: `adamw` or `stable-adamw`.
         weight_decay: the optimizer's.
         clip: the largest norm of a gradient.
-        head_factor: how much faster the weights outside the encoder learn.
+        head_factor: how much faster the pooler and the weights outside the encoder learn.
         dropout: of hidden states and attention; None for what the model's config says.
         group_by_length: let samples of like length share a step.
         max_tokens: what a row holds at most, special tokens included: a long model can be made to read

@@ -142,7 +142,7 @@ def parameter_groups(model: PreTrainedModel, settings: TrainingSettings, stabili
 
     Args:
         model: prepared; frozen weights are in no group.
-        settings: the rate, the decay, and `head_factor` for what is outside the encoder.
+        settings: the rate, the decay, and `head_factor` for the pooler and what is outside the encoder.
         stability: layer-wise decay, and whether Adam corrects its bias.
 
     Raises:

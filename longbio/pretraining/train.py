@@ -129,6 +129,7 @@ def train_phase(
         "mlm",
         machine.kernel,
         new_head=only_head,
+        for_training=True,
         dropout=phase.dropout,
         dtype=torch.float32,
     )

@@ -23,10 +23,14 @@ def parameter_groups(
 
     Args:
         model: weights without `requires_grad` are in no group.
-        settings: the rate, the decay, and how much faster what is outside the encoder learns.
+        settings: the rate, the decay, and how much faster the head learns: what is outside the encoder,
+            and the pooler. Other families have that layer in their heads, a Longformer made from a
+            BERT among them (`encoders.heads.begin_from_pooler`).
         factors: of the rate, by the `id` of a weight; 1 for a weight that isn't there.
     """
+    pooler = getattr(model.base_model, "pooler", None)
     encoder = {id(weight) for weight in model.base_model.parameters()}
+    encoder -= {id(weight) for weight in pooler.parameters()} if pooler is not None else set()
     groups: dict[tuple[bool, float, bool], Group] = {}
     for weight in model.parameters():
         if not weight.requires_grad:

@@ -28,8 +28,8 @@ class TrainingSettings:
             in each tensor), which needs torch-optimi.
         weight_decay: the optimizer's; biases and LayerNorms don't decay.
         clip: the largest norm of a gradient.
-        head_factor: how much faster the weights outside the encoder learn: a head that starts at
-            random has further to go than an encoder that is pre-trained.
+        head_factor: how much faster the pooler and the weights outside the encoder learn: a head that
+            starts at random has further to go than an encoder that is pre-trained.
         seed: of dropout; the samples have their own.
         save_steps: steps between two checkpoints; None for none.
         precision: `float32`, or `bfloat16` for autocast.

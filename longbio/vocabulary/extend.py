@@ -29,6 +29,7 @@ from longbio.vocabulary.rows import (
     BIASES,
     DECODERS,
     EMBEDDINGS,
+    USUAL_LAYERS,
     ExtendSettings,
     Sources,
     new_rows,
@@ -90,6 +91,8 @@ def extend(
         raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
     config = config_of(model)
     check_settings(settings, config, weights, model)
+    usual, settings = settings.layers is None, settings.with_layers(config.num_hidden_layers)
+    missing = sorted({*USUAL_LAYERS} - {*settings.layers}) if usual and settings.layers else []
     contexts = settings.contexts if settings.needs_contexts else 0
     refuse_beyond_memory(
         needed_bytes(len(injected.pieces), width_of(weights), contexts, settings.context_tokens)
@@ -125,6 +128,7 @@ def extend(
         "needs_contexts": settings.needs_contexts,
         "without_contexts": without,
         "settings": asdict(settings),
+        "layers_missing": missing,
         "old_tokens": injected.pieces[0].id,
         "corpus": segmentation(counts, tokenizer, injected) if counts else None,
     }
@@ -136,8 +140,15 @@ def extend(
         readme = card.render(report, out.name, config.model_type, has_head=biases is not None)
         write_text_atomically(partial / "README.md", readme)
     work.clear()
-    tell.end(f"{len(injected.pieces):,} new pieces in {out}")
+    tell.end(f"{len(injected.pieces):,} new pieces in {out}{_said_of(settings.layers, missing)}")
     return report
+
+
+def _said_of(layers: Sequence[int] | None, missing: Sequence[int]) -> str:
+    if not missing or layers is None:
+        return ""
+    taken, absent = (", ".join(map(str, some)) for some in (layers, missing))
+    return f"; layers {taken} were read: the model has no layer {absent}"
 
 
 def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, Tensor], where: Path) -> None:
@@ -170,9 +181,10 @@ def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, 
             )
         return
     layers = config.num_hidden_layers
-    if not settings.layers or not all(0 <= layer <= layers for layer in settings.layers):
+    wanted = settings.with_layers(layers).layers
+    if not wanted or not all(0 <= layer <= layers for layer in wanted):
         refuse(
-            f"of layers {settings.layers} not all are there: the model has {layers}",
+            f"of layers {wanted} not all are there: the model has {layers}",
             "choose from 0, the embeddings, to the last",
         )
     if width_of(weights) != config.hidden_size:

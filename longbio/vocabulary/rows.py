@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,17 @@ BIASES = (
 """What checkpoints call the tables with a row for each token."""
 
 
+USUAL_LAYERS = (0, 1, 2, 3)
+
+
 @dataclass(frozen=True)
 class ExtendSettings:
     """How new rows begin.
 
     Args:
         method: see `initialise`.
-        layers: of `contextual`: 0 for the embeddings, 1 for the first layer.
+        layers: of `contextual`: 0 for the embeddings, 1 for the first layer; None for those of
+            `USUAL_LAYERS` that the model has.
         contexts: of each piece, at most.
         context_tokens: of each, special tokens included.
         calibration: `norm`: rows as long as the old ones; or `none`.
@@ -63,7 +67,7 @@ class ExtendSettings:
     """
 
     method: initialise.Method = "contextual"
-    layers: tuple[int, ...] = (0, 1, 2, 3)
+    layers: tuple[int, ...] | None = None
     contexts: int = 25
     context_tokens: int = 64
     calibration: initialise.Calibration = "norm"
@@ -74,6 +78,12 @@ class ExtendSettings:
     def needs_contexts(self) -> bool:
         """Whether the method reads a corpus."""
         return self.method in initialise.NEEDS_CONTEXTS
+
+    def with_layers(self, num_layers: int) -> ExtendSettings:
+        """With the layers that will be read of a model of that many; others than contextual read none."""
+        if self.layers is not None or self.method != "contextual":
+            return self
+        return replace(self, layers=tuple(layer for layer in USUAL_LAYERS if layer <= num_layers))
 
 
 def width_of(weights: Mapping[str, Tensor]) -> int:
@@ -139,6 +149,8 @@ def new_rows(
             remedy="give texts that use them, or choose the method mean",
         )
     if settings.method == "contextual":
+        layers = settings.layers
+        assert layers is not None, "extend says which"
         owner_C = torch.tensor([with_contexts[number] for number, _ in flat])
         advance = tell.begin(f"{len(flat):,} contexts through the encoder", len(flat))
         encoder = load(model, "features", dtype=torch.float32)
@@ -149,9 +161,7 @@ def new_rows(
 
             def read() -> dict[str, Tensor]:
                 told = lambda count: advance(first + count, "")  # noqa: E731
-                states_CH = span_states(
-                    encoder, some, settings.layers, tokenizer.pad_token_id, on_context=told
-                )
+                states_CH = span_states(encoder, some, layers, tokenizer.pad_token_id, on_context=told)
                 return {"states": states_CH}
 
             return work.once(f"states-{first:09}", read)["states"], owner_C[first : first + len(some)]

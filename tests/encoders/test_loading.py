@@ -99,6 +99,39 @@ def test_a_kernel_that_cannot_run_here_says_why(
     assert model.kernel is None
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+def test_a_kernel_without_gradients_is_loaded_to_predict_and_refused_to_train(
+    family: str, make_folder: MakeFolder, make_batch: MakeBatch
+) -> None:
+    with torch.no_grad():
+        reason = KERNELS["flex"].supports(None, device=torch.device("cpu"), dtype=torch.float32, dropout=0.0)
+    if reason is not None or torch.cuda.is_available():
+        pytest.skip(reason or "there is a GPU")
+    model = load(make_folder(family), kernel="flex")
+    set_kernel(model, "flex")
+    batch = make_batch(20, 27)
+    with torch.no_grad():
+        found = model(**batch).last_hidden_state
+        expected = load(make_folder(family), kernel="reference")(**batch).last_hidden_state
+    assert torch.allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="kernel 'flex' can't run here: FlexAttention has no backward pass"):
+        load(make_folder(family), kernel="flex", for_training=True)
+
+
+def test_a_kernel_without_dropout_is_refused_to_train_a_model_that_has_it(
+    family: str, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(_: Any, *, dropout: float, **options: Any) -> str | None:
+        return "it has no dropout" if dropout else None
+
+    kernel = Kernel("sober", reference.attend, without, reference.prepare)
+    monkeypatch.setitem(KERNELS, "sober", kernel)
+    for changes in ({"for_training": True, "dropout": 0.0}, {"dropout": 0.1}):
+        load(make_folder(family), kernel="sober", **changes)
+    with pytest.raises(ValueError, match="kernel 'sober' can't run here: it has no dropout"):
+        load(make_folder(family), kernel="sober", for_training=True, dropout=0.1)
+
+
 def test_set_kernel(family: str, make_folder: MakeFolder, make_batch: MakeBatch) -> None:
     """The encoder holds it; layers get it with the batch."""
     model = load(make_folder(family), "ner")

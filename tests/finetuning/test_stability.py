@@ -228,7 +228,7 @@ def test_rates_fall_from_layer_to_layer(family: str, convention: Any, factors: d
         assert "bias_correction" not in group
         for weight in group["params"]:
             name, seen = names[id(weight)], seen + 1
-            times = 3.0 if place(name) == "head" else 1.0
+            times = 3.0 if place(name) in ("head", "pooler") else 1.0
             assert group["lr"] == pytest.approx(0.1 * factors[place(name)] * times), name
             decays = not ("norm" in name.lower() or name.endswith("bias"))
             assert group["weight_decay"] == (0.01 if decays else 0.0), name

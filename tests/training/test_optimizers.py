@@ -32,6 +32,18 @@ def test_the_head_learns_faster_and_norms_do_not_decay(tiny_long_folder: Path) -
     assert type(make_optimizer(SETTINGS, groups)) is torch.optim.AdamW
 
 
+@pytest.mark.parametrize("family", ["bert", "longformer"])
+def test_the_layer_before_the_classes_learns_as_the_head_does_in_short_and_long(
+    family: str, tiny_bert_folder: Path, tiny_long_folder: Path
+) -> None:
+    # The same weights, pre-trained as BERT's pooler: the arms of a comparison differ by their length alone.
+    folder = {"bert": tiny_bert_folder, "longformer": tiny_long_folder}[family]
+    model = load(folder, "classification", num_labels=3)
+    dense = model.bert.pooler.dense if family == "bert" else model.classifier.dense
+    rates = {id(w): g["lr"] for g in parameter_groups(model, SETTINGS) for w in g["params"]}
+    assert rates[id(dense.weight)] == rates[id(dense.bias)] == pytest.approx(1e-2)
+
+
 def test_frozen_weights_are_in_no_group_and_factors_multiply(tiny_long_folder: Path) -> None:
     model = load(tiny_long_folder, "ner", num_labels=3)
     model.classifier.bias.requires_grad_(False)

@@ -22,22 +22,19 @@ from longbio.corpus.files import stem_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Document, Span
 from longbio.corpus.rows import read_lines
+from longbio.corpus.tag_schemes import BEGINS, ENDS, LETTERS, UNNAMED
 from longbio.errors import LongbioError
 
 SUFFIXES = (".txt", ".tsv", ".conll", ".iob", ".iob2", ".bio")
-TAG = re.compile(r"O|[BIESLU](?:-(?P<type>\S+))?")
+TAG = re.compile(rf"O|[{LETTERS}](?:-(?P<type>\S+))?")
 BORDER = re.compile(r"-DOCSTART-|###MEDLINE:")
 NAMED = re.compile(r"(?:-DOCSTART- \((?P<name>.+)\)|###MEDLINE:\s*(?P<id>\S+))(?:\s+O)?")
 NUMBER = re.compile(r"[0-9]{1,9}")
-BEGINS, ENDS = "BSU", "ESLU"
 
 BLANKS = string.whitespace
 """What stands between columns: ASCII's alone, for a no-break space may be a word."""
 
 GAP = re.compile(r"\s+", re.ASCII)
-
-UNNAMED = "Entity"
-"""The type of tags that are a letter alone."""
 
 SNIFFED_LINES = 50
 """Lines of a file that have to have a tag, all of them, for it to be taken for words with tags."""
