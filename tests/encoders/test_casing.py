@@ -242,11 +242,12 @@ def test_a_folder_without_a_tokenizer(make_folder: MakeFolder) -> None:
 
 
 def test_tokenizers_are_loaded_in_one_place() -> None:
-    """The verification reads a written folder as plain transformers does, which is its subject."""
+    """The verification reads a written folder as plain transformers does, which is its subject, and cards
+    print that."""
     package = Path(longbio.__file__).parent
     named = {
         str(file.relative_to(package))
         for file in package.rglob("*.py")
         if "AutoTokenizer." in file.read_text()
     }
-    assert named == {"encoders/loading.py", "conversion/verify.py"}
+    assert named == {"encoders/loading.py", "conversion/verify.py", "artifacts/calls.py"}
