@@ -15,6 +15,9 @@ class Narrator(Protocol):
     def end(self, result: str) -> None:
         """The stage is over; one line of result."""
 
+    def fail(self, what: str) -> None:
+        """The stage has failed, and the work goes on with others; one line of why."""
+
 
 class Silence:
     """A narrator that says nothing."""
@@ -25,3 +28,6 @@ class Silence:
 
     def end(self, result: str) -> None:
         """See `Narrator.end`."""
+
+    def fail(self, what: str) -> None:
+        """See `Narrator.fail`."""

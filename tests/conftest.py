@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,6 +40,46 @@ def never_waits() -> Callable[[], AbstractContextManager[None]]:
             torch.cuda.set_sync_debug_mode("default")
 
     return watched
+
+
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+ALONE = """
+import contextlib, io, json, os, sys
+sys.modules["longbio"] = None
+from transformers import logging
+logging.set_verbosity_error(); logging.disable_progress_bar()
+printed = []
+for folder, code in json.load(sys.stdin):
+    os.chdir(folder)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(code, folder, "exec"), {"__name__": "__main__"})
+    printed.append(out.getvalue())
+print(json.dumps(printed))
+"""
+
+
+@pytest.fixture
+def run_calls() -> Callable[..., list[str]]:
+    """run_calls(folder, ...): what the call at the end of each folder's card prints, without longbio."""
+
+    def run(*folders: Path) -> list[str]:
+        calls = []
+        for folder in folders:
+            card = (folder / "README.md").read_text("utf-8")
+            assert card.rstrip().endswith("```"), "a card ends with a call to copy"
+            calls.append([str(folder.parent), BLOCK.findall(card)[-1]])
+        done = subprocess.run(
+            [sys.executable, "-c", ALONE],
+            input=json.dumps(calls),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed: list[str] = json.loads(done.stdout.splitlines()[-1])
+        return printed
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -139,6 +139,24 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return {_modern(key): tensor for key, tensor in weights.items()}
 
 
+def weight_names(folder: Path) -> tuple[str, ...]:
+    """The key of every tensor of a checkpoint, as `read_weights` gives them, without reading safetensors.
+
+    Raises:
+        LongbioError: weights are missing or damaged.
+    """
+    entry = _entry_file(folder)
+    if entry.suffix == ".json":
+        return tuple(_modern(key) for key in _read_index(entry))
+    if entry.suffix != ".safetensors":
+        return tuple(read_weights(folder))
+    try:
+        with safe_open(entry, framework="pt") as file:
+            return tuple(_modern(key) for key in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise _damaged(entry) from error
+
+
 def weights_digest(folder: Path) -> str:
     """SHA-256 over a checkpoint's weight files and its config, as 64 hexadecimal digits.
 

@@ -64,7 +64,7 @@ def refuse_unless_free(target: Path, *, force: bool = False) -> None:
 
     Raises:
         LongbioError: `target` is a file, or holds something and `force` is off, or holds the
-            home or the working folder.
+            home or the working folder, or lies where nothing can be written.
     """
     target = Path(os.path.abspath(target))
     if any(folder.is_relative_to(target) for folder in (Path.home(), Path.cwd())):
@@ -83,6 +83,24 @@ def refuse_unless_free(target: Path, *, force: bool = False) -> None:
             )
     elif target.exists() or target.is_symlink():
         raise LongbioError("is not a folder", where=target, remedy="name another place")
+    refuse_unless_writable(target if target.is_dir() else target.parent)
+
+
+def refuse_unless_writable(folder: Path) -> None:
+    """Return if `folder` is one that can be written to, or can be made; nothing is made.
+
+    Raises:
+        LongbioError: a file is in the way, or the place is another's.
+    """
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise LongbioError("is not a folder", where=existing, remedy=f"name another place than {folder}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise LongbioError(
+            "the folder can't be written to", where=existing, remedy="choose a place you can write to"
+        )
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:

@@ -15,8 +15,10 @@ from longbio.benchmark.report_words import (
     baseline_of,
     chance,
     cost_ratio,
+    doubt,
     interval,
     points,
+    too_few,
     verdict,
 )
 
@@ -72,7 +74,10 @@ def _overview_cell(arm: Result) -> str:
     mean = points(arm["mean"])
     if against is None:
         return mean
-    return f"{mean} ({points(against['difference'], signed=True)}, {SPOKEN[verdict(against)]})"
+    why = ""
+    if doubt(against) is not None:
+        why = f" by {against['units']} {against['over']}" if too_few(against) else ": interval and p differ"
+    return f"{mean} ({points(against['difference'], signed=True)}, {SPOKEN[verdict(against)]}{why})"
 
 
 def arms_table(task: Result, results: Result) -> Table:
@@ -84,7 +89,7 @@ def arms_table(task: Result, results: Result) -> Table:
     failed = [each for each in results["failed"] if each["task"] == task["name"] and each["arm"] not in done]
     header = (
         "arm",
-        f"{task['measure']}, mean ± sd",
+        f"{task['measure']}, mean ± sd{' [95%]' if any(arm.get('interval') for arm in task['arms']) else ''}",
         "lowest seed",
         "collapsed",
         f"minus {results['baseline']} [95%]",
@@ -102,6 +107,8 @@ def arms_table(task: Result, results: Result) -> Table:
 def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[str, ...]:
     cost, against, is_baseline = arm["cost"], arm["against_baseline"], arm is baseline
     spread = "" if arm["standard_deviation"] is None else f" ± {points(arm['standard_deviation'])}"
+    its = arm.get("interval")
+    own = f" {interval(its['low'], its['high'])}" if its else ""
     difference = p = "baseline" if is_baseline else "–"
     if against is not None:
         difference = (
@@ -111,7 +118,7 @@ def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[st
     energy = (_energy(cost["energy_joules"]),) if has_energy else ()
     return (
         arm["name"],
-        f"{points(arm['mean'])}{spread}",
+        f"{points(arm['mean'])}{spread}{own}",
         points(arm["minimum"]),
         f"{arm['collapsed']} of {len(arm['seeds'])}",
         difference,
@@ -297,6 +304,7 @@ def _csv_lines(task: Result, arm: Result, baseline: str) -> list[dict[str, Any]]
         "standard_deviation": arm["standard_deviation"],
         "minimum": arm["minimum"],
         "collapsed": arm["collapsed"],
+        **{f"score_{end}": (arm.get("interval") or {}).get(end) for end in ("low", "high")},
         **{key: against.get(key) for key in ("difference", "low", "high", "p", "p_holm")},
         "steps": arm["steps"],
         **arm["cost"],

@@ -29,6 +29,36 @@ def verdict(against: Result | None) -> Verdict:
     return "better" if against["low"] > 0 else "worse"
 
 
+def doubt(against: Result) -> str | None:
+    """Why a difference isn't clear of which interval and p say two things; None where they agree."""
+    low, high, p_holm = (against[name] for name in ("low", "high", "p_holm"))
+    if verdict(against) != "unclear" or None in (low, high, p_holm):
+        return None
+    if low <= 0 <= high:
+        return "p is below 0.05, but the interval holds zero" if p_holm < SIGNIFICANT else None
+    least = too_few(against)
+    if least is not None:
+        return f"the interval leaves out zero, but with {_units(against)} no p can be below {least:g}"
+    if against["p"] < SIGNIFICANT:
+        return (
+            "the interval leaves out zero, but p is below 0.05 only before Holm's correction over the tasks"
+        )
+    return "the interval leaves out zero, but p isn't below 0.05: models that are alike may differ as much"
+
+
+def too_few(against: Result) -> float | None:
+    """The least p that so few documents or groups can have, where that is 0.05 or more: each of two models'
+    results can be exchanged or not, in 2 to the power of their number ways, of which the two ends count."""
+    units = against.get("units")
+    least = None if units is None else 2.0 ** (1 - units)
+    return least if least is not None and least >= SIGNIFICANT else None
+
+
+def _units(against: Result) -> str:
+    """`3 documents`."""
+    return counted(against["units"], against["over"].removesuffix("s"))
+
+
 def points(value: float | None, *, signed: bool = False) -> str:
     """A score in hundredths with one decimal, and more where it would be nothing otherwise; a dash for
     None."""
@@ -107,6 +137,8 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
         size = f"{points(-difference)} points of {measure} {interval(-high, -low)}"
         start = f"{arm['name']} loses to {baseline} by {size}"
     parts = [start, f"{chance(against['p_holm'])}{'' if against['p_holm'] is None else ' after Holm'}"]
+    doubted = doubt(against)
+    parts += [] if doubted is None else [doubted]
     theirs = baseline_of(task, results)
     ratio = cost_ratio(arm, theirs)
     if ratio:
@@ -186,6 +218,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def _few(task: Result) -> str | None:
+    """How many test documents there are, or groups of them, where they are few."""
+    for arm in task["arms"]:
+        against = arm["against_baseline"]
+        if against is not None and against.get("over") == "groups" and against["units"] < FEW_DOCUMENTS:
+            return _units(against)
+    documents = (task["documents"] or {}).get("test")
+    return counted(documents, "document") if documents is not None and documents < FEW_DOCUMENTS else None
+
+
 def limits(results: Result) -> list[str]:
     """What the figures of a report can't say."""
     seeds, said = len(results["seeds"]), []
@@ -210,13 +252,9 @@ def limits(results: Result) -> list[str]:
             "Every model that was pre-trained here was so once: seeds are of fine-tuning, and say nothing of"
             " how another pre-training would have ended."
         )
-    few = [
-        f"{task['name']} ({counted(task['documents']['test'], 'document')})"
-        for task in results["tasks"]
-        if task["documents"] and (task["documents"]["test"] or 0) < FEW_DOCUMENTS
-    ]
+    few = [f"{task['name']} ({said_of})" for task in results["tasks"] if (said_of := _few(task)) is not None]
     if few:
-        said.append(f"Few test documents, so only large differences can show: {', '.join(few)}.")
+        said.append(f"Few test documents or groups, so only large differences can show: {', '.join(few)}.")
     unequal = [
         task["name"]
         for task in results["tasks"]

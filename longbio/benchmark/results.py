@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
@@ -19,8 +18,7 @@ from longbio.benchmark.cells import Cell
 from longbio.benchmark.scores import SCORES, score_over_tasks
 from longbio.benchmark.settings import Benchmark
 from longbio.finetuning.learn import REPORT, versions
-from longbio.tasks.evidence import MEASURES
-from longbio.tasks.statistics import Numbers, compare, holm
+from longbio.tasks.statistics import difference, holm, score_interval
 
 Found = tuple[Cell, dict[str, Any], dict[str, Any]]
 """A cell, what its run says, what it cost."""
@@ -99,6 +97,7 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
         "seeds": [each["seed"] for each in runs],
         "scores": [each["test"]["main"] for each in runs],
         **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed")},
+        "interval": score_interval([each["test"]["evidence"] for each in runs]),
         "steps": round(fmean(each["steps"] for each in runs)),
         "recipe": run["recipe"],
         "tried": run["grid"],
@@ -142,9 +141,7 @@ def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str
     return [{**rows[0], value: fmean(row[value] for row in rows)} for _, rows in sorted(together.items())]
 
 
-def _against(
-    run: Mapping[str, Any], baseline: Mapping[str, Any]
-) -> tuple[dict[str, float] | None, str | None]:
+def _against(run: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """A run against the baseline over the seeds that both have, and why that can't be."""
     ours, theirs = (
         {each["seed"]: each["test"]["evidence"] for each in one["runs"]} for one in (run, baseline)
@@ -158,22 +155,10 @@ def _against(
             None,
             "its test documents aren't the baseline's; delete one of the two folders and run it again",
         )
-    a, b = (np.array([by_group(pair[side]) for pair in pairs]) for side in (0, 1))
-    if a.shape != b.shape:
+    try:
+        return difference([one for one, _ in pairs], [other for _, other in pairs]), None
+    except ValueError:
         return None, "its classes aren't the baseline's"
-    found = compare(a, b, MEASURES[pairs[0][0]["measure"]])
-    if found is None:
-        return None, None
-    return {"difference": found.difference, "low": found.low, "high": found.high, "p": found.p}, None
-
-
-def by_group(evidence: Mapping[str, Any]) -> Numbers:
-    """(G, K) what each group, such as a patient, adds to a score: its documents are no independent draws."""
-    totals = np.array(evidence["totals"], dtype=np.float64)
-    _, group_of = np.unique(evidence["groups"], return_inverse=True)
-    sums = np.zeros((int(group_of.max()) + 1, totals.shape[1]))
-    np.add.at(sums, group_of, totals)
-    return sums
 
 
 def _correct(tasks: Sequence[Mapping[str, Any]]) -> None:

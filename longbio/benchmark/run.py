@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.folders import refuse_unless_writable
 from longbio.artifacts.locks import locked
 from longbio.benchmark import report
 from longbio.benchmark.cells import Cell, cells_of
@@ -18,6 +19,9 @@ from longbio.benchmark.results import results_of
 from longbio.benchmark.settings import Benchmark, refuse_unknown
 from longbio.benchmark.worker import learn_cell, run_apart
 from longbio.errors import LongbioError
+from longbio.finetuning.data import places_of
+from longbio.finetuning.run import check, check_machine
+from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator, Silence
 
 RESULTS = "results.json"
@@ -54,19 +58,41 @@ def benchmark(
         refuse_unknown(name, [task.name for task in suite.tasks], "--task")
     for name in only_arms:
         refuse_unknown(name, [arm.name for arm in suite.arms], "--arm")
+    refuse_unless_writable(suite.out)
     models, to_make = models_of(suite)
     cells = cells_of(suite, models)
-    asked = _models_asked(suite, only_arms)
-    not_made = _make_models([made for made in to_make if made.asked.name in asked], tell)
-    for number, cell in enumerate(cells, start=1):
-        is_task_asked = not only_tasks or cell.task.name in only_tasks
-        is_arm_asked = not only_arms or cell.arm.name in only_arms
-        can_run = cell.arm.model not in not_made and cell.results() is None
-        if is_task_asked and is_arm_asked and can_run:
+    titles = {
+        cell.plan.out: f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}"
+        for number, cell in enumerate(cells, start=1)
+        if (not only_tasks or cell.task.name in only_tasks) and (not only_arms or cell.arm.name in only_arms)
+    }
+    asked = [cell for cell in cells if cell.plan.out in titles]
+    asked = _without_faults(asked, {made.asked.name for made in to_make if not made.is_done()}, titles, tell)
+    needed = _models_asked(suite, {cell.arm.name for cell in asked})
+    not_made = _make_models([made for made in to_make if made.asked.name in needed], tell)
+    for cell in asked:
+        if cell.arm.model not in not_made and cell.results() is None:
             with _alone(cell.plan.out):
-                _run(cell, f"{number} of {len(cells)}, {cell.task.name}, {cell.arm.name}", tell)
+                _run(cell, titles[cell.plan.out], tell)
     with _alone(suite.out):
         return _report(suite, cells, to_make, not_made, show_text, tell)
+
+
+def _without_faults(
+    cells: Sequence[Cell], made_later: Collection[str], titles: Mapping[Path, str], tell: Narrator
+) -> list[Cell]:
+    """Those that can be run, or have been; what is wrong with the others is known before anything long is
+    begun."""
+    sound = []
+    for cell in cells:
+        is_done = cell.results() is not None
+        what = None if is_done else _wrong(cell.plan, has_model=cell.arm.model not in made_later)
+        if what is None:
+            sound.append(cell)
+            continue
+        with _alone(cell.plan.out):
+            _failed(cell, what, titles[cell.plan.out], tell)
+    return sound
 
 
 def _report(
@@ -91,7 +117,8 @@ def _report(
         results["pretraining"] = done
     write_json(suite.out / RESULTS, results)
     report.write(suite.out, results, _examples(suite, trusted, show_text, tell))
-    tell.end(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
+    over = tell.fail if failed else tell.end
+    over(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
     return results
 
 
@@ -103,7 +130,7 @@ def _examples(
         return examples_of(suite, finished, show_text=show_text)
     except LongbioError as error:
         # A finished benchmark has its report even where its corpora are gone.
-        tell.end(f"no note is shown: {error}")
+        tell.fail(f"no note is shown: {error}")
         return []
 
 
@@ -120,13 +147,13 @@ def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:
         if what is not None:
             failed[name] = what
             tell.begin(title, 0)
-            tell.end(f"failed: {what}")
+            tell.fail(f"failed: {what}")
     return failed
 
 
-def _models_asked(suite: Benchmark, only_arms: Sequence[str]) -> set[str]:
+def _models_asked(suite: Benchmark, arms: Collection[str]) -> set[str]:
     """The names of models that arms need, and of those that these begin with."""
-    asked = {arm.model for arm in suite.arms if not only_arms or arm.name in only_arms}
+    asked = {arm.model for arm in suite.arms if arm.name in arms}
     for made in reversed(suite.pretrained):
         if made.name in asked:
             asked.add(made.start)
@@ -147,9 +174,26 @@ def _run(cell: Cell, title: str, tell: Narrator) -> None:
     cell.failure.unlink(missing_ok=True)
     what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
     if what is not None:
-        tell.begin(title, 0)
-        tell.end(f"failed: {what}")
-        write_json(cell.failure, {"what": what})
+        _failed(cell, what, title, tell)
+
+
+def _failed(cell: Cell, what: str, title: str, tell: Narrator) -> None:
+    """Say why a cell failed, and note it."""
+    tell.begin(title, 0)
+    tell.fail(f"failed: {what}")
+    write_json(cell.failure, {"what": what})
+
+
+def _wrong(plan: Finetuning, *, has_model: bool) -> str | None:
+    """What is wrong with a plan that can be known at once."""
+    try:
+        refuse_unless_writable(plan.out)
+        places_of(plan.data)
+        if has_model:
+            check_machine(plan, check(plan))
+    except LongbioError as error:
+        return str(error)
+    return None
 
 
 def _spoken(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:

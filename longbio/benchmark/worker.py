@@ -120,6 +120,10 @@ class _Relay:
         """See `Narrator.end`."""
         self.connection.send(("end", result))
 
+    def fail(self, what: str) -> None:
+        """See `Narrator.fail`."""
+        self.connection.send(("fail", what))
+
 
 def _listen(connection: Connection, tell: Narrator, title: str) -> str | None:
     """Tell what a process says until it ends; returns why it failed, if it says so."""
@@ -135,6 +139,8 @@ def _listen(connection: Connection, tell: Narrator, title: str) -> str | None:
             advance(*said)
         elif kind == "end":
             tell.end(said[0])
+        elif kind == "fail":
+            tell.fail(said[0])
         else:
             return str(said[0])
 

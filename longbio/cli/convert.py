@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,30 +10,20 @@ import typer
 from longbio.cli.output import Json, Offline, Verbose, narrated, print_json
 
 
-class To(StrEnum):
-    """The long families."""
-
-    longformer = "longformer"
-    bigbird = "bigbird"
-
-
-class Positions(StrEnum):
-    """How new position rows come about."""
-
-    tile = "tile"
-    interpolate = "interpolate"
-
-
 def convert(
     source: Annotated[str, typer.Argument(help="A model folder, or a Hugging Face hub name.")],
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
-    to: Annotated[To, typer.Option(help="The long family.")] = To.longformer,
+    to: Annotated[str, typer.Option(help="The long family: longformer or bigbird.")] = "longformer",
     max_tokens: Annotated[int, typer.Option(help="Tokens the long model reads.")] = 4096,
     window: Annotated[int, typer.Option(help="Longformer: whole window, half to each side.")] = 512,
     block: Annotated[int, typer.Option(help="BigBird: tokens in a block.")] = 64,
     random_blocks: Annotated[int, typer.Option(help="BigBird: random blocks per block.")] = 3,
-    positions: Annotated[Positions, typer.Option(help="New position rows.")] = Positions.tile,
+    positions: Annotated[str, typer.Option(help="New position rows: tile or interpolate.")] = "tile",
     verify: Annotated[bool, typer.Option(help="Prove that the result equals its source.")] = True,
+    lowercase: Annotated[
+        bool | None,
+        typer.Option(help="Whether a WordPiece tokenizer lower-cases; its files say, or its vocabulary."),
+    ] = None,
     text: Annotated[Path | None, typer.Option(help="Text for bits per masked token.")] = None,
     kernel: Annotated[str, typer.Option(help="The kernel that is proven.")] = "auto",
     force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
@@ -46,8 +35,10 @@ def convert(
     from longbio.cli.tables import checks_table
     from longbio.conversion import convert as conversion
     from longbio.conversion.settings import Settings
+    from longbio.encoders.casing import Casing
 
-    settings = Settings(to.value, max_tokens, window, block, random_blocks, positions.value)
+    # Whatever `to` and `positions` say is checked, in one line, before anything is done.
+    settings = Settings(to, max_tokens, window, block, random_blocks, positions, lowercase)  # type: ignore[arg-type]
     with narrated(as_json=as_json, verbose=verbose) as tell:
         advance = tell.begin(f"convert to a {to} of {max_tokens:,} tokens", 0)
         done = conversion.convert(
@@ -67,5 +58,8 @@ def convert(
             tell.end(f"{out} is written" + ("" if verify else ", not verified"))
         if done.report["verification"] and not as_json:
             tell.console.print(checks_table(done.report["verification"]))
+        elif done.report["casing"] and not as_json:
+            casing = Casing(**done.report["casing"])
+            tell.console.print(f"{casing.reads}; {casing.loss}", highlight=False)
     if as_json:
         print_json(done.report)

@@ -94,7 +94,8 @@ def predict(
         before = "finished before: " if result["finished_before"] else ""
         done = result["notes"] - result["failed"]
         found = f"{result['found']:,} {task.finds}"
-        tell.end(f"{before}{done:,} of {result['notes']:,} notes, {found}; in {out}")
+        over = tell.fail if result["failed"] else tell.end
+        over(f"{before}{done:,} of {result['notes']:,} notes, {found}; in {out}")
     if as_json:
         print_json(result)
     if result["failed"]:

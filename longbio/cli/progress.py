@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -41,12 +42,20 @@ class Narrator:
 
     def end(self, result: str) -> None:
         """The stage is over: one line."""
+        self._over("[green]✓[/green]", result)
+
+    def fail(self, what: str) -> None:
+        """The stage has failed: one line."""
+        self._over("[bold red]✗[/bold red]", what)
+
+    def _over(self, mark: str, words: str) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
         seconds = time.monotonic() - self.start
         title = f"{self.title}: " if self.title else ""
-        self.console.print(f"[green]✓[/green] {title}{result} [dim]{seconds:.0f} s[/dim]", highlight=False)
+        # Names of files may hold brackets, which aren't for rich.
+        self.console.print(f"{mark} {escape(title + words)} [dim]{seconds:.0f} s[/dim]", highlight=False)
         self.title, self.start = "", time.monotonic()
 
     def stop(self) -> None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from longbio.artifacts.calls import STOCK_BIGBIRD, call
 from longbio.artifacts.cards import markdown_table, model_card
 from longbio.conversion.verify import as_rows
-
-STOCK_BIGBIRD = (
-    "Plain transformers computes another function in evaluation than in training beyond "
-    "{full} tokens: there its random blocks are all block 0. Loaded with `longbio.load` the "
-    "model sees the same random blocks in both, drawn from `random_pattern_seed` in the config."
-)
+from longbio.encoders.casing import Casing
 
 
 def render(report: Mapping[str, Any], name: str) -> str:
@@ -20,27 +16,29 @@ def render(report: Mapping[str, Any], name: str) -> str:
     settings = report["settings"]
     target = {"longformer": "Longformer", "bigbird": "BigBird"}[settings["to"]]
     sections = [
-        (
-            "How to load it",
-            "With plain transformers, or with longbio for a faster kernel:\n\n```python\n"
-            f'from transformers import AutoModel\nmodel = AutoModel.from_pretrained("{name}")\n\n'
-            f'import longbio\nmodel = longbio.load("{name}", task="ner")\n```',
-        ),
+        ("How to load it", HOW_TO_LOAD.format(name=name)),
         ("Provenance", markdown_table(("what", "value"), _provenance(report))),
     ]
+    if report["casing"] is not None:
+        casing = Casing(**report["casing"])
+        read = f"{casing.reads[0].upper()}{casing.reads[1:]}. {casing.loss[0].upper()}{casing.loss[1:]}."
+        sections.append(("Capitals and accents", read))
     if report["made_up"]:
         sections.append(("What the source did not have", _bullets(report["made_up"])))
     if report["left_behind"]:
         sections.append(("Weights left behind", _bullets(f"`{n}`" for n in report["left_behind"])))
-    if settings["to"] == "bigbird":
-        full = (5 + 2 * settings["random_blocks"]) * settings["block"]
-        sections.append(("With plain transformers", STOCK_BIGBIRD.format(full=full)))
+    full = (5 + 2 * settings["random_blocks"]) * settings["block"]
+    plain = LONGFORMER if settings["to"] == "longformer" else STOCK_BIGBIRD.format(full=full)
+    sections.append(("With plain transformers", plain))
     proof = report["verification"]
     if proof is None:
         sections.append(("Verification", "Not verified: the conversion ran with `--no-verify`."))
     else:
         table = markdown_table(("result", "check", "measured", "limit"), as_rows(proof))
         sections.append(("Verification", f"Took {proof['seconds']} s.\n\n{table}"))
+    has_head = not any(line.startswith("masked-LM head") for line in report["made_up"])
+    roles = ("cls",) if settings["to"] == "longformer" else None
+    sections.append(("A call to copy", call("mlm" if has_head else "features", name, roles=roles)))
     metadata = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",
@@ -48,6 +46,18 @@ def render(report: Mapping[str, Any], name: str) -> str:
     }
     title = f"{name}: a {target} of {settings['max_tokens']:,} tokens"
     return model_card(title=title, metadata=metadata, sections=sections)
+
+
+HOW_TO_LOAD = (
+    "With plain transformers (see the call at the end), or with longbio for a faster kernel:\n\n"
+    "```python\nimport longbio\n"
+    'model = longbio.load("{name}", task="ner")\n```'
+)
+LONGFORMER = (
+    "No token has been taught to be global yet: the global projections are copies of the local ones, so that"
+    " `global_attention_mask` decides only what is seen from afar. Question answering needs it even so:"
+    " LongformerForQuestionAnswering without one looks for three separators, and a BERT's pairs have two."
+)
 
 
 def _provenance(report: Mapping[str, Any]) -> list[tuple[str, str]]:

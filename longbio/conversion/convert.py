@@ -20,6 +20,8 @@ from longbio.conversion.reading import Source, read_source, refuse_what_cannot_b
 from longbio.conversion.settings import Settings
 from longbio.conversion.targets import TARGETS
 from longbio.conversion.verify import Check, verify
+from longbio.encoders.configs import refuse_without_type
+from longbio.encoders.loading import read_tokenizer, ready_kernel
 from longbio.errors import LongbioError
 
 REPORT = "conversion.json"
@@ -65,17 +67,19 @@ def convert(
     """
     settings = settings or Settings()
     settings.check()
+    ready_kernel(kernel)
     out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
+    refuse_without_type(folder)
     sources.family_of(checkpoints.read_config(folder), name)
     digest = checkpoints.weights_digest(folder)
 
-    done = None if force else _done(out, settings, digest, verification)
+    done = None if force else _done(out, folder, settings, digest, verification)
     if done is not None:
         return Conversion(out, done, already_done=True)
 
     with staged_folder(out, force=force) as partial:
-        short = read_source(name, folder, digest)
+        short = read_source(name, folder, digest, settings.lowercase)
         report = _build(short, partial, settings)
         if verification:
             result = verify(short, partial, settings, kernel=kernel, text=text, on_check=on_check)
@@ -101,12 +105,21 @@ def text_of(file: Path | None) -> str | None:
         raise LongbioError("can't be read as UTF-8 text", where=file, remedy="name a text file") from error
 
 
-def _done(out: Path, settings: Settings, digest: str, verification: bool) -> dict[str, Any] | None:
+def _done(
+    out: Path, folder: Path, settings: Settings, digest: str, verification: bool
+) -> dict[str, Any] | None:
     if not (out / REPORT).is_file():
         return None
     report: dict[str, Any] = read_json(out / REPORT)
-    same = report.get("settings") == asdict(settings) and report.get("source_sha256") == digest
-    return report if same and (report["verification"] is not None or not verification) else None
+    asked_before = asdict(Settings()) | report.get("settings", {})
+    same = asked_before == asdict(settings) and report.get("source_sha256") == digest
+    if not same or (verification and report["verification"] is None):
+        return None
+    _, casing = read_tokenizer(folder, settings.lowercase)
+    now = None if casing is None else casing.as_dict()
+    # A report of before says nothing of it: right unless transformers would have read text otherwise.
+    before = report.get("casing", None if casing is not None and casing.is_doubtful else now)
+    return report if before == now else None
 
 
 def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
@@ -128,6 +141,7 @@ def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
         "source_sha256": source.digest,
         "source_tokens": num_source,
         "settings": asdict(settings),
+        "casing": None if source.casing is None else source.casing.as_dict(),
         "made_up": made_up,
         "left_behind": list(source.weights.left_behind),
         "versions": {

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+import torch
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from longbio.artifacts import checkpoints
 from longbio.conversion import sources
 from longbio.conversion.sources import Family, SourceWeights
 from longbio.conversion.targets import Target
+from longbio.encoders.casing import Casing
+from longbio.encoders.loading import config_of, read_tokenizer
 from longbio.errors import LongbioError
-
-VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
-"""A tokenizer is made from one of them."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Source:
         name: what the user called it, a folder or a hub name.
         folder: where its files are.
         digest: SHA-256 over its config and weights.
+        casing: how a WordPiece tokenizer reads capitals and accents.
     """
 
     name: str
@@ -35,16 +36,21 @@ class Source:
     family: Family
     tokenizer: PreTrainedTokenizerBase
     weights: SourceWeights
+    casing: Casing | None = None
 
     def setting(self, name: str) -> Any:
         """A setting under BERT's name for it."""
         return getattr(self.config, (self.family.config_names or {}).get(name, name))
 
+    def load(self, kind: Any) -> Any:
+        """The source itself, in float32, as a class of transformers."""
+        # Padding decides where RoBERTa's positions begin, and its config need not name it.
+        return kind.from_pretrained(self.folder, dtype=torch.float32, pad_token_id=self.pad_token_id)
+
     @property
     def pad_token_id(self) -> int:
         """Of the config, or of the tokenizer where the config has none."""
-        pad = self.config.pad_token_id
-        return int(self.tokenizer.pad_token_id if pad is None else pad)
+        return int(self.config.pad_token_id)
 
     @property
     def first_row(self) -> int:
@@ -52,19 +58,26 @@ class Source:
         return self.pad_token_id + 1 if self.family.special_rows else 0
 
 
-def read_source(name: str, folder: Path, digest: str) -> Source:
+def read_source(name: str, folder: Path, digest: str, lowercase: bool | None = None) -> Source:
     """Read a short encoder.
+
+    Args:
+        name: what the user called it.
+        folder: where its files are.
+        digest: of its config and weights.
+        lowercase: what the user says of its tokenizer; None to find out.
 
     Raises:
         LongbioError: the family can't be converted, or a file is missing, corrupt, or disagrees
             with another.
     """
     family = sources.family_of(checkpoints.read_config(folder), name)
-    config = AutoConfig.from_pretrained(folder)
+    config = config_of(folder)
     _refuse_config(config, family, name)
     num_layers = getattr(config, (family.config_names or {}).get("num_hidden_layers", "num_hidden_layers"))
     weights = sources.canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
-    source = Source(name, folder, digest, config, family, _tokenizer(name, folder), weights)
+    tokenizer, casing = read_tokenizer(folder, lowercase)
+    source = Source(name, folder, digest, config, family, tokenizer, weights, casing)
     _check_shapes(source)
     return source
 
@@ -96,20 +109,6 @@ def _refuse_config(config: PretrainedConfig, family: Family, name: str) -> None:
 
 def _inexpressible(reason: str, name: str) -> LongbioError:
     return LongbioError(f"can't be converted: {reason}", where=name, remedy="choose another source or --to")
-
-
-def _tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
-    remedy = "put tokenizer.json, or the vocabulary it is made from, beside the weights"
-    # Without any, transformers makes an empty vocabulary up and says nothing.
-    if not any((folder / file).is_file() for file in VOCABULARY_FILES):
-        raise LongbioError("the folder holds no tokenizer", where=name, remedy=remedy)
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # transformers and tokenizers raise plain Exception for a bad file
-        raise LongbioError("the tokenizer can't be read", where=name, remedy=remedy) from error
-    if not tokenizer.is_fast:
-        raise LongbioError("the tokenizer has no fast form, which offsets need", where=name, remedy=remedy)
-    return tokenizer
 
 
 def _check_shapes(source: Source) -> None:

@@ -22,6 +22,8 @@ class Settings:
         block: BigBird, tokens in a block.
         random_blocks: BigBird, random blocks seen by each block.
         positions: `tile` or `interpolate`.
+        lowercase: whether a WordPiece tokenizer lower-cases; None for what the source's files say, or
+            its vocabulary where they say nothing.
     """
 
     to: Literal["longformer", "bigbird"] = "longformer"
@@ -30,6 +32,7 @@ class Settings:
     block: int = 64
     random_blocks: int = 3
     positions: How = "tile"
+    lowercase: bool | None = None
 
     @property
     def full_tokens(self) -> int:

@@ -25,6 +25,7 @@ from longbio.conversion.inputs import Case
 from longbio.conversion.reading import Source
 from longbio.conversion.settings import Settings
 from longbio.encoders.loading import load, quiet, set_kernel
+from longbio.encoders.tokenizer_files import TokenizerFiles
 from longbio.errors import LongbioError
 from longbio.masked_lm.evaluation import bits_per_masked_token
 from longbio.masked_lm.masking import Vocabulary, mask_tokens
@@ -37,6 +38,14 @@ FULL_LENGTH = 1e-4
 
 TELLING_BITS = 0.1
 """Random positions must cost a source this much before bits per masked token judge anything."""
+
+WORDS = 0.95
+"""Share of a vocabulary's whole words that a text with such a word in it has to give back: an uncased
+vocabulary may hold some capitals, which never come out."""
+
+UNKNOWN = 0.05
+"""Share of a note's words that may hold unknown tokens, which is 0.002 or less where a tokenizer fits: an
+uncased vocabulary read in its own case has 0.15."""
 
 GLOBAL_EVERY = 97  # tokens between global ones, so that they fall anywhere in a tile
 BITS_LENGTHS = (512, 1024, 2048)
@@ -104,7 +113,7 @@ def verify(
     steps = (
         same_as_source(source, folder, settings, kernel),
         same_as_reference_and_native(source, folder, settings, kernel),
-        same_token_ids(source, folder),
+        same_token_ids(source, folder, text),
         same_use_of_positions(source, folder, settings, kernel, text),
     )
     for step in steps:
@@ -194,18 +203,39 @@ def same_as_reference_and_native(
     yield _close(name, pairs, FULL_LENGTH)
 
 
-def same_token_ids(source: Source, folder: Path) -> Iterator[Check]:
-    """Ids of clinical strings, before and after."""
-    after = AutoTokenizer.from_pretrained(folder)
-    before = AutoTokenizer.from_pretrained(source.folder)
-    before.backend_tokenizer.no_truncation()
-    before.backend_tokenizer.no_padding()
+def same_token_ids(source: Source, folder: Path, text: str | None = None) -> Iterator[Check]:
+    """Ids of clinical strings, before and after; and against the vocabulary, which no guess has touched."""
+    before, after = source.tokenizer, AutoTokenizer.from_pretrained(folder)
     texts = [*inputs.CLINICAL_STRINGS, inputs.embedded_text()]
     options = {"verbose": False, "truncation": False}
     changed = [t for t in texts if before(t, **options)["input_ids"] != after(t, **options)["input_ids"]]
     longest = len(after(texts[-1], **options)["input_ids"])
     name = f"token ids of {len(texts)} clinical strings, one of {longest} tokens"
     yield Check(name, f"{len(changed)} changed", "0 changed", not changed and longest >= 10_000)
+
+    if source.casing is not None:
+        yield Check(source.casing.reads, source.casing.loss, "reported", None)
+        yield _words_of_vocabulary(source, after)
+    encoded = after(text or texts[-1], add_special_tokens=False, **options)
+    words = encoded.word_ids()
+    unknown = {n for n, id_ in zip(words, encoded["input_ids"], strict=True) if id_ == after.unk_token_id}
+    share = len(unknown) / max(1, len(set(words)))
+    name = f"words of {'a long note' if text is None else 'the text'} with unknown tokens"
+    yield Check(name, f"{share:.1%}", f"at most {UNKNOWN:.0%}", share <= UNKNOWN)
+
+
+def _words_of_vocabulary(source: Source, tokenizer: Any) -> Check:
+    """Whole words of the source's vocabulary have to come back as their own lines."""
+    vocabulary = TokenizerFiles.of(source.folder).pieces()
+    words = [piece for piece in vocabulary if piece.isalpha()]
+    found = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    right = sum(ids == [vocabulary[word]] for word, ids in zip(words, found, strict=True))
+    share = right / len(words) if words else 1.0
+    # What a file or the user says goes before what the vocabulary shows.
+    is_judged = source.casing is None or not source.casing.is_stated
+    limit = f"at least {WORDS:.0%}" if is_judged else "reported"
+    name = f"{len(words):,} whole words of the vocabulary become their own line of it"
+    return Check(name, f"{share:.1%}", limit, share >= WORDS if is_judged else None)
 
 
 def same_use_of_positions(
@@ -230,7 +260,7 @@ def same_use_of_positions(
 
     num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
     with quiet():
-        short = AutoModelForMaskedLM.from_pretrained(source.folder, dtype=torch.float32).eval()
+        short = source.load(AutoModelForMaskedLM).eval()
     at_source = bits(short, num_source)
     del short
     model = load(folder, "mlm", kernel=kernel, dtype=torch.float32)
@@ -275,7 +305,7 @@ def _source_outputs(
 
     def loaded(kind: Any) -> PreTrainedModel:
         with quiet():
-            model: PreTrainedModel = kind.from_pretrained(source.folder, dtype=torch.float32).eval()
+            model = source.load(kind).eval()
         if settings.positions == "interpolate":
             rows, table = _position_table(load(folder)), _position_table(model)
             size, first = len(table) - source.first_row, _first_row(source, settings)

@@ -13,6 +13,7 @@ from torch import Tensor
 from longbio.attention import dense
 from longbio.attention.kernels import Kernel, choose
 from longbio.attention.pattern import PADDING, SparsePattern, numbered
+from longbio.errors import LongbioError
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,8 @@ def prepare(
         dropout: of attention weights.
 
     Raises:
-        ValueError: the kernel can't run this, or a document is longer than the model.
+        LongbioError: the kernel can't run this.
+        ValueError: a document is longer than the model.
     """
     key = ("prepared", rules, None if kernel is None else kernel.name, dtype, dropout)
     if key not in documents.cache:
@@ -128,7 +130,7 @@ def _build(
     ready: dict[int, LayerAttention] = {}
     for pattern in {id(pattern): pattern for pattern in patterns}.values():
         moved = pattern.to(documents.device, non_blocking=True)
-        chosen = choose(kernel, moved, dtype=dtype, dropout=dropout)
+        chosen = _chosen(kernel, moved, dtype, dropout)
         chosen.prepare(moved)
         dense.prepare(moved)
         ready[id(pattern)] = LayerAttention(chosen, moved)
@@ -138,6 +140,14 @@ def _build(
     if position_BT is not None:
         position_BT = position_BT.to(documents.device, non_blocking=True)
     documents.cache[key] = Prepared(layers, index_N, real_N, position_BT)
+
+
+def _chosen(kernel: Kernel | None, pattern: SparsePattern, dtype: torch.dtype, dropout: float) -> Kernel:
+    try:
+        return choose(kernel, pattern, dtype=dtype, dropout=dropout)
+    except ValueError as error:
+        # Who asked for the kernel can ask for another.
+        raise LongbioError(str(error), where="kernel") from error
 
 
 _said: set[tuple[str, str]] = set()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
+from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
+from longbio.artifacts.checkpoints import TOKENIZER_FILES
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
+from longbio.encoders.casing import Casing, decide
+from longbio.encoders.configs import refuse_gaps, refuse_misfits, refuse_without_type
 from longbio.encoders.heads import initialise
+from longbio.encoders.tokenizer_files import REMEDY, TokenizerFiles
 from longbio.errors import LongbioError
+
+logger = logging.getLogger(__name__)
 
 TASKS: dict[str, Any] = {
     "features": transformers.AutoModel,
@@ -36,6 +44,9 @@ NEW_HEADS: dict[str, tuple[str, ...]] = {
 """The weights that a task may start at random: its own head, nothing else; that of masked LM when
 it is asked for."""
 
+MAX_SAID_CHARS = 120
+"""What a message quotes of a library's, at most."""
+
 FAMILIES: dict[str, Callable[..., None]] = {
     "longformer": longformer.install,
     "big_bird": bigbird.install,
@@ -49,6 +60,7 @@ def load(
     kernel: str = "auto",
     *,
     new_head: bool = False,
+    own_head: bool = False,
     head_seed: int | None = None,
     dropout: float | None = None,
     bigbird_pattern: str = "longbio",
@@ -67,8 +79,10 @@ def load(
         kernel: `auto`, a name of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own
             attention.
         new_head: let a masked-LM model start without a head of its own.
-        head_seed: of the weights that the checkpoint lacks; None to draw them from torch's generator.
-            How much transformers draws before them depends on what the process did before.
+        own_head: the task's head has to be in the checkpoint: for who predicts, and doesn't train.
+        head_seed: of the weights that the checkpoint lacks, and of a head of another shape; None to draw
+            them from torch's generator. How much transformers draws before them depends on what the
+            process did before.
         dropout: replaces the config's probabilities, for hidden states and for attention,
             under whatever name the family gives them.
         bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
@@ -77,34 +91,51 @@ def load(
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
-        LongbioError: weights are missing from the folder or have the wrong shape.
-        ValueError: an unknown task, kernel or pattern, or a kernel that can't run here.
+        LongbioError: weights are missing from the folder or have the wrong shape; there is no such
+            kernel, or it can't run here.
+        ValueError: an unknown task or pattern.
     """
     if task not in TASKS:
         raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
     if bigbird_pattern not in bigbird.PATTERNS:
         names = ", ".join(bigbird.PATTERNS)
         raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
-    chosen = None if kernel == "stock" else _ready(kernel)
+    chosen = None if kernel == "stock" else ready_kernel(kernel)
 
-    changes = dict(config_changes)
     config = config_of(path)
+    changes = {"pad_token_id": config.pad_token_id, **config_changes}
+    if task == "qa":
+        changes.setdefault("num_labels", 2)  # where an answer starts and ends, whatever else was learned
     if config.model_type == "longformer":
         longformer.refuse_windows(changes.get("attention_window", config.attention_window))
     if dropout is not None:
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
-    with one_line(path), quiet():
-        model, report = TASKS[task].from_pretrained(str(path), output_loading_info=True, **changes)
-    heads = () if task == "mlm" and not new_head else NEW_HEADS[task]
-    _refuse_holes(path, heads, report["missing_keys"])
-    if head_seed is not None:
-        _draw(model, report["missing_keys"], head_seed)
-
+    if own_head:
+        refuse_gaps(config, path)
+    heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
+    model = _from_pretrained(path, TASKS[task], heads, head_seed, changes)
     if kernel != "stock" and config.model_type == "big_bird":
         bigbird.install(model, chosen, bigbird_pattern)
     elif kernel != "stock" and config.model_type in FAMILIES:
         FAMILIES[config.model_type](model, chosen)
-    loaded: PreTrainedModel = model.eval()
+    return model.eval()
+
+
+def _from_pretrained(
+    path: str | Path, kind: Any, heads: tuple[str, ...], head_seed: int | None, changes: dict[str, Any]
+) -> PreTrainedModel:
+    """A model with every weight of its own but perhaps those that begin with `heads`; with a seed these
+    may also have had another shape."""
+    with one_line(path), quiet():
+        model, report = kind.from_pretrained(
+            str(path), output_loading_info=True, ignore_mismatched_sizes=True, **changes
+        )
+    misfits = report["mismatched_keys"]
+    refuse_misfits(model.config, path, misfits, () if head_seed is None else heads)
+    _refuse_holes(path, heads, report["missing_keys"])
+    if head_seed is not None:
+        _draw(model, {*report["missing_keys"], *(name for name, *_ in misfits)}, head_seed)
+    loaded: PreTrainedModel = model
     return loaded
 
 
@@ -112,22 +143,39 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
     """Put another kernel into a long model that `load` gave.
 
     Raises:
-        ValueError: there is no such kernel, or the model isn't a long one.
+        LongbioError: there is no such kernel, or it can't run here.
+        ValueError: the model isn't a long one.
     """
     if model.config.model_type not in FAMILIES:
         raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(FAMILIES)}")
-    FAMILIES[model.config.model_type](model, _ready(kernel))
+    FAMILIES[model.config.model_type](model, ready_kernel(kernel))
 
 
-def _ready(kernel: str) -> Kernel | None:
-    """The kernel of this name, None for `auto`; raises when this machine can't run it."""
-    chosen = named(kernel)
+def ready_kernel(name: str) -> Kernel | None:
+    """The kernel of this name, None for `auto`; for asking before long work, too.
+
+    Raises:
+        LongbioError: there is none, or this machine can't run it.
+    """
+    try:
+        chosen = named(name)
+    except ValueError as error:
+        raise LongbioError(str(error), where="kernel") from error
     if chosen is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
+        # At best: who learns is asked for more (`training.machine`).
+        with torch.no_grad():
+            reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=0.0)
         if reason is not None:
-            raise ValueError(f"kernel {kernel!r} can't run here: {reason}; kernel='auto' picks one")
+            raise cannot_run(name, reason)
     return chosen
+
+
+def cannot_run(kernel: str, reason: str) -> LongbioError:
+    """Of a kernel that was asked for."""
+    return LongbioError(
+        f"kernel {kernel!r} can't run here: {reason}", where="kernel", remedy="kernel='auto' picks one"
+    )
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
@@ -140,27 +188,89 @@ def dropout_names(model_type: str) -> tuple[str, str]:
 
 
 def config_of(path: str | Path) -> Any:
-    """The config of a checkpoint.
+    """The config of a checkpoint, with the tokenizer's padding id where it has none.
 
     Raises:
-        LongbioError: there is none.
+        LongbioError: there is none, or it names no family.
     """
+    refuse_without_type(path)
     with one_line(path):
-        return AutoConfig.from_pretrained(str(path))
+        config = AutoConfig.from_pretrained(str(path))
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = read_tokenizer(path)[0].pad_token_id
+    return config
 
 
 def load_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a checkpoint, without the cut and the padding of an earlier use.
 
+    Where no file says whether text is lower-cased, its vocabulary does (`read_tokenizer`), and that is told
+    once.
+
     Raises:
-        LongbioError: there is none.
+        LongbioError: there is none, or it can't be read.
     """
-    with one_line(path):
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
+    tokenizer, casing = read_tokenizer(path)
+    if casing is not None and casing.is_doubtful and str(path) not in _told and parent_process() is None:
+        _told.add(str(path))
+        remedy = "do_lower_case and strip_accents in tokenizer_config.json decide"
+        logger.warning("%s: %s; %s; %s", path, casing.reads, casing.loss, remedy)
+    return tokenizer
+
+
+_told: set[str] = set()
+"""Checkpoints whose casing was told in this process."""
+
+
+def read_tokenizer(path: str | Path, lowercase: bool | None = None) -> tuple[Any, Casing | None]:
+    """The tokenizer of a checkpoint, and how it reads capitals and accents.
+
+    This is the one place where tokenizers are loaded. Transformers lower-cases for a BERT whose
+    `tokenizer_config.json` doesn't say otherwise, whatever its vocabulary and `tokenizer.json`.
+
+    Args:
+        path: a checkpoint folder, or a name on the Hugging Face hub.
+        lowercase: what the user says of a WordPiece tokenizer; None to find out.
+
+    Returns:
+        The tokenizer, and its casing; None where it isn't BERT's kind or one that reads what its file says.
+
+    Raises:
+        LongbioError: there is none, or it can't be read.
+    """
+    refuse_without_type(path)
+    _refuse_no_tokenizer(Path(path))
+    files = TokenizerFiles.of(path)
+    files.refuse_damaged()
+    tokenizer, casing = _auto_tokenizer(path, **files.changes()), None
+    if isinstance(tokenizer, BertTokenizer):
+        casing = decide(tokenizer.get_vocab(), files.stated(), lowercase)
+        changes = {"do_lower_case": casing.lowercase, "strip_accents": casing.strip_accents}
+        if changes != {name: getattr(tokenizer, name) for name in changes}:
+            tokenizer = _auto_tokenizer(path, **files.changes(), **changes)
+    elif not files.reads_alike(tokenizer):
+        # A class that builds its own tokenizer has lost the file's normaliser: the file as it is.
+        names = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(files.found["tokenizer.json"]), **names)
+    if not tokenizer.is_fast:
+        raise LongbioError("the tokenizer has no fast form, which offsets need", where=path, remedy=REMEDY)
     # What is kept of them would decide the hash of a tokenised corpus, and changes with each call.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
-    return tokenizer
+    return tokenizer, casing
+
+
+def _auto_tokenizer(path: str | Path, **changes: Any) -> Any:
+    # Transformers and tokenizers raise plain Exception for a bad file.
+    remedy = REMEDY if Path(path).is_dir() else "check the name, and the connection unless it is a folder"
+    with one_line(path, "the tokenizer can't be read", remedy, (Exception,)):
+        return AutoTokenizer.from_pretrained(str(path), **changes)
+
+
+def _refuse_no_tokenizer(folder: Path) -> None:
+    """Of a folder with a config alone transformers makes a tokenizer that knows no word."""
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise LongbioError("the folder has no tokenizer", where=folder, remedy="copy its files there")
 
 
 @torch.no_grad()
@@ -183,27 +293,29 @@ def _refuse_holes(path: str | Path, heads: tuple[str, ...], missing: Any) -> Non
 
 
 @contextmanager
-def one_line(path: str | Path) -> Iterator[None]:
+def one_line(
+    path: str | Path,
+    what: str = "the checkpoint can't be loaded",
+    remedy: str = "check the folder, or convert the model again",
+    kinds: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, SafetensorError),
+) -> Iterator[None]:
     """What transformers says of a folder it can't load, in one line."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise LongbioError(
-            f"the checkpoint can't be loaded ({str(error).splitlines()[0]})",
-            where=path,
-            remedy="check the folder, or convert the model again",
-        ) from error
+    except kinds as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:MAX_SAID_CHARS]
+        raise LongbioError(f"{what} ({said})", where=path, remedy=remedy) from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Transformers' report of unused and new weights is for those who can't check them."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        transformers_logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()

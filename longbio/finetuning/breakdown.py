@@ -88,7 +88,7 @@ def evidence(
     if found is None:
         return None
     ids = [document.id for document in documents]
-    groups = [document.id if document.group is None else document.group for document in documents]
+    groups = [document.group for document in documents]
     return {"measure": found.measure, "ids": ids, "groups": groups, "totals": found.totals.tolist()}
 
 

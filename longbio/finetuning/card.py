@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import longbio
+from longbio.artifacts.calls import STOCK_BIGBIRD, call, what_is_global
 from longbio.artifacts.cards import markdown_table, model_card
 from longbio.finetuning.stability import Stability
 from longbio.tasks import TASKS
@@ -18,8 +19,16 @@ PIPELINES = {
 """By the task's head."""
 
 
-def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
-    """The README.md of a folder, from its `finetuning.json`. It holds no text of the corpus."""
+def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -> str:
+    """The README.md of a folder, from its `finetuning.json`. It holds no text of the corpus.
+
+    Args:
+        report: what `learn` saved.
+        name: of the folder.
+        config: of the model.
+        max_tokens: of the rows that it learned with.
+    """
+    model_type, task = config.model_type, report["task"]
     settings = {
         **report["task"],
         **report["recipe"],
@@ -32,8 +41,11 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
     sections = [
         (
             "How to load it",
-            "With plain transformers, or with longbio, which reads documents of any length and gives"
-            f" offsets:\n\n```bash\nlongbio evaluate {name} DATA --out scores\n```",
+            "With longbio, which reads documents of any length and gives offsets, or with plain transformers"
+            f" (see the call at the end):\n\n```bash\nlongbio predict {name} NOTES --out found\n"
+            f"longbio evaluate {name} DATA --out scores\n```\n\n"
+            f"A pipeline of transformers ends after {max_tokens:,} tokens and doesn't say so, unless it is"
+            " given a `stride`; and it gives no `global_attention_mask`.",
         ),
         (
             "Where it comes from",
@@ -46,12 +58,43 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
         sections.append(("What it could not learn from", markdown_table(("what", "how many"), left_out)))
     if report["dev"] is not None:
         sections.append(("Development documents", f"Main score {report['dev']['main']:.4f}."))
+    if model_type == "longformer":
+        sections.append(("Global tokens", what_is_global(task["global_tokens"])))
+    if model_type == "big_bird":
+        full = (5 + 2 * config.num_random_blocks) * config.block_size
+        sections.append(("With plain transformers", STOCK_BIGBIRD.format(full=full)))
+    sections.append(("A call to copy", _call(task, name, model_type, max_tokens)))
     metadata = {
         "library_name": "transformers",
-        "pipeline_tag": PIPELINES[TASKS[report["task"]["kind"]].head],
+        "pipeline_tag": PIPELINES[TASKS[task["kind"]].head],
         "tags": ["longbio", model_type],
     }
     return model_card(title=name, metadata=metadata, sections=sections)
+
+
+def _call(task: Mapping[str, Any], name: str, model_type: str, max_tokens: int) -> str:
+    """How plain transformers uses it; a pair of mentions in its text is made by longbio alone."""
+    if task["kind"] == "relations":
+        return f"```bash\nlongbio predict {name} NOTES --out found\n```"
+    kind = "sigmoid()" if task.get("multi_label") else "softmax(-1)"
+    # Behind the classes may stand the weight of a window.
+    shown = f"logits[:{len(task.get('classes', ()))}] / {task.get('temperature', 1.0)}"
+    result = (
+        f"probabilities = ({shown}).{kind}.tolist()\n"
+        "print({model.config.id2label[number]: share for number, share in enumerate(probabilities)})"
+    )
+    if task["kind"] == "similarity":
+        result = f"print({task['mean']!r} + {task['deviation']!r} * float(logits[0]))"
+    pair = ("Chest pain since Monday.", "The chest has hurt for two days.")
+    return call(
+        TASKS[task["kind"]].head,
+        name,
+        roles=task["global_tokens"] if model_type == "longformer" else None,
+        max_tokens=max_tokens,
+        texts=pair if task["kind"] == "similarity" else pair[:1],
+        answer_tokens=task.get("max_answer_tokens", 64),
+        result=result,
+    )
 
 
 def _changed(stability: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,14 +91,7 @@ def read_data(settings: DataSettings) -> Splits:
     Raises:
         LongbioError: a split is missing or empty, or a file is broken.
     """
-    paths = {split: _place(settings, split) for split in ("train", "dev", "test")}
-    for split in ("train", "test"):
-        if paths[split] is None:
-            raise LongbioError(
-                f"the corpus has no {split!r} folder or file",
-                where=None if settings.path is None else _of_set(settings.path, settings.name),
-                remedy=f"add one, or set data.{split}",
-            )
+    paths = places_of(settings)
     reading = Reading(settings.encoding, settings.columns)
     read: dict[str, list[Document]] = {}
     formats = {}
@@ -143,6 +136,27 @@ def of_reading(reading: Reading) -> dict[str, Any]:
         "remarks": dict(reading.remarks),
         "remarks_at": dict(reading.remarks.places),
     }
+
+
+def places_of(settings: DataSettings) -> dict[str, Path | None]:
+    """Where each split lies; None for development documents that are held out of the training ones.
+
+    Raises:
+        LongbioError: a split is missing.
+    """
+    paths = {split: _place(settings, split) for split in ("train", "dev", "test")}
+    for split, path in paths.items():
+        if path is None and split != "dev":
+            raise LongbioError(
+                f"the corpus has no {split!r} folder or file",
+                where=None if settings.path is None else _of_set(settings.path, settings.name),
+                remedy=f"add one, or set data.{split}",
+            )
+        if path is not None and not path.exists():
+            raise LongbioError(
+                "there is no such file or folder", where=path, remedy=f"check the path, or data.{split}"
+            )
+    return paths
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:

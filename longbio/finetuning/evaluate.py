@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.corpus.writers import WRITERS
+from longbio.encoders.configs import refuse_unnamed_head
 from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
 from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability
@@ -26,12 +27,11 @@ from longbio.finetuning.settings import Machine
 from longbio.prediction.run import load_for, predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
-from longbio.tasks.evidence import MEASURES, of_counts
 from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
-from longbio.tasks.statistics import interval
+from longbio.tasks.statistics import score_interval, spoken_interval
 from longbio.tasks.tags import Labels
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
@@ -51,15 +51,6 @@ PREDICTION_FORMATS = {
 """The writer by task and format of the corpus."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value and where it would lie with other documents of the same kind."""
-
-    value: float
-    low: float
-    high: float
-
-
 def counts_by_document(gold: Sequence[Document], predicted: Sequence[Document]) -> list[dict[str, Counts]]:
     """Counts by entity type of each document, both given in the same order.
 
@@ -74,28 +65,6 @@ def counts_by_document(gold: Sequence[Document], predicted: Sequence[Document]) 
 def micro_f1(documents: Sequence[dict[str, Counts]]) -> float:
     """Micro F1 over all documents and types."""
     return micro(by_type(documents)).f1
-
-
-def spread(first: Sequence[dict[str, Counts]], second: Sequence[dict[str, Counts]] | None = None) -> Interval:
-    """Micro F1 with its 95% BCa bootstrap interval over **documents**.
-
-    With a second model on the same documents: the difference, first minus second, resampled in
-    pairs. Fewer than two documents give no interval: it is the whole range of the value.
-
-    Args:
-        first: counts of each document.
-        second: counts of the same documents by another model.
-    """
-    measure = MEASURES["micro F1"]
-    # One seed: (documents, 1, 3).
-    ours, theirs = (None if each is None else of_counts(each).totals[:, None] for each in (first, second))
-    assert ours is not None
-    value = float(measure(ours.sum(axis=0))[0])
-    if theirs is not None:
-        value -= float(measure(theirs.sum(axis=0))[0])
-    if len(first) < 2:
-        return Interval(value, -1.0 if second else 0.0, 1.0)
-    return Interval(value, *interval(ours, theirs, measure))
 
 
 def evaluate(
@@ -124,10 +93,10 @@ def evaluate(
         on_document: told how many documents are done.
 
     Returns:
-        What is saved as `scores.json` in `out`: `scores`, `by_length`, `by_position`, `reliability`,
-        `evidence` (what each document adds to the main score), `seconds`; of entities also
-        precision, recall, F1 and counts by type and in all, the interval of micro F1 over
-        documents, and `documents`, the counts of each.
+        What is saved as `scores.json` in `out`: `scores`, `interval` (of the main score, see
+        `tasks.statistics.score_interval`), `by_length`, `by_position`, `reliability`, `evidence` (what
+        each document adds to the main score), `seconds`; of entities also precision, recall, F1 and
+        counts by type and in all, and `documents`, the counts of each.
 
     Raises:
         LongbioError: `out` holds something else, or the documents can't be scored.
@@ -154,16 +123,18 @@ def evaluate(
     )
     predictions = list(found)
     seconds = time.monotonic() - start
+    added = evidence(task, documents, predictions)
     report = {
         "task": task.kind,
         "made_of": made_of,
         "warnings": task.warnings(documents),
         "data": None if reading is None else of_reading(reading),
         "scores": task.score(documents, predictions),
+        "interval": score_interval([added]),
         "by_length": by_length(task, documents, predictions),
         "by_position": by_position(task, documents, predictions),
         "reliability": reliability(task, documents, predictions),
-        "evidence": evidence(task, documents, predictions),
+        "evidence": added,
         "has_collapsed": task.has_collapsed(predictions),
         "seconds": round(seconds, 1),
     }
@@ -186,7 +157,8 @@ def _the_same(found: dict[str, Any], made_of: Mapping[str, Any], out: Path) -> d
             where=out,
             remedy="choose another --out, or delete the folder",
         )
-    return found
+    # Scores of before have none, or one that knew no patients.
+    return found if "interval" in found else found | {"interval": score_interval([found["evidence"]])}
 
 
 def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
@@ -206,7 +178,9 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
     if (model_folder / RECORD).is_file():
         task = task_of(model_folder)
     else:
-        task = _task_of_config(config_of(model_folder), model_folder)
+        config = config_of(model_folder)
+        refuse_unnamed_head(config, model_folder)
+        task = _task_of_config(config, model_folder)
     if kind not in (None, task.kind):
         raise LongbioError(f"the model was fine-tuned for {task.kind}, not {kind}", where=model_folder)
     return task
@@ -239,18 +213,14 @@ def _task_of_config(config: Any, where: Path) -> AnyTask:
 
 def spoken(task: AnyTask, report: Mapping[str, Any]) -> str:
     """One line of a `scores.json`."""
-    if report["task"] == "ner":
-        low, high = report["micro_f1_interval"]
-        return f"micro F1 {report['micro']['f1']:.3f} ({low:.3f} to {high:.3f} over documents)"
-    return f"{task.measure} {report['scores']['main']:.3f}"
+    return f"{task.measure} {report['scores']['main']:.3f} ({spoken_interval(report['interval'])})"
 
 
 def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Counts]]) -> dict[str, Any]:
-    """Scores of exact mentions, their spread over documents, and the counts of each."""
-    types, interval = by_type(counts), spread(counts)
+    """Scores of exact mentions, and the counts of each document."""
+    types = by_type(counts)
     return {
         "micro": _as_dict(micro(types)),
-        "micro_f1_interval": [interval.low, interval.high],
         "types": {label: _as_dict(each) for label, each in types.items()},
         "documents": [
             {"id": document.id, "types": {label: _as_list(each) for label, each in count.items()}}
@@ -281,14 +251,6 @@ def write_predictions(
         WRITERS["jsonl"](documents, folder)
     lines = [json.dumps({"id": each.document.id, **each.details}) for each in predictions]
     (folder / "details.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def counts_of(report: dict[str, Any]) -> list[dict[str, Counts]]:
-    """The counts by document in a `scores.json`."""
-    return [
-        {label: Counts(*numbers) for label, numbers in document["types"].items()}
-        for document in report["documents"]
-    ]
 
 
 def _as_list(counts: Counts) -> list[int]:

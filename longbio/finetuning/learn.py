@@ -119,7 +119,7 @@ def learn(
         "losses": losses,
     }
     if state.is_main_process:
-        _save(trained, begun.inputs.tokenizer, report, model_folder, out)
+        _save(trained, begun.inputs, report, model_folder, out)
         shutil.rmtree(work, ignore_errors=True)
     state.wait_for_everyone()
     saved: dict[str, Any] = read_json(out / REPORT)
@@ -218,13 +218,14 @@ def _train(
 
 
 def _save(
-    model: PreTrainedModel, tokenizer: Any, report: dict[str, Any], model_folder: Path, out: Path
+    model: PreTrainedModel, inputs: InputFormat, report: dict[str, Any], model_folder: Path, out: Path
 ) -> None:
     with staged_folder(out) as partial:
         save(model, partial, origin=model_folder)
-        tokenizer.save_pretrained(partial)
+        inputs.tokenizer.save_pretrained(partial)
         write_json(partial / REPORT, report)
-        (partial / "README.md").write_text(card.render(report, out.name, model.config.model_type))
+        text = card.render(report, out.name, model.config, inputs.max_tokens)
+        (partial / "README.md").write_text(text, encoding="utf-8")
 
 
 def _kernel_of(model: PreTrainedModel, machine: Machine) -> str:

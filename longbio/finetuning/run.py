@@ -11,17 +11,20 @@ import numpy as np
 
 from longbio.artifacts.checkpoints import locate, weights_digest
 from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.folders import refuse_unless_writable
 from longbio.artifacts.plans import refuse_another_plan
-from longbio.encoders.loading import config_of, load_tokenizer
+from longbio.encoders.loading import config_of, dropout_names, load_tokenizer
 from longbio.encoders.rows import InputFormat
-from longbio.finetuning.data import Splits, read_data
+from longbio.finetuning.data import Splits, places_of, read_data
 from longbio.finetuning.evaluate import evaluate
 from longbio.finetuning.grid import learn_best, recipes_of
-from longbio.finetuning.learn import learn
+from longbio.finetuning.learn import learn, training_settings
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
+from longbio.tasks.statistics import score_interval, spoken_interval
+from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import processes
 
 PLAN, RESULTS = "plan.json", "results.json"
@@ -46,18 +49,21 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
             has diverged.
     """
     out, tell = plan.out, tell or Silence()
-    source = locate(plan.model)
+    source = check(plan)
+    if not (out / RESULTS).is_file():
+        check_machine(plan, source)
+    weights = weights_digest(source)
     data = read_data(plan.data)
     tell.begin("documents", 0)
     tell.end(data.summary())
-    weights = weights_digest(source)
     _bind(plan, data, weights)
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
-        tell.end(f"finished before: {_spoken(done['test'], len(plan.seeds))}; results: {out / RESULTS}")
+        tell.end(f"finished before: {_spoken(done)}; results: {out / RESULTS}")
         finished: dict[str, Any] = done
         return finished
 
+    check_machine(plan, source)
     learned = data.refuse_without_examples(plan.task)
     warnings = data.warnings(learned)
     for line in warnings:
@@ -83,7 +89,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         "tag_ceiling": ceiling,
         "grid": tried,
         "recipe": asdict(recipe),
-        "test": over_seeds([run["test"] for run in runs]),
+        "test": over_seeds([run["test"] for run in runs]) | {"interval": _interval(runs)},
         "dev": over_seeds([run["dev"] for run in runs]),
         "runs": runs,
         "plan": plan.model_dump(mode="json"),
@@ -91,9 +97,42 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     if processes().is_main_process:
         write_json(out / RESULTS, results)
     processes().wait_for_everyone()
-    tell.end(f"{_spoken(results['test'], len(runs))}; results: {out / RESULTS}")
+    tell.end(f"{_spoken(results)}; results: {out / RESULTS}")
     saved: dict[str, Any] = read_json(out / RESULTS)
     return saved
+
+
+def check(plan: Finetuning) -> Path:
+    """What can be known of a plan before documents are read; the folder of its model.
+
+    Raises:
+        LongbioError: the model or a split isn't there, or `out` can't be written to.
+    """
+    refuse_unless_writable(plan.out)
+    places_of(plan.data)
+    source = locate(plan.model)
+    InputFormat.of(config_of(source), load_tokenizer(source), plan.recipe.max_tokens)
+    return source
+
+
+def check_machine(plan: Finetuning, source: Path) -> None:
+    """Whether this machine can learn by the plan.
+
+    Args:
+        plan: what to do.
+        source: the model's folder.
+
+    Raises:
+        LongbioError: it lacks what the kernel, the precision or the optimizer needs, or the batch can't be
+            divided among the processes.
+    """
+    config, machine = config_of(source), plan.machine
+    for recipe in recipes_of(plan.recipe, plan.grid):
+        refuse_settings(training_settings(recipe, machine, 1, 0))
+    dropout = plan.recipe.dropout
+    if dropout is None:
+        dropout = getattr(config, dropout_names(config.model_type)[1], 0.0)
+    refuse_kernel(machine.kernel, machine.precision, config.model_type, dropout)
 
 
 def _bind(plan: Finetuning, data: Splits, weights: str) -> None:
@@ -201,7 +240,10 @@ def _run(
             "main": scored["scores"]["main"],
             "has_collapsed": scored["has_collapsed"],
             "scores": scored["scores"],
-            **{name: scored[name] for name in ("by_length", "by_position", "reliability", "evidence")},
+            **{
+                name: scored[name]
+                for name in ("interval", "by_length", "by_position", "reliability", "evidence")
+            },
             "seconds": scored["seconds"],
         },
     }
@@ -223,10 +265,18 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _spoken(test: Mapping[str, Any], num_seeds: int) -> str:
+def _interval(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Of the score on test documents, averaged over seeds."""
+    return score_interval([run["test"]["evidence"] for run in runs])
+
+
+def _spoken(done: Mapping[str, Any]) -> str:
+    test, num_seeds = done["test"], len(done["runs"])
+    # Results of before have no interval, and all that it takes.
+    interval = spoken_interval(_interval(done["runs"]))
     if num_seeds == 1:
-        return f"{test['mean']:.4f} on test documents (one seed: no spread)"
+        return f"{test['mean']:.4f} on test documents ({interval}; one seed: no spread)"
     return (
-        f"{test['mean']:.4f} ± {test['standard_deviation']:.4f} on test documents over {num_seeds} seeds,"
-        f" {test['minimum']:.4f} at least, {test['collapsed']} collapsed"
+        f"{test['mean']:.4f} ± {test['standard_deviation']:.4f} on test documents over {num_seeds} seeds"
+        f" ({interval}), {test['minimum']:.4f} at least, {test['collapsed']} collapsed"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,7 +13,7 @@ from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.finetuning.stability import Stability
 from longbio.settings import Settings
 from longbio.tasks import AnyTask
-from longbio.training.settings import Optimizer, Schedule
+from longbio.training.settings import Optimizer, Precision, Schedule
 
 
 class DataSettings(Settings):
@@ -170,7 +170,7 @@ class Machine:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     kernel: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     device_batch: int | None = None
     batch_tokens: int = 8192
     gradient_checkpointing: bool = False

@@ -28,7 +28,7 @@ def load_for(task: AnyTask, folder: Path, kernel: str = "auto") -> PreTrainedMod
     Raises:
         LongbioError: weights are missing, or the kernel can't run here.
     """
-    model = load(folder, task.head, kernel)
+    model = load(folder, task.head, kernel, own_head=True)
     if isinstance(task, Entities):
         order_classes(model, task.labels.names())
     return model

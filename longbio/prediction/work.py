@@ -57,10 +57,7 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         self.task, self.batch_tokens = model.task, model.batch_tokens
-        try:
-            network = load_for(model.task, model.folder, model.kernel)
-        except ValueError as error:
-            raise LongbioError(str(error), where=model.folder) from error
+        network = load_for(model.task, model.folder, model.kernel)
         self.network = network.to(processes_of_torch().device)
         self.inputs = InputFormat.of(self.network.config, load_tokenizer(model.folder), model.max_tokens)
 

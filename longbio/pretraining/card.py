@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import longbio
+from longbio.artifacts.calls import call, what_is_global
 from longbio.artifacts.cards import markdown_table, model_card
 
 
@@ -20,10 +21,8 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
     sections = [
         (
             "How to load it",
-            "With plain transformers, or with longbio for a faster kernel:\n\n```python\n"
-            "from transformers import AutoModelForMaskedLM\n"
-            f'model = AutoModelForMaskedLM.from_pretrained("{name}")\n\n'
-            f'import longbio\nmodel = longbio.load("{name}", task="mlm")\n```',
+            "With plain transformers (see the call at the end), or with longbio for a faster kernel:\n\n"
+            f'```python\nimport longbio\nmodel = longbio.load("{name}", task="mlm")\n```',
         ),
         (
             "Where it comes from",
@@ -37,6 +36,11 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
             + markdown_table(("tokens", "bits before", "bits after", "perplexity"), bits),
         ),
     ]
+    roles = ("cls",) if phase["global_cls"] else ()
+    if model_type == "longformer":
+        sections.append(("Global tokens", what_is_global(roles)))
+    given = roles if model_type == "longformer" else None
+    sections.append(("A call to copy", call("mlm", name, roles=given)))
     metadata = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,25 @@ from longbio.masked_lm.masking import Bools, Ids
 from longbio.pretraining import split
 from longbio.pretraining.curriculum import CorpusSettings, Curriculum
 from longbio.pretraining.memory import cache_bytes
-from longbio.pretraining.shards import WHOLE, TokenizedCorpus, build_shards, corpus_key, open_shards
+from longbio.pretraining.shards import (
+    WHOLE,
+    Groups,
+    TokenizedCorpus,
+    build_shards,
+    corpus_key,
+    group_of,
+    open_shards,
+)
 from longbio.pretraining.train import HeldOut, Source
 from longbio.progress import Narrator
 
 HASHES = "hashes.json"
+
+SMALL_BYTES = 64_000_000
+"""Of a corpus that is read once before it is tokenised."""
+
+MAX_SAID_CHARS = 120
+"""What a message quotes of a library's, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,23 +70,29 @@ def prepare(
         LongbioError: a corpus can't be read or holds no text, or nothing is held out.
     """
     tokenizer = load_tokenizer(model)
-    validation = curriculum.validation
-    corpora = {
-        name: _tokenized(name, settings, curriculum, tokenizer, tell)
+    validation, seed = curriculum.validation, curriculum.seed
+    # All are found before the first is read.
+    cache = curriculum.cache
+    hashes = KnownHashes(cache / HASHES)
+    planned = {
+        name: _planned(name, settings, cache, tokenizer, hashes)
         for name, settings in curriculum.corpora.items()
     }
-    if validation.corpus is None:
-        measured = next(iter(corpora.values()))
-        documents = split.held_out_documents(measured.corpus, validation.share, curriculum.seed)
+    apart = None
+    if validation.corpus is not None:
+        apart = _planned("validation", validation.corpus, cache, tokenizer, hashes)
     else:
-        measured = _tokenized("validation", validation.corpus, curriculum, tokenizer, tell)
+        _refuse_share(next(iter(planned.values())), validation.share, seed)
+    corpora = {name: _tokenized(each, tokenizer, hashes, tell) for name, each in planned.items()}
+    if apart is None:
+        measured = next(iter(corpora.values()))
+        documents = split.held_out_documents(measured.corpus.groups, validation.share, seed)
+    else:
+        measured = _tokenized(apart, tokenizer, hashes, tell)
         documents = np.arange(len(measured.corpus))
     if not measured.corpus.lengths[documents].any():
-        raise LongbioError(
-            "no text is held out to measure on",
-            where="validation",
-            remedy="raise validation.share, or name a validation.corpus",
-        )
+        with_text = measured.corpus.lengths > 0
+        raise _nothing_held_out(measured.corpus.groups[with_text], validation.share, seed)
     sources: dict[str, Source] = {}
     described: dict[str, dict[str, Any]] = {}
     for name, cached in corpora.items():
@@ -112,10 +134,33 @@ def _near_duplicates(cached: Cached, rest: Ids, measured: Cached, documents: Ids
     return found
 
 
-def _tokenized(
-    name: str, settings: CorpusSettings, curriculum: Curriculum, tokenizer: Any, tell: Narrator
-) -> Cached:
-    cache = curriculum.cache.expanduser()
+@dataclass(frozen=True)
+class _Planned:
+    """A corpus that is to be tokenised, unless it is in the cache.
+
+    Args:
+        name: of the corpus.
+        settings: where it is.
+        files: that it lies in.
+        folder: of the cache.
+        texts: streams it.
+    """
+
+    name: str
+    settings: CorpusSettings
+    files: tuple[Path, ...]
+    folder: Path
+    texts: Callable[[], Iterator[Text]]
+
+    @property
+    def is_cached(self) -> bool:
+        return (self.folder / WHOLE).is_file()
+
+
+def _planned(
+    name: str, settings: CorpusSettings, cache: Path, tokenizer: Any, hashes: KnownHashes
+) -> _Planned:
+    """Raises LongbioError where there is no such corpus."""
     files = [file for path in settings.paths for file in text_files(path)]
     how = json.dumps(
         [
@@ -126,25 +171,67 @@ def _tokenized(
             settings.group_column,
         ]
     )
-    hashes = KnownHashes(cache / HASHES)
     hashed = [f"{kind_of(file)} {hashes.sha256_of(file)}" for file in [*files, *_hub_files(settings)]]
     folder = cache / corpus_key(hashed, tokenizer, how)
-    if (folder / WHOLE).is_file():
-        tell.begin(f"corpus {name}: in the cache", 0)
+    columns = Columns(settings.text_column, settings.group_column)
+    texts = partial(read_texts, settings.paths, columns)
+    if settings.hub is not None and not (folder / WHOLE).is_file():
+        texts = partial(_hub_texts, settings.hub, _hub_rows(settings, settings.hub), columns)
+    return _Planned(name, settings, tuple(files), folder, texts)
+
+
+def _tokenized(planned: _Planned, tokenizer: Any, hashes: KnownHashes, tell: Narrator) -> Cached:
+    folder = planned.folder
+    if planned.is_cached:
+        tell.begin(f"corpus {planned.name}: in the cache", 0)
         corpus = open_shards(folder)
     else:
-        needed = cache_bytes(files)
+        needed = cache_bytes(planned.files)
         require_free_space(folder, needed)
-        advance = tell.begin(f"corpus {name}: tokenise, about {needed / 1e6:,.0f} MB of disk", 0)
-        columns = Columns(settings.text_column, settings.group_column)
-        texts = _hub_texts(settings, columns) if settings.hub else read_texts(settings.paths, columns)
+        advance = tell.begin(f"corpus {planned.name}: tokenise, about {needed / 1e6:,.0f} MB of disk", 0)
         corpus = build_shards(
-            texts, tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
+            planned.texts(), tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
         )
     hashes.save()
-    told = [f"passed over: {line}" for line in passed_over(settings.paths).told()]
+    told = [f"passed over: {line}" for line in passed_over(planned.settings.paths).told()]
     tell.end("; ".join([f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens", *told]))
     return Cached(corpus, folder)
+
+
+def _refuse_share(planned: _Planned, share: float, seed: int) -> None:
+    """A share that holds out nothing, or all, is found before a small corpus is tokenised; a large one has
+    documents enough, and isn't read twice."""
+    size = sum(file.stat().st_size for file in planned.files)
+    if planned.is_cached or planned.settings.hub or size > SMALL_BYTES:
+        return
+    numbers = [group_of(text) for text in planned.texts() if text.text.strip()]
+    groups = np.array(numbers, dtype=np.uint64)
+    held_out = len(split.held_out_documents(groups, share, seed))
+    if len(groups) and not held_out:
+        raise _nothing_held_out(groups, share, seed)
+    if len(groups) and held_out == len(groups):
+        raise LongbioError(
+            f"a share of {share:g} holds all {len(groups):,} documents out, and leaves none to learn from",
+            where="validation.share",
+            remedy="lower it, or name a validation.corpus",
+        )
+
+
+def _nothing_held_out(groups: Groups, share: float, seed: int) -> LongbioError:
+    """Names the least share, to two digits, that holds something out."""
+    number = len(np.unique(groups))
+    if number < 2:
+        return LongbioError(
+            "a corpus of a single document or group can't be divided",
+            where="validation",
+            remedy="name a validation.corpus",
+        )
+    least = math.ceil(100 * split.least_share(groups, seed)) / 100
+    return LongbioError(
+        f"a share of {share:g} holds none of {number:,} documents or groups out to measure on",
+        where="validation.share",
+        remedy=f"set it to {least:g} or more, or name a validation.corpus",
+    )
 
 
 def _hub_files(settings: CorpusSettings) -> list[Path]:
@@ -153,13 +240,27 @@ def _hub_files(settings: CorpusSettings) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file()) if folder else []
 
 
-def _hub_texts(settings: CorpusSettings, columns: Columns) -> Iterator[Text]:
-    """Rows of a dataset on the hub, streamed."""
+def _hub_rows(settings: CorpusSettings, name: str) -> Iterable[Mapping[str, Any]]:
+    """Of a dataset on the hub, to be streamed.
+
+    Raises:
+        LongbioError: there is no such dataset or split, or the hub can't be reached.
+    """
     from datasets import load_dataset
 
-    assert settings.hub is not None
-    rows = load_dataset(
-        settings.hub, split=settings.hub_split, revision=settings.hub_revision, streaming=True
-    )
+    try:
+        rows: Iterable[Mapping[str, Any]] = load_dataset(
+            name, split=settings.hub_split, revision=settings.hub_revision, streaming=True
+        )
+    except (OSError, ValueError) as error:
+        raise LongbioError(
+            f"the dataset can't be loaded ({str(error).splitlines()[0][:MAX_SAID_CHARS]})",
+            where=name,
+            remedy="check hub, hub_split and hub_revision",
+        ) from error
+    return rows
+
+
+def _hub_texts(name: str, rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[Text]:
     for number, row in enumerate(rows):
-        yield from text_of_row(row, columns, settings.hub, f"row {number}")
+        yield from text_of_row(row, columns, name, f"row {number}")

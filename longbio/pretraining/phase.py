@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from longbio.attention.kernels import KERNELS
 from longbio.masked_lm.masking import Masking
-from longbio.training.trainer import Optimizer, Schedule, TrainingSettings
+from longbio.training.settings import Optimizer, Precision, Schedule, TrainingSettings
 
 Learns = Literal["all", "head", "new-positions", "new-embeddings"]
 
@@ -116,7 +117,7 @@ class Machine:
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     kernel: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     device_sequences: int | None = None
     gradient_checkpointing: bool = False
     workers: int = 0
@@ -128,6 +129,8 @@ class Machine:
             raise ValueError("device_sequences is above 0, or null for a device's whole share")
         if self.save_steps < 1 or self.workers < 0:
             raise ValueError("save_steps is above 0, workers is not below 0")
+        if self.kernel not in ("auto", "stock", *KERNELS):
+            raise ValueError(f"there is no kernel {self.kernel!r}; choose from auto, {', '.join(KERNELS)}")
         if self.kernel == "stock":
             raise ValueError("the stock attention knows no packed documents; any other kernel does")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tensorboardX import SummaryWriter
 from transformers import AutoConfig, AutoModelForMaskedLM, TrainerCallback, set_seed
 from transformers.integrations.integration_utils import (
@@ -14,19 +16,21 @@ from transformers.integrations.integration_utils import (
 )
 
 from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.folders import refuse_unless_writable, staged_folder
 from longbio.artifacts.plans import refuse_another_plan
-from longbio.encoders.loading import load_tokenizer, one_line, quiet
+from longbio.encoders.loading import config_of, load, load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import HEADS
 from longbio.pretraining.corpora import prepare
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
+from longbio.pretraining.learning import choose_learning
 from longbio.pretraining.memory import training_bytes
-from longbio.pretraining.phase import Phase
+from longbio.pretraining.phase import Phase, training_settings
 from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.train import HeldOut, Source, train_phase
+from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase
 from longbio.progress import Narrator, Silence
+from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import processes
 
 PLAN, TEXTS, METRICS, CURVES = "curriculum.json", "corpora.json", "metrics.jsonl", "curves.png"
@@ -47,18 +51,25 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         LongbioError: `out` holds another run, a corpus holds no text, a phase can't be run.
     """
     out, tell = curriculum.out, tell or Silence()
-    _refuse_another_run(curriculum)
     folder = Path(curriculum.model).expanduser()
+    to_do = [
+        phase
+        for number, phase in enumerate(curriculum.phases, start=1)
+        if not (_target(out, number, phase) / REPORT).is_file()
+    ]
+    check(curriculum, folder, to_do)
+    _refuse_another_run(curriculum)
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
-        _refuse_what_cannot_learn(folder)
+            _refuse_what_cannot_learn(folder)
+        _refuse_weights(curriculum, folder, to_do)
         sources, held_out, described = prepare(curriculum, folder, tell)
         keys = {name: corpus["key"] for name, corpus in described.items()}
         _refuse_other_texts(out, keys | {"validation": held_out.key})
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
-        target = out / f"v0.{number}-{phase.name}"
+        target = _target(out, number, phase)
         before = reports[-1]["bits_after"] if reports else None
         reports.append(_phase(curriculum, folder, sources, held_out, number, phase, target, before, tell))
         folder = target
@@ -78,6 +89,48 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         draw_curves(out / METRICS, out / CURVES)
     tell.end(f"{folder} is the last checkpoint; curves: {out / CURVES}")
     return results
+
+
+def check(curriculum: Curriculum, folder: Path, phases: Sequence[Phase]) -> None:
+    """What can be known before a corpus is read or anything is written.
+
+    Args:
+        curriculum: what to do.
+        folder: of the model whose shape it has.
+        phases: those that are left.
+
+    Raises:
+        LongbioError: a place can't be written to, a tracker isn't installed, the model has too few
+            positions, or this machine lacks what the kernel, the precision or the optimizer needs.
+    """
+    machine = curriculum.machine
+    for place in (curriculum.out, curriculum.cache):
+        refuse_unless_writable(place)
+    for name in curriculum.trackers:
+        if name != "tensorboard" and importlib.util.find_spec(name) is None:
+            raise LongbioError(f"{name} isn't installed", where="trackers", remedy=f"pip install {name}")
+    if curriculum.random_weights:
+        load_tokenizer(curriculum.tokenizer or folder)
+    else:
+        _refuse_what_cannot_learn(folder)
+    config = config_of(folder)
+    for phase in phases:
+        refuse_settings(training_settings(phase, machine, curriculum.seed))
+        refuse_kernel(machine.kernel, machine.precision, config.model_type, phase.dropout)
+        refuse_positions(phase, curriculum.validation.lengths, config, folder)
+
+
+def _refuse_weights(curriculum: Curriculum, folder: Path, phases: Sequence[Phase]) -> None:
+    """Weights that are missing, or rows that a phase shall learn and there aren't."""
+    if phases and phases[0] is curriculum.phases[0]:
+        new_head = phases[0].learns == "head"
+        model = load(folder, "mlm", curriculum.machine.kernel, new_head=new_head, dtype=torch.float32)
+        for phase in phases:
+            choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
+
+
+def _target(out: Path, number: int, phase: Phase) -> Path:
+    return out / f"v0.{number}-{phase.name}"
 
 
 def _phase(

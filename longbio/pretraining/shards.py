@@ -27,8 +27,14 @@ from longbio.masked_lm.masking import Bools, Ids
 WHOLE = "corpus.json"
 """Written into the folder of shards as its last file."""
 
+CUT = "words of the text"
+"""How words are cut; another name makes every cache anew."""
+
 SHARD_TOKENS = 32_000_000
 TEXTS_AT_ONCE = 256
+
+Groups = NDArray[np.uint64]
+"""A number for each document: that of its group."""
 
 OnTexts = Callable[[int], None]
 """Told how many texts have been read."""
@@ -48,7 +54,7 @@ class Shard:
     ids: NDArray[Any]
     word_starts: Bools
     lengths: Ids
-    groups: NDArray[np.uint64]
+    groups: Groups
 
 
 class TokenizedCorpus:
@@ -108,8 +114,7 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
         for text, found, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             ids.append(np.array(found, dtype=kind))
             starts.append(word_starts(text.text, offsets))
-            # Copies of a text stay together, and what is held out doesn't depend on where it lay.
-            groups.append(group_number(text.text if text.group is None else text.group))
+            groups.append(group_of(text))
     lengths = np.array([len(each) for each in ids], dtype=np.int64)
     return Shard(
         np.concatenate([np.zeros(0, kind), *ids]),
@@ -117,6 +122,12 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
         lengths,
         np.array(groups, dtype=np.uint64),
     )
+
+
+def group_of(text: Text) -> int:
+    """The number of a text's group. Copies of a text stay together, and what is held out doesn't depend on
+    where it lay."""
+    return group_number(text.text if text.group is None else text.group)
 
 
 def group_number(group: str) -> int:
@@ -132,7 +143,7 @@ def corpus_key(hashes: Iterable[str], tokenizer: Any, settings: str) -> str:
         tokenizer: a fast transformers tokenizer.
         settings: whatever else decides what is read.
     """
-    digest = hashlib.sha256(settings.encode())
+    digest = hashlib.sha256(f"{CUT} {settings}".encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     for each in hashes:
         digest.update(each.encode())

@@ -20,18 +20,26 @@ SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR, MOST_OWNERS)
 """What the answer of `near_duplicates` depends on, its arguments apart."""
 
 
-def held_out_documents(corpus: TokenizedCorpus, share: float, seed: int) -> Ids:
+def held_out_documents(groups: Hashes, share: float, seed: int) -> Ids:
     """Numbers of the documents whose group's hash falls into the share.
 
     Args:
-        corpus: the documents; those of one group (a patient) stay together.
+        groups: of the documents; those of one group (a patient) stay together.
         share: of the groups; below 1.
         seed: another one holds others out.
     """
-    with_seed = np.stack([corpus.groups, np.full_like(corpus.groups, seed)], axis=1).ravel()
+    return np.flatnonzero(_drawn(groups, seed) < np.uint64(share * 2.0**64))
+
+
+def least_share(groups: Hashes, seed: int) -> float:
+    """The share at which the first of the groups is held out."""
+    return float(_drawn(groups, seed).min()) / 2.0**64
+
+
+def _drawn(groups: Hashes, seed: int) -> Hashes:
+    with_seed = np.stack([groups, np.full_like(groups, seed)], axis=1).ravel()
     # One number of each (group, seed); the pairs between two groups are left out.
-    drawn = ngram_hashes(with_seed, 2)[::2]
-    return np.flatnonzero(drawn < np.uint64(share * 2.0**64))
+    return ngram_hashes(with_seed, 2)[::2]
 
 
 def of_their_groups(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: Ids) -> Bools:

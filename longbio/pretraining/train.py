@@ -132,13 +132,7 @@ def train_phase(
         dropout=phase.dropout,
         dtype=torch.float32,
     )
-    if phase.sequence_tokens > max_positions(model.config):
-        raise LongbioError(
-            f"phase {phase.name} wants sequences of {phase.sequence_tokens} tokens,"
-            f" the model has {max_positions(model.config)} positions",
-            where=model_folder,
-            remedy="convert it to a longer one, or lower sequence_tokens",
-        )
+    lengths = refuse_positions(phase, held_out.lengths, model.config, model_folder)
     parts = _parts(sources, phase, model.config)
     samples = MaskedSamples(
         parts,
@@ -152,13 +146,6 @@ def train_phase(
     if only_head:
         start_head(model, _counts(sources, model.config.vocab_size))
     choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
-    lengths = tuple(length for length in held_out.lengths if length <= max_positions(model.config))
-    if not lengths:
-        raise LongbioError(
-            f"no length to be measured at fits the model's {max_positions(model.config)} positions",
-            where="validation.lengths",
-        )
-
     state = processes()
 
     def bits(model: Any) -> dict[str, float]:
@@ -216,6 +203,38 @@ def train_phase(
     state.wait_for_everyone()
     saved: dict[str, Any] = read_json(out / REPORT)
     return saved
+
+
+def refuse_positions(
+    phase: Phase, lengths: Sequence[int], config: Any, model_folder: Path
+) -> tuple[int, ...]:
+    """The lengths that a model can be measured at; for asking before long work, too.
+
+    Args:
+        phase: what it shall learn.
+        lengths: that are asked for.
+        config: of the model.
+        model_folder: where it lies.
+
+    Raises:
+        LongbioError: it has fewer positions than the phase's sequences, or than every length.
+    """
+    positions = max_positions(config)
+    if phase.sequence_tokens > positions:
+        raise LongbioError(
+            f"phase {phase.name} wants sequences of {phase.sequence_tokens} tokens,"
+            f" the model has {positions} positions",
+            where=model_folder,
+            remedy="convert it to a longer one, or lower sequence_tokens",
+        )
+    fitting = tuple(length for length in lengths if length <= positions)
+    if not fitting:
+        raise LongbioError(
+            f"no length to be measured at fits the model's {positions} positions",
+            where="validation.lengths",
+            remedy=f"name one up to {positions}",
+        )
+    return fitting
 
 
 def _save(

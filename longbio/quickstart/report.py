@@ -15,8 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from longbio.artifacts.files import write_text_atomically
 from longbio.benchmark.notes import COLOURS, compared, marked
+from longbio.benchmark.report_words import doubt, verdict
 from longbio.conversion.verify import as_rows
 from longbio.corpus.records import Document
+from longbio.tasks.statistics import spoken_interval
 
 SHOWN_CHARS = 6000
 
@@ -37,6 +39,8 @@ def write_report(out: Path, results: Mapping[str, Any], shown: tuple[Document, D
         results=results,
         checks=as_rows(results["conversion"]["verification"]),
         types=types,
+        spoken_interval=spoken_interval,
+        compared=compared_words(results["difference"]),
         loss_curve=Markup(loss_curve(results)),
         colours={label: COLOURS[i % len(COLOURS)] for i, label in enumerate(types)},
         note=None if shown is None else marked(shown[0].text, compared(*shown), types, SHOWN_CHARS),
@@ -44,6 +48,21 @@ def write_report(out: Path, results: Mapping[str, Any], shown: tuple[Document, D
         shown_chars=SHOWN_CHARS,
     )
     write_text_atomically(out / "report.html", html)
+
+
+def compared_words(difference: Mapping[str, Any] | None) -> str:
+    """Long minus chunks with its interval and p, and what follows."""
+    if difference is None:
+        return "The two can't be compared over a single document or group."
+    # One task: nothing to correct p for.
+    against = {**difference, "p_holm": difference["p"]}
+    result = verdict(against)
+    said = f"Long minus chunks: {difference['difference']:+.3f} ({spoken_interval(difference)}"
+    said += f", p = {difference['p']:.3f}): "
+    if result != "unclear":
+        return f"{said}the long model is {result}."
+    why = doubt(against)
+    return f"{said}no difference that these documents can show{'' if why is None else f'; {why}'}."
 
 
 def loss_curve(results: Mapping[str, Any]) -> str:

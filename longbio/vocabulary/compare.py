@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig
 
 from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
+from longbio.artifacts.folders import refuse_unless_writable
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
-from longbio.encoders.loading import load, load_tokenizer
+from longbio.encoders.loading import config_of, load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
 from longbio.pretraining.learning import max_positions
@@ -114,8 +114,9 @@ def compare(
         LongbioError: the model can't be extended, or the unseen texts are too few, or not unseen.
     """
     settings, tell = settings or CompareSettings(), tell or Silence()
+    refuse_unless_writable(out)
     _refuse_seen(texts, unseen)
-    config, tokenizer = AutoConfig.from_pretrained(str(model)), load_tokenizer(model)
+    config, tokenizer = config_of(model), load_tokenizer(model)
     for each in settings.methods:
         check_settings(replace(settings.extend, method=each), config, read_weights(model), model)
     # Without a head there is nothing to compare: this says so before the corpus is read.

@@ -13,13 +13,12 @@ from typing import Any, NoReturn
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig
 
 from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.texts import Text
-from longbio.encoders.loading import load_tokenizer
+from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
@@ -89,7 +88,7 @@ def extend(
     if not injected.pieces:
         reasons = ", ".join(f"{len(words)} {reason}" for reason, words in injected.refused.items())
         raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
-    config = AutoConfig.from_pretrained(str(model))
+    config = config_of(model)
     check_settings(settings, config, weights, model)
     contexts = settings.contexts if settings.needs_contexts else 0
     refuse_beyond_memory(

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer
 
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES
@@ -52,6 +52,7 @@ def train_vocabulary(
     Raises:
         LongbioError: the corpus holds no words, or more characters than pieces are wanted.
     """
+    refuse_unless_free(out, force=force)
     empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
     counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
     if not counts:

@@ -123,6 +123,9 @@ class _Titled:
     def end(self, result: str) -> None:
         self.tell.end(result)
 
+    def fail(self, what: str) -> None:
+        self.tell.fail(what)
+
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:

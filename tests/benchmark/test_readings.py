@@ -15,7 +15,7 @@ from longbio.artifacts.files import read_json
 from longbio.benchmark.cells import cells_of
 from longbio.benchmark.examples import examples_of
 from longbio.benchmark.readings import overrides_of
-from longbio.benchmark.results import _other_weights, _tokens_read, by_group
+from longbio.benchmark.results import _other_weights, _tokens_read
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
 from longbio.errors import LongbioError
@@ -120,11 +120,6 @@ def test_relations_have_no_first_chunk() -> None:
     with pytest.raises(LongbioError, match="a pair at a time"):
         overrides_of("first", "relations", 512)
     assert overrides_of("chunks-max", "relations", 512) == ("recipe.max_tokens=512",)
-
-
-def test_documents_of_a_patient_are_one_draw() -> None:
-    evidence = {"groups": ["b", "a", "b", "c"], "totals": [[1, 2], [3, 4], [10, 20], [5, 6]]}
-    assert by_group(evidence).tolist() == [[3, 4], [11, 22], [5, 6]]
 
 
 def test_weights_that_were_replaced_are_said() -> None:

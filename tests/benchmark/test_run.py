@@ -29,6 +29,7 @@ class Told(Silence):
     def __init__(self, stop_at: str | None = None) -> None:
         self.titles: list[str] = []
         self.results: list[str] = []
+        self.failures: list[str] = []
         self.stop_at = stop_at
 
     def begin(self, title: str, total: int) -> Callable[[int, str], None]:
@@ -39,6 +40,9 @@ class Told(Silence):
 
     def end(self, result: str) -> None:
         self.results.append(result)
+
+    def fail(self, what: str) -> None:
+        self.failures.append(what)
 
 
 def arms_of(results: dict[str, Any], task: str) -> dict[str, Any]:
@@ -65,6 +69,8 @@ def test_every_arm_does_every_task_and_is_compared(finished: Benchmark) -> None:
             assert against["p"] <= against["p_holm"] <= min(1.0, 2 * against["p"])
         for arm in arms.values():
             assert arm["mean"] == pytest.approx(np.mean(arm["scores"]))
+            assert arm["interval"]["value"] == pytest.approx(arm["mean"])
+            assert arm["interval"]["low"] <= arm["mean"] <= arm["interval"]["high"]
             assert len(arm["losses"]) == 2
             assert len(arm["losses"][0]) == arm["steps"] == 3
             assert arm["cost"]["peak_memory_mb"] > 50
@@ -107,7 +113,10 @@ def test_a_cell_that_fails_is_listed_and_the_others_go_on(suite: Make, tmp_path:
     assert [(each["task"], each["arm"]) for each in results["failed"]] == [("notes", "long")]
     assert "nowhere/at/all" in results["failed"][0]["what"]
     assert list(arms_of(results, "notes")) == ["chunks", "first"]
-    assert any(said.startswith("failed: ") for said in told.results)
+    failed, over = told.failures
+    assert failed.startswith("failed: ")
+    assert over.startswith("2 of 6 cells are finished, 1 failed")
+    assert not any("failed" in said for said in told.results), "a failure carries no tick"
     # It stays listed while others run, and is gone when it has run.
     asked = {"only_arms": ["first"], "only_tasks": ["notes"]}
     assert benchmark(suite(*broken), **asked)["failed"] == results["failed"]

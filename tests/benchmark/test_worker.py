@@ -32,6 +32,9 @@ class Told(Silence):
     def end(self, result: str) -> None:
         self.said.append(result)
 
+    def fail(self, what: str) -> None:
+        self.said.append(f"failed: {what}")
+
 
 # What the new process does has to be found by its name: functions of a module, one call for all.
 def do(given: Mapping[str, Any], tell: Narrator) -> None:
@@ -39,6 +42,7 @@ def do(given: Mapping[str, Any], tell: Narrator) -> None:
         advance = tell.begin("count", 2)
         advance(1, f"in process {os.getpid()}")
         tell.end("counted")
+        tell.fail("no more")
     elif given["what"] == "refuse":
         raise LongbioError("there is nothing", where="here", remedy="look there")
     elif given["what"] == "break":
@@ -52,7 +56,7 @@ def test_it_tells_and_fails_as_if_it_were_here(tmp_path: Path, capfd: pytest.Cap
     told = Told()
     assert run_apart(do, {"what": "tell"}, told, "cell") is None
     assert told.said[0] == ("cell: count", 2)
-    assert told.said[2:] == ["counted"]
+    assert told.said[2:] == ["counted", "failed: no more"]
     number = int(told.said[1][1].removeprefix("in process "))
     assert number != os.getpid()
 

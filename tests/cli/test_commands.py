@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from longbio.cli import main
 from longbio.corpus.readers import read_splits
@@ -57,6 +58,14 @@ def test_convert_as_json(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeyp
         (["--window", "512"], "--max-tokens"),
         (["--to", "bigbird", "--block", "64"], "full attention"),
         (["--text", "nowhere.txt"], "nowhere.txt"),
+        (["--to", "foo"], "--to: 'foo' can't be used; choose longformer or bigbird"),
+        (["--positions", "foo"], "--positions: 'foo' can't be used; choose tile or interpolate"),
+        (["--kernel", "foo"], "--kernel: there is no kernel 'foo'; the kernels are auto, reference"),
+        pytest.param(
+            ["--kernel", "flash"],
+            "--kernel: kernel 'flash' can't run here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there it runs"),
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_1(
@@ -74,7 +83,7 @@ def test_a_mistake_is_one_line_and_exit_code_1(
 def test_wrong_usage_is_exit_code_2(capsys, monkeypatch) -> None:
     assert run(["convert"], capsys, monkeypatch)[0] == 2
     assert run(["nonsense"], capsys, monkeypatch)[0] == 2
-    assert run(["convert", "a", "b", "--to", "mamba"], capsys, monkeypatch)[0] == 2
+    assert run(["convert", "a", "b", "--target", "mamba"], capsys, monkeypatch)[0] == 2
 
 
 def test_doctor_names_kernels(capsys, monkeypatch) -> None:
@@ -310,7 +319,8 @@ def test_benchmark_as_a_command(tiny_bert_folder: Path, tmp_path: Path, capsys, 
     code, said, err = run(asked, capsys, monkeypatch)
     assert code == 1
     assert "nowhere/at/all" in said
-    assert "1 of 2 cells are finished, 1 failed" in said
+    assert "✗ compare: 1 of 2 cells are finished, 1 failed" in said
+    assert not any("✓" in line and "fail" in line for line in said.splitlines())
     assert (out / "report.html").is_file()
     code, _, err = run([*asked, "--arm", "tinny"], capsys, monkeypatch)
     assert code == 1

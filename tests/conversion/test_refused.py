@@ -53,7 +53,7 @@ def refusal(source: Path, tmp_path: Path, settings: Settings) -> str:
         ("longformer", "long already"),
         ("big_bird", "long already"),
         ("gpt2", "'gpt2' is unknown"),
-        (None, "None is unknown"),
+        (None, "names no model_type"),
     ],
 )
 def test_a_family_that_cannot_be_expressed(

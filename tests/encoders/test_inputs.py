@@ -19,6 +19,7 @@ from longbio.attention.kernels import KERNELS, Kernel
 from longbio.attention.pattern import SparsePattern
 from longbio.encoders import inputs
 from longbio.encoders.inputs import batch_pattern, prepare
+from longbio.errors import LongbioError
 
 MakeOurs = Callable[..., Any]
 MakeBatch = Callable[..., dict[str, Tensor]]
@@ -344,7 +345,7 @@ def test_a_kernel_that_cannot_says_why(family: str, make_ours: MakeOurs, make_ba
     picky = Kernel("picky", reference.attend, lambda *_, **__: "it is Sunday", reference.prepare)
     base = model.base_model
     base.kernel = picky
-    with pytest.raises(ValueError, match="kernel 'picky' can't run here: it is Sunday; kernel='auto' picks"):
+    with pytest.raises(LongbioError, match="'picky' can't run here: it is Sunday; kernel='auto' picks"):
         model(**make_batch(9))
 
 

@@ -78,7 +78,7 @@ def test_longbio_load_is_this_one() -> None:
 def test_unknown_task_or_kernel(family: str, make_folder: MakeFolder) -> None:
     with pytest.raises(ValueError, match="no task 'translation'; the tasks are features, mlm"):
         load(make_folder(family), "translation")
-    with pytest.raises(ValueError, match="no kernel 'sdpa'; the kernels are auto, reference, blocked"):
+    with pytest.raises(LongbioError, match="no kernel 'sdpa'; the kernels are auto, reference, blocked"):
         load(make_folder(family), kernel="sdpa")
 
 
@@ -91,10 +91,10 @@ def test_a_kernel_that_cannot_run_here_says_why(
     reason = "kernel 'elsewhere' can't run here: it needs a quantum computer, not .*; kernel='auto' picks one"
     elsewhere = Kernel("elsewhere", reference.attend, only_elsewhere, reference.prepare)
     monkeypatch.setitem(KERNELS, "elsewhere", elsewhere)
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(LongbioError, match=reason):
         load(make_folder(family), kernel="elsewhere")
     model = load(make_folder(family))
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(LongbioError, match=reason):
         set_kernel(model, "elsewhere")
     assert model.kernel is None
 
@@ -122,7 +122,7 @@ def test_set_kernel(family: str, make_folder: MakeFolder, make_batch: MakeBatch)
     assert len(ran) == 3
     set_kernel(model, "auto")
     assert model.base_model.kernel is None
-    with pytest.raises(ValueError, match="no kernel"):
+    with pytest.raises(LongbioError, match="no kernel"):
         set_kernel(model, "sdpa")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from longbio.attention.kernels import KERNELS
 from longbio.encoders import bigbird
 from longbio.encoders.loading import load, set_kernel
+from longbio.errors import LongbioError
 
 MakeStock = Callable[..., Any]
 MakeBatch = Callable[..., dict[str, Tensor]]
@@ -117,7 +118,7 @@ def test_packed_rows_are_refused(pattern: str, make_stock: MakeStock) -> None:
 def test_a_kernel_that_cannot_is_named(make_stock: MakeStock, make_batch: MakeBatch) -> None:
     model = make_stock("big_bird")
     bigbird.install(model, KERNELS["blocked"], "stock-training")
-    with pytest.raises(ValueError, match="kernel 'blocked' can't run here: a pattern that differs from head"):
+    with pytest.raises(LongbioError, match="'blocked' can't run here: a pattern that differs from head"):
         model(**make_batch(120))
     # Read in full it doesn't differ.
     model(**make_batch(20))

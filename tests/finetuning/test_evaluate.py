@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.files import read_json, write_json
 from longbio.corpus.readers import read_documents
-from longbio.corpus.records import Document, Question, Span
+from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
-from longbio.finetuning.evaluate import by_length, evaluate, task_for, write_predictions
+from longbio.finetuning import evaluate as evaluation
+from longbio.finetuning.evaluate import by_length, evaluate, spoken, task_for, write_predictions
 from longbio.prediction.run import load_for
+from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
+from longbio.tasks.relations import Relations
+from longbio.tasks.similarity import Similarity
 from longbio.tasks.task import Prediction
 
 
@@ -132,3 +138,94 @@ def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tm
         logits, expected = loaded(ids).logits, model(ids).logits
     torch.testing.assert_close(logits[..., [0, 1, 3, 4]], expected[..., [2, 0, 3, 1]])
     assert (logits[..., 2] < -9_999).all()
+
+
+def judged(kind: str, name: str, group: str, is_right: bool, number: int) -> tuple[Document, Prediction]:
+    """A document of a patient and what is said of it, right or wrong."""
+    text, drug, sign = "the drug, a sign", Span.of(4, 8, "Drug"), Span.of(12, 16, "Sign")
+    start, end = (4, 8) if is_right else (0, 3)
+    best = {"start_char": start, "end_char": end, "text": text[start:end], "probability": 0.9}
+    made: dict[str, tuple[Document, Document, dict[str, Any]]] = {
+        "ner": (
+            Document(name, text, (drug,)),
+            Document(name, text, (drug if is_right else sign,)),
+            {"probabilities": [0.9]},
+        ),
+        "qa": (
+            Document(name, text, questions=(Question(f"q{name}", "what?", ((4, 8),)),)),
+            Document(name, text),
+            {"questions": [{"best": [best], "null_minus_best": -1.0}]},
+        ),
+        "classification": (
+            Document(name, text, labels=("a",)),
+            Document(name, text, labels=("a" if is_right else "b",)),
+            {"probabilities": {"a": float(is_right), "b": float(not is_right)}},
+        ),
+        "relations": (
+            Document(name, text, (drug, sign), relations=(Relation("treats", drug, sign),)),
+            Document(
+                name,
+                text,
+                (drug, sign),
+                relations=(Relation("treats" if is_right else "causes", drug, sign),),
+            ),
+            {"relations": [{"probability": 0.9}]},
+        ),
+        "similarity": (
+            Document(name, text, query="y", score=float(number % 5)),
+            Document(name, text, query="y", score=float(number % 5 if is_right else -number % 3)),
+            {},
+        ),
+    }
+    gold, found, details = made[kind]
+    return replace(gold, group=group), Prediction(found, {"tokens": 4, **details})
+
+
+JUDGES: dict[str, AnyTask] = {
+    "ner": Entities(types=("Drug", "Sign")),
+    "qa": Answers(),
+    "classification": Classes(classes=("a", "b")),
+    "relations": Relations(classes=("none", "treats", "causes")),
+    "similarity": Similarity(mean=2, deviation=1),
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_the_interval_of_every_task_is_over_patients(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All notes of a patient are read alike, so that notes by themselves would seem to say far more."""
+    task = JUDGES[kind]
+    pairs = [
+        judged(kind, f"{patient}-{n}", f"p{patient}", patient % 3 > 0, patient)
+        for patient in range(9)
+        for n in range(10)
+    ]
+    predictions = [found for _, found in pairs]
+    monkeypatch.setattr(evaluation, "weights_digest", lambda folder: "0")
+    monkeypatch.setattr(evaluation, "load_for", lambda *given: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(evaluation, "inputs_of", lambda *given: None)
+    monkeypatch.setattr(evaluation, "predict", lambda *given, **named: iter(predictions))
+    monkeypatch.setattr(type(task), "check", lambda *given: None)
+    monkeypatch.setattr(torch.nn.Linear, "config", None, raising=False)
+
+    def scored(name: str, gold: list[Document]) -> dict[str, Any]:
+        report = evaluate(tmp_path, gold, tmp_path / name, task=task)
+        assert report["interval"]["value"] == pytest.approx(report["scores"]["main"])
+        assert report["interval"]["low"] < report["scores"]["main"] < report["interval"]["high"]
+        return report
+
+    grouped = scored("grouped", [gold for gold, _ in pairs])
+    blind = scored("blind", [replace(gold, group=None) for gold, _ in pairs])
+    widths = [each["interval"]["high"] - each["interval"]["low"] for each in (grouped, blind)]
+    assert widths[0] > 2.5 * widths[1]
+    said = spoken(task, grouped)
+    assert said.startswith(f"{task.measure} {grouped['scores']['main']:.3f} (95% interval 0.")
+    assert said.endswith(" over 9 groups (patients))")
+    assert spoken(task, blind).endswith(" over 90 documents)")
+    # Scores of before had none, or one that knew no patients.
+    before = {name: value for name, value in grouped.items() if name != "interval"}
+    write_json(tmp_path / "grouped" / "scores.json", before)
+    assert (
+        spoken(task, evaluate(tmp_path, [gold for gold, _ in pairs], tmp_path / "grouped", task=task)) == said
+    )

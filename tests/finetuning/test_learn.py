@@ -125,8 +125,7 @@ def test_entities_are_learned_and_scored(folder: str, request, tmp_path: Path, d
     scores = evaluate(tmp_path / "ner", unseen, tmp_path / "found", format_name="brat")
     assert scores["micro"]["f1"] > 0.9
     assert scores["scores"]["main"] == pytest.approx(scores["micro"]["f1"])
-    low, high = scores["micro_f1_interval"]
-    assert low <= scores["micro"]["f1"] <= high
+    assert scores["interval"]["low"] <= scores["micro"]["f1"] <= scores["interval"]["high"]
     found = read_documents(tmp_path / "found")
     assert {d.id: d.text for d in found} == {d.id: d.text for d in unseen}
 

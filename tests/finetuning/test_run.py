@@ -270,6 +270,16 @@ class Told(Silence):
         self.results.append(result)
 
 
+def test_a_finished_run_asks_nothing_of_the_machine(plan: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = finetune(plan(seeds=[0]))
+    with monkeypatch.context() as patched:
+        patched.setattr("longbio.finetuning.run.check_machine", None)
+        assert finetune(plan(seeds=[0])) == finished
+    # Another seed has to learn.
+    with pytest.raises(LongbioError, match="flash attention needs"):
+        finetune(plan(seeds=[0, 1], machine={"kernel": "flash"}))
+
+
 def test_stability_is_a_setting(plan: Make, tmp_path: Path) -> None:
     finetune(plan(seeds=[0], stability={"freeze_layers": 2}))
     source = load(plan().model, "ner", num_labels=3).state_dict()

@@ -118,7 +118,7 @@ def test_groups_stay_together_and_the_share_is_met() -> None:
     draw = np.random.default_rng(0)
     groups = draw.integers(0, 2**63, size=2000).repeat(2)
     corpus = corpus_of([[int(draw.integers(1000)) for _ in range(30)] for _ in groups], groups.tolist())
-    made, again, other = (held_out_documents(corpus, 0.1, seed) for seed in (0, 0, 1))
+    made, again, other = (held_out_documents(corpus.groups, 0.1, seed) for seed in (0, 0, 1))
     assert (made == again).all()
     assert set(made) != set(other)
     assert len(made) / 4000 == pytest.approx(0.1, abs=0.02)

@@ -13,12 +13,14 @@ import pytest
 import longbio.finetuning.learn
 import longbio.pretraining.train
 from longbio.corpus.readers import read_documents
+from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import synthesize
-from longbio.corpus.writers import brat
+from longbio.corpus.writers import brat, jsonl
 from longbio.errors import LongbioError
 from longbio.quickstart import plan as plans
 from longbio.quickstart import run
 from longbio.quickstart.plan import Plan, plan_for
+from longbio.quickstart.report import compared_words
 
 SMALL = Plan(train_notes=2, dev_notes=1, test_notes=2, head_steps=2, healing_steps=2, learning_steps=3)
 
@@ -112,6 +114,48 @@ def test_a_corpus_of_ones_own_is_read_and_its_text_is_not_shown(tmp_path: Path) 
     shown = run.quickstart(data=tmp_path / "data", out=tmp_path / "run", show_text=True)
     assert shown["scores"] == results["scores"]
     assert "<mark" in (tmp_path / "run" / "report.html").read_text()
+
+
+def corpus_of_patients(folder: Path, dev_name: str | None) -> Path:
+    """Twelve patients of five notes each, every note with a mention."""
+    notes = [
+        Document(f"{patient}-{n}", "a drug", (Span.of(2, 6, "Drug"),), group=f"p{patient}")
+        for patient in range(12)
+        for n in range(5)
+    ]
+    for name, part in (("train", notes[:40]), (dev_name, notes[40:50]), ("test", notes[50:])):
+        if name is not None:
+            (folder / name).mkdir(parents=True)
+            jsonl.write(part, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["dev", "valid", "validation", "val"])
+def test_what_is_chosen_by_is_taken_by_any_of_its_names(name: str, tmp_path: Path) -> None:
+    corpus = run._corpus(corpus_of_patients(tmp_path, name), SMALL, run.Silence())
+    assert {note.group for note in corpus.dev} == {"p8", "p9"}
+    assert len(corpus.train) == 40
+
+
+def test_patients_are_held_out_whole(tmp_path: Path) -> None:
+    corpus = run._corpus(corpus_of_patients(tmp_path, None), SMALL, run.Silence())
+    learned, chosen_by = ({note.group for note in notes} for notes in (corpus.train, corpus.dev))
+    assert len(chosen_by) == 1
+    assert not learned & chosen_by
+    assert len(corpus.train) + len(corpus.dev) == 40
+    assert corpus.described["dev_is_held_out"]
+
+
+def test_what_the_comparison_says() -> None:
+    found = {"difference": 0.03, "low": 0.01, "high": 0.06, "p": 0.25, "over": "documents", "units": 3}
+    assert compared_words(found) == (
+        "Long minus chunks: +0.030 (95% interval 0.010 to 0.060 over 3 documents, p = 0.250): no difference"
+        " that these documents can show; the interval leaves out zero,"
+        " but with 3 documents no p can be below 0.25."
+    )
+    assert compared_words(found | {"p": 0.004, "units": 12}).endswith(": the long model is better.")
+    assert compared_words(found | {"low": -0.01}).endswith("these documents can show.")
+    assert compared_words(None) == "The two can't be compared over a single document or group."
 
 
 @pytest.mark.usefixtures("small")

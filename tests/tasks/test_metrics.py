@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
-from longbio.finetuning.evaluate import counts_by_document, micro_f1, spread
+from longbio.finetuning.evaluate import counts_by_document, micro_f1
 from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1, micro
 
 DRUG, LATER, WRONG = Span.of(0, 4, "Drug"), Span.of(9, 12, "Drug"), Span.of(0, 4, "Disease")
@@ -97,24 +97,3 @@ def test_documents_in_another_order_are_an_error() -> None:
     a, b = Document("a", ""), Document("b", "")
     with pytest.raises(ValueError, match="differ"):
         counts_by_document([a, b], [b, a])
-
-
-def test_the_interval_holds_the_value_and_widens_with_the_spread() -> None:
-    even = [{"Drug": Counts(8, 1, 1)}, {"Drug": Counts(8, 2, 1)}, {"Drug": Counts(8, 1, 2)}] * 4
-    uneven = [{"Drug": Counts(12, 0, 0)}, {"Drug": Counts(8, 2, 1)}, {"Drug": Counts(2, 3, 5)}] * 4
-    narrow, wide = spread(even), spread(uneven)
-    assert narrow.low < narrow.value < narrow.high
-    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
-
-
-def test_a_paired_difference_is_narrower_than_its_parts() -> None:
-    first = [{"Drug": Counts(n, 2, 2)} for n in range(1, 13)]
-    second = [{"Drug": Counts(n, 2, 3)} for n in range(1, 13)]
-    difference, alone = spread(first, second), spread(first)
-    assert 0 < difference.low <= difference.value <= difference.high
-    assert difference.high - difference.low < alone.high - alone.low
-
-
-def test_one_document_has_no_interval() -> None:
-    assert spread([{"Drug": Counts(1, 1, 0)}]).low == 0.0
-    assert spread([{"Drug": Counts(1, 1, 0)}]).high == 1.0

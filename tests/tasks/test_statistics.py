@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, permutation_test
 
 from longbio.tasks.evidence import MEASURES
-from longbio.tasks.statistics import compare, holm, interval, permuted_p
+from longbio.tasks.statistics import (
+    Units,
+    compare,
+    difference,
+    holm,
+    interval,
+    permuted_p,
+    score_interval,
+    spoken_interval,
+)
 
 MEAN, MICRO = MEASURES["mean"], MEASURES["micro F1"]
 
@@ -179,3 +189,61 @@ def test_where_bca_has_no_answer_percentiles_have() -> None:
 
     low, high = interval(by_documents(ours), by_documents(np.zeros_like(ours)), measure)
     assert 0.0 <= low < high < 0.1
+
+
+def kept(right: list[float], groups: list[str | None]) -> dict[str, Any]:
+    """What a run's results keep of a mean over documents."""
+    ids = [f"note-{number}" for number in range(len(right))]
+    return {"measure": "mean", "ids": ids, "groups": groups, "totals": [[each, 1.0] for each in right]}
+
+
+def test_documents_of_a_patient_are_one_draw() -> None:
+    units = Units.of(["1", "2", "3", "4", "b"], ["b", "a", "b", "c", None])
+    assert (units.count, units.kind) == (4, "groups")
+    totals = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0], [5.0, 6.0], [7.0, 7.0]])
+    assert units.summed(totals).tolist() == [[11, 22], [3, 4], [5, 6], [7, 7]], (
+        "a document named b is no group b"
+    )
+
+
+@pytest.mark.parametrize("groups", [["all"] * 3, [None] * 3, ["1", "2", "3"]])
+def test_without_groups_each_document_stands_for_itself(groups: list[str | None]) -> None:
+    """One that all have in common divides nothing; results of before have names in place of none."""
+    units = Units.of(["1", "2", "3"], groups)
+    assert (units.unit_D.tolist(), units.count, units.kind) == ([0, 1, 2], 3, "documents")
+
+
+def test_notes_of_a_patient_that_say_the_same_make_nothing_surer() -> None:
+    """14 notes of each patient, all right or all wrong: the interval is that of 12 numbers, not of 168."""
+    right = [float(patient % 3 > 0) for patient in range(12)]
+    notes = [value for value in right for _ in range(14)]
+    grouped = score_interval([kept(notes, [f"p{n // 14}" for n in range(168)])])
+    alone = score_interval([kept(right, [None] * 12)])
+    blind = score_interval([kept(notes, [None] * 168)])
+    assert grouped is not None
+    assert alone is not None
+    assert blind is not None
+    assert grouped["value"] == pytest.approx(2 / 3)
+    assert [grouped[end] for end in ("low", "high")] == pytest.approx([alone[end] for end in ("low", "high")])
+    assert (grouped["high"] - grouped["low"]) / (blind["high"] - blind["low"]) == pytest.approx(
+        14**0.5, rel=0.15
+    )
+    assert spoken_interval(grouped).endswith(" over 12 groups (patients)")
+    assert spoken_interval(grouped).startswith("95% interval 0.")
+    assert spoken_interval(blind).endswith(" over 168 documents")
+
+
+def test_where_there_is_no_interval_it_is_said_why() -> None:
+    assert spoken_interval(score_interval([kept([1.0], [None])])) == "no interval: a single document"
+    assert spoken_interval(score_interval([None])) == "no interval: it is no sum over documents"
+
+
+def test_a_difference_is_over_patients_too() -> None:
+    groups: list[str | None] = ["a", "a", "b", "b", "c"]
+    found = difference([kept([1, 1, 1, 0, 1], groups)], [kept([0, 0, 0, 0, 0], groups)])
+    assert found is not None
+    assert (found["over"], found["units"]) == ("groups", 3)
+    assert found["p"] == pytest.approx(0.25)
+    assert found["difference"] == pytest.approx(0.8)
+    assert found["low"] <= 0.8 <= found["high"]
+    assert difference([kept([1], [None])], [kept([0], [None])]) is None

@@ -97,6 +97,77 @@ def test_clear_is_what_the_interval_and_p_both_say(
     assert words.verdict(found) == expected
 
 
+@pytest.mark.parametrize(
+    ("found", "said", "cell"),
+    [
+        (
+            {"low": 0.01, "high": 0.06, "p": 0.25, "p_holm": 0.25, "units": 3, "over": "documents"},
+            "the interval leaves out zero, but with 3 documents no p can be below 0.25",
+            "not told apart by 3 documents",
+        ),
+        (
+            {"low": -0.06, "high": -0.01, "p": 0.0625, "p_holm": 0.1875, "units": 5, "over": "groups"},
+            "the interval leaves out zero, but with 5 groups no p can be below 0.0625",
+            "not told apart by 5 groups",
+        ),
+        (
+            {"low": 0.01, "high": 0.06, "p": 0.02, "p_holm": 0.06, "units": 12, "over": "documents"},
+            "the interval leaves out zero, but p is below 0.05 only before Holm's correction over the tasks",
+            "not told apart: interval and p differ",
+        ),
+        (
+            {"low": 0.01, "high": 0.06, "p": 0.07, "p_holm": 0.07, "units": 12, "over": "documents"},
+            "the interval leaves out zero, but p isn't below 0.05: models that are alike may differ as much",
+            "not told apart: interval and p differ",
+        ),
+        (
+            {"low": -0.01, "high": 0.06, "p": 0.01, "p_holm": 0.02, "units": 12, "over": "documents"},
+            "p is below 0.05, but the interval holds zero",
+            "not told apart: interval and p differ",
+        ),
+        (
+            {"low": -0.01, "high": 0.06, "p": 0.5, "p_holm": 1.0, "units": 3, "over": "documents"},
+            None,
+            "not told apart",
+        ),
+        (
+            {"low": 0.01, "high": 0.06, "p": 0.01, "p_holm": 0.01, "units": 9, "over": "documents"},
+            None,
+            "better",
+        ),
+    ],
+)
+def test_where_interval_and_p_differ_it_is_said_why(
+    found: dict[str, Any], said: str | None, cell: str, results: Results
+) -> None:
+    """Three documents can't reach p < 0.25, whatever they say."""
+    task = results["tasks"][0]
+    task["arms"][1]["against_baseline"] = {"difference": 0.03, **found}
+    sentence = words.sentence(task["arms"][1], task, results)
+    assert words.doubt(task["arms"][1]["against_baseline"]) == said
+    assert said is None or f" after Holm, {said}" in sentence
+    assert tables.overview(results).rows[1][1].endswith(f", {cell})")
+
+
+def test_few_patients_are_said_where_documents_are_many(results: Results) -> None:
+    task = results["tasks"][0]
+    task["documents"]["test"] = 500
+    arm = task["arms"][1]
+    arm["against_baseline"] = arm["against_baseline"] | {"units": 4, "over": "groups"}
+    few = next(said for said in words.limits(results) if said.startswith("Few test documents"))
+    assert "CRAFT (4 groups), COVID-QA (12 documents)" in few
+
+
+def test_a_score_has_its_own_interval_beside_it(results: Results) -> None:
+    task = results["tasks"][0]
+    task["arms"][0]["interval"] = {"value": 0.7, "low": 0.64, "high": 0.75, "over": "groups", "units": 9}
+    table = tables.arms_table(task, results)
+    assert table.header[1] == "entity F1, mean ± sd [95%]"
+    assert table.rows[0][1].endswith(" [64.0, 75.0]")
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv(results))))
+    assert (rows[0]["score_low"], rows[0]["score_high"]) == ("0.64", "0.75")
+
+
 def test_sentences_are_these(results: Results) -> None:
     assert words.answers(results)[:2] == [
         (

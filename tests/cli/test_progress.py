@@ -1,0 +1,24 @@
+"""What a console is told: a tick for what is done, a cross for what failed, names as they are."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from longbio.cli.progress import Narrator
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_failures_carry_no_tick(is_terminal: bool) -> None:
+    screen = io.StringIO()
+    tell = Narrator(Console(file=screen, force_terminal=is_terminal, soft_wrap=True, color_system=None))
+    tell.begin("a cell", 3)(1, "words")
+    tell.fail("failed: /data/[bold]notes[/x]: there is no such folder")
+    tell.begin("another", 0)
+    tell.end("done")
+    failed, done = [line for line in screen.getvalue().splitlines() if "a cell: " in line or "done" in line]
+    assert "✗ a cell: failed: /data/[bold]notes[/x]: there is no such folder" in failed
+    assert "✓" not in failed
+    assert "✓ another: done" in done
