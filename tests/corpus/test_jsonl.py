@@ -117,7 +117,7 @@ def test_texts_beside_offsets_are_checked_and_may_be_missing(tmp_path: Path) -> 
         "relation of a mention that was left out": 1,
         "attribute of a mention that was left out": 1,
         "question whose answers are not where they say": 1,
-        "member 'colour'": 1,
+        "member 'colour' that isn't read": 1,
     }
     with pytest.raises(
         LongbioError, match=r"line 1, \.spans\[0\]: the text written beside .* 2 of 3"
