@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator
+from longbio.workers import end_with, interrupts_held_back
 
 CELL, INTERRUPTED = "cell.json", "interrupted"
 
@@ -41,7 +40,9 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, dict(given), theirs))
-    process.start()
+    # Ctrl-C is for this one, which ends the other.
+    with interrupts_held_back():
+        process.start()
     theirs.close()
     try:
         failed = _listen(ours, tell, title)
@@ -86,23 +87,16 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
 
 def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
     """What the new process does."""
-    # Ctrl-C is for the process that waits, which ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    # A benchmark that is killed leaves nobody who writes into its folders.
+    end_with(parent.sentinel)
     warnings.filterwarnings("ignore")
     try:
         with quiet():
             work(given, _Relay(connection))
     except LongbioError as error:
         connection.send(("failed", str(error)))
-
-
-def _end_with_parent() -> None:
-    """A benchmark that is killed leaves nobody who writes into its folders."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 class _Relay:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from longbio.artifacts.checkpoints import locate, weights_digest
+from longbio.artifacts.checkpoints import checkpoint_digest, locate, weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.plans import refuse_another_plan
 from longbio.encoders.loading import config_of, load_tokenizer
@@ -20,7 +20,7 @@ from longbio.finetuning.grid import learn_best, recipes_of
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
-from longbio.training.processes import processes
+from longbio.training.processes import alone_together, processes
 
 PLAN, RESULTS = "plan.json", "results.json"
 
@@ -37,16 +37,21 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         and test documents, and mean, standard deviation, minimum and collapsed runs over seeds.
 
     Raises:
-        LongbioError: `out` holds another run, documents or the model can't be read, or a model
-            has diverged.
+        LongbioError: `out` holds another run, or one is at work there, documents or the model
+            can't be read, or a model has diverged.
     """
-    out, tell = plan.out, tell or Silence()
+    with alone_together(plan.out):
+        return _finetune(plan, tell or Silence())
+
+
+def _finetune(plan: Finetuning, tell: Narrator) -> dict[str, Any]:
+    out = plan.out
     source = locate(plan.model)
     data = read_data(plan.data)
     tell.begin("documents", 0)
     tell.end(data.summary())
     weights = weights_digest(source)
-    _bind(plan, data, weights)
+    _bind(plan, data, checkpoint_digest(source))
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
         tell.end(f"finished before: {_spoken(done['test'], len(plan.seeds))}; results: {out / RESULTS}")
@@ -83,14 +88,14 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     return saved
 
 
-def _bind(plan: Finetuning, data: Splits, weights: str) -> None:
+def _bind(plan: Finetuning, data: Splits, model: str) -> None:
     """A folder with work in it belongs to one plan, one model and the same documents, wherever they lie;
     seeds may be added."""
     out, places = plan.out, {"path", "train", "dev", "test"}
     asked = plan.model_dump(
         mode="json", exclude={"machine": True, "seeds": True, "out": True, "data": places}
     )
-    asked["model"] = weights
+    asked["model"] = model
     asked["data"]["sha256"] = data.described["sha256"]
     asked["machine"] = {"precision": plan.machine.precision, "device_batch": plan.machine.device_batch}
     asked["seed of the grid"] = plan.seeds[0] if len(recipes_of(plan.recipe, plan.grid)) > 1 else None

@@ -13,6 +13,7 @@ from transformers.integrations.integration_utils import (
     get_reporting_integration_callbacks,
 )
 
+from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
 from longbio.artifacts.plans import refuse_another_plan
@@ -27,7 +28,7 @@ from longbio.pretraining.phase import Phase
 from longbio.pretraining.samples import MaskedSamples
 from longbio.pretraining.train import HeldOut, Source, train_phase
 from longbio.progress import Narrator, Silence
-from longbio.training.processes import processes
+from longbio.training.processes import alone_together, processes
 
 PLAN, TEXTS, METRICS, CURVES = "curriculum.json", "corpora.json", "metrics.jsonl", "curves.png"
 
@@ -44,11 +45,17 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         the documents that were held out or dropped.
 
     Raises:
-        LongbioError: `out` holds another run, a corpus holds no text, a phase can't be run.
+        LongbioError: `out` holds another run, or one is at work there, a corpus holds no text, a phase
+            can't be run.
     """
-    out, tell = curriculum.out, tell or Silence()
-    _refuse_another_run(curriculum)
+    with alone_together(curriculum.out):
+        return _run(curriculum, tell or Silence())
+
+
+def _run(curriculum: Curriculum, tell: Narrator) -> dict[str, Any]:
+    out = curriculum.out
     folder = Path(curriculum.model).expanduser()
+    _refuse_another_run(curriculum, folder)
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
@@ -131,9 +138,15 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
     return made
 
 
-def _refuse_another_run(curriculum: Curriculum) -> None:
-    """A run folder with work in it belongs to one curriculum; how the machine does it may change."""
+def _refuse_another_run(curriculum: Curriculum, model: Path) -> None:
+    """A run folder with work in it belongs to one curriculum and one model, wherever that lies; how the
+    machine does it may change."""
     asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers"})
+    # Random weights take the shape of the model, and its words or those of another tokenizer.
+    digest = shape_digest if curriculum.random_weights else checkpoint_digest
+    asked["model"] = digest(model)
+    if curriculum.tokenizer is not None:
+        asked["tokenizer"] = shape_digest(Path(curriculum.tokenizer).expanduser())
     out, file = curriculum.out, curriculum.out / PLAN
     with processes().main_process_first():
         refuse_another_plan(out, file, asked, has_begun=any(out.glob("v0.*")))

@@ -18,6 +18,7 @@ from transformers import AutoConfig
 from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
+from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
@@ -112,7 +113,21 @@ def compare(
     Raises:
         LongbioError: the model can't be extended, or the unseen texts are too few, or not unseen.
     """
-    settings, tell = settings or CompareSettings(), tell or Silence()
+    with alone(out):
+        settings, tell = settings or CompareSettings(), tell or Silence()
+        return _compare(model, out, terms, texts, unseen, settings, processes, tell)
+
+
+def _compare(
+    model: Path,
+    out: Path,
+    terms: Sequence[str],
+    texts: Iterable[Text],
+    unseen: Iterable[Text],
+    settings: CompareSettings,
+    processes: int,
+    tell: Narrator,
+) -> dict[str, Any]:
     _refuse_seen(texts, unseen)
     config, tokenizer = AutoConfig.from_pretrained(str(model)), load_tokenizer(model)
     for each in settings.methods:

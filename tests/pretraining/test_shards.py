@@ -143,7 +143,10 @@ def test_near_duplicates_of_held_out_documents_are_found() -> None:
     corpus = corpus_of([edited, unlike, quoting, original[:200], [], original[:5]], [0] * 6)
     held_out = corpus_of([unlike[:30], original], [0] * 2)
     found = near_duplicates(corpus, np.arange(6), held_out, np.arange(2))
-    assert found.tolist() == [True, False, False, True, False, False]
+    # The first note that is held out stands word for word in the second and the third.
+    assert found.tolist() == [True, True, True, True, False, False]
+    without = near_duplicates(corpus, np.arange(6), held_out, np.arange(1, 2))
+    assert without.tolist() == [True, False, False, True, False, False]
     assert not near_duplicates(corpus, np.arange(6), held_out, np.arange(0)).any()
 
 
@@ -159,6 +162,33 @@ def test_a_copy_is_found_whatever_else_its_text_stands_in() -> None:
     many = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(80)], [0] * 80)
     last = many.document(79)[0].tolist()
     assert near_duplicates(corpus_of([last], [0]), np.arange(1), many, np.arange(80)).all()
+
+
+@pytest.mark.parametrize("tokens", [12, 14, 20, 100])
+def test_a_held_out_note_within_a_longer_one_is_found(tokens: int) -> None:
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        long = draw.integers(0, 5000, size=600).tolist()
+        note = long[300 : 300 + tokens]
+        altered = [*note[: tokens // 2], 7000, *note[tokens // 2 + 1 :]]
+        held_out = corpus_of([note], [0])
+        corpus = corpus_of([long, long[:300] + altered + long[300 + tokens :]], [0] * 2)
+        found = near_duplicates(corpus, np.arange(2), held_out, np.arange(1))
+        # One word of a hundred is little, of a short note much.
+        assert found.tolist()[0]
+        assert tokens == 100 or not found[1]
+
+
+def test_forms_hide_no_note_that_stands_in_a_longer_one() -> None:
+    draw = np.random.default_rng(0)
+    form, beginning, end = (draw.integers(0, 5000, size=200).tolist() for _ in range(3))
+    filled = [form + draw.integers(5000, 9000, size=40).tolist() for _ in range(80)]
+    held_out = corpus_of([*filled, form], [0] * 81)
+    # The last that is filled in is no more among those that the form's text is counted for.
+    corpus = corpus_of([beginning + filled[79] + end, beginning + form + end, beginning + end], [0] * 3)
+    assert near_duplicates(corpus, np.arange(3), held_out, np.arange(80)).tolist()[0]
+    found = near_duplicates(corpus, np.arange(3), held_out, np.arange(81))
+    assert found.tolist() == [True, True, False]
 
 
 def test_text_that_looks_like_special_tokens_is_text(tokenizer) -> None:
