@@ -123,8 +123,8 @@ def _learn(
 ) -> dict[str, Any]:
     advance: list[Callable[[int, str], None]] = []
 
-    def on_start(steps: int) -> None:
-        advance.append(tell.begin(title, steps))
+    def on_start(steps: int, words: str) -> None:
+        advance.append(tell.begin(f"{title}{words}", steps))
 
     report = learn(
         source,

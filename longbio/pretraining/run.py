@@ -26,9 +26,10 @@ from longbio.pretraining.curves import Metrics, draw_curves
 from longbio.pretraining.memory import training_bytes
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.train import HeldOut, Source, train_phase
+from longbio.pretraining.train import HeldOut, Source, train_phase, work_folder
 from longbio.progress import Narrator, Silence
 from longbio.training.processes import alone_together, processes
+from longbio.training.trainer import gone_on
 
 PLAN, TEXTS, METRICS, CURVES = "curriculum.json", "corpora.json", "metrics.jsonl", "curves.png"
 
@@ -102,7 +103,8 @@ def _phase(
         config = AutoConfig.from_pretrained(str(folder))
     needed = training_bytes(config, phase, curriculum.machine, processes().num_processes)
     title = f"phase {number} of {len(curriculum.phases)}: {phase.name}"
-    advance = tell.begin(f"{title}, about {needed / 1e9:.1f} GB of memory", phase.num_steps)
+    title += f", about {needed / 1e9:.1f} GB of memory"
+    advance = tell.begin(gone_on(title, work_folder(target), phase.num_steps), phase.num_steps)
 
     def callbacks(samples: MaskedSamples) -> list[TrainerCallback]:
         metrics = Metrics(curriculum.out / METRICS, phase, number, samples)

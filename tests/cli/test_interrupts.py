@@ -43,8 +43,8 @@ def home(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     (folder / "notes.jsonl").write_text(
         "".join(json.dumps({"text": f"{note.text}{number}"}) + "\n" for note in notes for number in range(20))
     )
-    # 80 MB for the processes of `vocab` to read.
-    (folder / "many.jsonl").write_text((json.dumps({"text": "acetylsalicylic acid " * 400}) + "\n") * 10_000)
+    # 25 MB for the processes of `vocab` to read.
+    (folder / "many.jsonl").write_text((json.dumps({"text": "acetylsalicylic acid " * 400}) + "\n") * 3_000)
     pretraining = {
         "model": str(tiny_bert_folder),
         "out": str(folder / "pretrain"),

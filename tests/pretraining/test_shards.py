@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,40 @@ def test_a_killed_run_goes_on_with_the_next_shard(tokenizer, tmp_path: Path, mon
     assert (resumed.lengths == whole.lengths).all()
     assert all((resumed.document(n)[0] == whole.document(n)[0]).all() for n in range(40))
     assert len(small_shards([], tokenizer, tmp_path / "killed")) == 40
+
+
+BUILD = """
+import sys, time
+from pathlib import Path
+from transformers import AutoTokenizer
+from longbio.corpus.texts import Text
+from longbio.pretraining.shards import build_shards
+model, folder = sys.argv[1:]
+def slowly():
+    for number in range(400):
+        time.sleep(0.002)
+        yield Text(f"the patient takes {number} drugs, daily.")
+tokenizer = AutoTokenizer.from_pretrained(model)
+print("in", flush=True)
+sys.stdin.readline()
+corpus = build_shards(slowly(), tokenizer, Path(folder), shard_tokens=1000)
+print(len(corpus), sum(len(corpus.document(n)[0]) for n in range(len(corpus))), flush=True)
+"""
+
+
+def test_two_builds_of_one_corpus_make_it_once(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BUILD, str(tiny_bert_folder), str(tmp_path / "c")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
+    for each in both:
+        assert each.stdout.readline() == "in\n"
+    for each in both:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    (one, _), (other, _) = (each.communicate(timeout=60) for each in both)
+    assert [each.returncode for each in both] == [0, 0]
+    assert one == other
+    assert one.startswith("400 ")
 
 
 def test_the_owner_alone_can_read_it(tokenizer, tmp_path: Path) -> None:
