@@ -171,6 +171,34 @@ def weights_digest(folder: Path) -> str:
         ) from error
 
 
+def checkpoint_digest(folder: Path) -> str:
+    """SHA-256 over all that decides what a checkpoint makes of a text: weights, config, tokenizer.
+
+    Raises:
+        LongbioError: weights or config are missing or can't be read.
+    """
+    return _digest(folder, weight_files(folder))
+
+
+def shape_digest(folder: Path) -> str:
+    """As `checkpoint_digest`, of a folder whose weights don't matter: config and tokenizer, as there are.
+
+    Raises:
+        LongbioError: a file can't be read.
+    """
+    return _digest(folder, [])
+
+
+def _digest(folder: Path, weights: list[Path]) -> str:
+    beside = [folder / name for name in (CONFIG_FILE, *TOKENIZER_FILES)]
+    try:
+        return sha256_of_folder([*weights, *(file for file in beside if file.is_file())])
+    except OSError as error:
+        raise LongbioError(
+            f"the checkpoint can't be read ({error.strerror})", where=error.filename or folder
+        ) from error
+
+
 def _fetch(name: str, weight_patterns: tuple[str, ...], *, offline: bool) -> Path:
     patterns = [CONFIG_FILE, *TOKENIZER_FILES, *weight_patterns]
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import functools
+import glob
 import hashlib
 import json
 import os
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from longbio.errors import LongbioError
+
+PARTIAL = ".partial-"
+"""Followed by the number of the process that writes."""
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -26,8 +31,8 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
         LongbioError: the disk is full.
         OSError: the folder is missing or can't be written to.
     """
-    # One name for every process: what a killed one left is overwritten by the next.
-    unfinished = path.with_name(f".{path.name}.partial")
+    _clear_leftovers(path)
+    unfinished = partial_of(path)
     with full_disk_named(path):
         try:
             with unfinished.open("wb") as file:
@@ -38,6 +43,37 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+
+
+def partial_of(target: Path) -> Path:
+    """Beside a target, the hidden name that this process writes under until it is whole."""
+    return target.with_name(f".{target.name}{PARTIAL}{os.getpid()}")
+
+
+def writer_is_alive(leftover: Path) -> bool:
+    """Whether the process may still run that gave something a hidden name that ends with its number."""
+    pid = leftover.name.rpartition("-")[2]
+    if not pid.isdecimal():
+        return True  # not a name of ours: leave it alone
+
+    # In a container every process may have the same number, so our own means an earlier one.
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # someone else's process, but a living one
+    return True
+
+
+# Once for each file: a folder of thousands isn't listed again whenever one of them is written.
+@functools.lru_cache(maxsize=10_000)
+def _clear_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}{PARTIAL}*"):
+        if leftover.is_file() and not writer_is_alive(leftover):
+            leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from longbio.artifacts.files import full_disk_named
+from longbio.artifacts.files import PARTIAL, full_disk_named, partial_of, writer_is_alive
 from longbio.errors import LongbioError
 
 BYTES_PER_MB = 1_000_000
@@ -35,7 +35,7 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """
     target = Path(os.path.abspath(target))  # the target's own name, also for "." and "a/.."
     refuse_unless_free(target, force=force)
-    staged = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    staged = partial_of(target)
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,33 +160,16 @@ def _put_in_place(staged: Path, target: Path, *, force: bool) -> None:
 
 def _clear_leftovers(target: Path) -> None:
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.replaced-*"):
-        if not _writer_is_alive(leftover):
+        if not writer_is_alive(leftover):
             # Killed between the two renames: the old folder is still the user's only one.
             if target.exists():
                 _remove(leftover)
             else:
                 leftover.rename(target)
 
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.partial-*"):
-        if leftover.is_dir() and not _writer_is_alive(leftover):
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}{PARTIAL}*"):
+        if leftover.is_dir() and not writer_is_alive(leftover):
             _remove(leftover)
-
-
-def _writer_is_alive(leftover: Path) -> bool:
-    pid = leftover.name.rpartition("-")[2]
-    if not pid.isdecimal():
-        return True  # not a name of ours: leave it alone
-
-    # In a container every process may have the same number, so our own means an earlier one.
-    if int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass  # someone else's process, but a living one
-    return True
 
 
 def _remove(folder: Path) -> None:

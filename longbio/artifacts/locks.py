@@ -22,21 +22,62 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         LongbioError: another process works there, or the folder can't be opened.
     """
+    descriptor = _opened(folder, os.O_RDONLY)
+    _lock(descriptor, folder, wait=wait)
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """While it is entered, no other process gets in that makes the same folder or file.
+
+    The target need not be there, and may be put in the place of another meanwhile: what is locked is
+    an empty file `.<name>.lock` beside it, which is gone afterwards.
+
+    Args:
+        target: a folder or a file; the folder that holds it is made.
+
+    Raises:
+        LongbioError: another process makes it, or there can't be a file beside it.
+    """
+    target = Path(os.path.abspath(target))
+    file = target.with_name(f".{target.name}.lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LongbioError(f"the folder can't be opened ({error.strerror})", where=folder) from error
+        raise LongbioError(f"the folder can't be made ({error.strerror})", where=target) from error
+    while True:
+        descriptor = _opened(file, os.O_RDWR | os.O_CREAT)
+        _lock(descriptor, target, wait=False)
+        # Who was here before may have deleted the file between the two.
+        if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+            break
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise LongbioError(f"it can't be opened to be locked ({error.strerror})", where=path) from error
+
+
+def _lock(descriptor: int, where: Path, *, wait: bool) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise LongbioError(
-            "another process is writing there", where=folder, remedy="wait for it, or choose another folder"
+            "another process is writing there", where=where, remedy="wait for it, or choose another place"
         ) from None
     except OSError as error:
         os.close(descriptor)
-        raise LongbioError(f"the folder can't be locked ({error.strerror})", where=folder) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        raise LongbioError(f"it can't be locked ({error.strerror})", where=where) from error

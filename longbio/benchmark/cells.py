@@ -12,7 +12,7 @@ from typing import Any
 from longbio.artifacts.files import read_json
 from longbio.benchmark.readings import overrides_of
 from longbio.benchmark.settings import Arm, Benchmark, TaskEntry, folder_name
-from longbio.benchmark.worker import CELL
+from longbio.benchmark.worker import CELL, inputs_of
 from longbio.finetuning.run import RESULTS
 from longbio.finetuning.settings import Finetuning
 from longbio.settings import load_settings
@@ -48,6 +48,10 @@ class Cell:
             return None
         done = read_json(file)
         if done["plan"] != self.plan.model_dump(mode="json"):
+            return None
+        # Cells of before know nothing of it, and a finished benchmark is reported without its corpora.
+        learned_from, now = done.get("inputs"), inputs_of(self.plan)
+        if learned_from is not None and any(now[name] not in (None, learned_from[name]) for name in now):
             return None
         return read_json(self.plan.out / RESULTS), done["cost"]
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import multiprocessing
-import os
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.checkpoints import CONFIG_FILE, TOKENIZER_FILES, weight_files
+from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator
+from longbio.workers import end_with, interrupts_held_back
 
 CELL, INTERRUPTED = "cell.json", "interrupted"
 
@@ -41,7 +43,9 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, dict(given), theirs))
-    process.start()
+    # Ctrl-C is for this one, which ends the other.
+    with interrupts_held_back():
+        process.start()
     theirs.close()
     try:
         failed = _listen(ours, tell, title)
@@ -69,6 +73,7 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
     if any(out.glob("**/*.training")):
         # The seconds of a model that was taken up again are those of its end alone.
         (out / INTERRUPTED).touch()
+    inputs = inputs_of(plan)
     before = _changed_at(out / RESULTS)
     with Meter() as meter:
         finetune(plan, tell)
@@ -81,28 +86,54 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
             "energy_joules": None if has_begun else meter.energy_joules,
             "was_interrupted": (out / INTERRUPTED).is_file(),
         }
-    write_json(file, {"plan": dict(given), "cost": cost})
+    write_json(file, {"plan": dict(given), "inputs": inputs, "cost": cost})
+
+
+def inputs_of(plan: Finetuning) -> dict[str, str | None]:
+    """SHA-256 of the `model` and of the `data` that a plan names; None of what isn't there."""
+    named = (plan.data.path, plan.data.train, plan.data.dev, plan.data.test)
+    digest = hashlib.sha256()
+    for path in (path for path in named if path is not None):
+        if not path.exists():
+            return {"model": _of_model(Path(plan.model)), "data": None}
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"{file.relative_to(path)} {_of_file(file)}\n".encode())
+    return {"model": _of_model(Path(plan.model)), "data": digest.hexdigest()}
+
+
+def _of_model(folder: Path) -> str | None:
+    folder = folder.expanduser()
+    if not (folder / CONFIG_FILE).is_file():
+        return None
+    files = [*weight_files(folder), *(folder / name for name in (CONFIG_FILE, *TOKENIZER_FILES))]
+    known = sorted(f"{file.name} {_of_file(file)}" for file in files if file.is_file())
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()
+
+
+def _of_file(file: Path) -> str:
+    state = file.stat()
+    return _read_once(file, state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _read_once(file: Path, size: int, changed_ns: int) -> str:
+    """Read again when its size or its time of change is another."""
+    return sha256_of(file)
 
 
 def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
     """What the new process does."""
-    # Ctrl-C is for the process that waits, which ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    # A benchmark that is killed leaves nobody who writes into its folders.
+    end_with(parent.sentinel)
     warnings.filterwarnings("ignore")
     try:
         with quiet():
             work(given, _Relay(connection))
     except LongbioError as error:
         connection.send(("failed", str(error)))
-
-
-def _end_with_parent() -> None:
-    """A benchmark that is killed leaves nobody who writes into its folders."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 class _Relay:

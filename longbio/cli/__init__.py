@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = "interrupted; run the same command again to go on"
+
 
 def main() -> None:
-    """Run the command line: exit 0 when done, 1 when the work failed, 2 on wrong usage."""
-    from longbio.cli.app import app
+    """Run the command line: exit 0 when done, 1 when the work failed, 2 on wrong usage, 130 on Ctrl-C."""
     from longbio.errors import LongbioError
 
+    # Behind the `except`, where nothing of the work is held any more: its processes have ended.
     try:
+        from longbio.cli.app import app
+
         app()
+        return
     except LongbioError as error:
-        print(f"longbio: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        said, code = " ".join(str(error).split()), 1
     except KeyboardInterrupt:
-        print("longbio: interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        said, code = INTERRUPTED, 130
+    print(f"longbio: {said}", file=sys.stderr)
+    sys.exit(code)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from longbio.cli import (
     benchmark,
@@ -17,7 +20,31 @@ from longbio.cli import (
     vocab,
 )
 
+
+class Commands(TyperGroup):
+    """Lets a Ctrl-C through to `cli.main`: typer would end the process without a word."""
+
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        """Run a command."""
+        self.was_interrupted = False
+        try:
+            return super().main(*arguments, **named)
+        except SystemExit:
+            if self.was_interrupted:
+                raise KeyboardInterrupt from None
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """See `main`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            self.was_interrupted = True
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Short clinical encoders become 4,096-token Longformer and BigBird models.",
     no_args_is_help=True,
     add_completion=False,

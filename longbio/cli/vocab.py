@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -74,13 +75,15 @@ def mine(
     from rich.table import Table
 
     from longbio.artifacts.files import refuse_unless_writable
+    from longbio.artifacts.locks import alone
     from longbio.corpus.texts import Columns, Corpus
     from longbio.encoders.loading import load_tokenizer
     from longbio.vocabulary import mine as mining
 
     if out is not None:
         refuse_unless_writable(out, force=force)
-    with narrated(as_json=as_json, verbose=verbose) as tell:
+    lock = nullcontext() if out is None else alone(out)
+    with lock, narrated(as_json=as_json, verbose=verbose) as tell:
         tell_passed_over(tell, corpus)
         advance = tell.begin("words of the corpus", 0)
         mined = mining.mine(

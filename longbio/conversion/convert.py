@@ -15,6 +15,7 @@ import longbio
 from longbio.artifacts import checkpoints
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import require_free_space, staged_folder
+from longbio.artifacts.locks import alone
 from longbio.conversion import build, card, sources
 from longbio.conversion.reading import Source, read_source, refuse_what_cannot_be_expressed
 from longbio.conversion.settings import Settings
@@ -78,7 +79,7 @@ def convert(
     if done is not None:
         return Conversion(out, done, already_done=True)
 
-    with staged_folder(out, force=force) as partial:
+    with alone(out), staged_folder(out, force=force) as partial:
         short = read_source(name, folder, digest, settings.lowercase)
         report = _build(short, partial, settings)
         if verification:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.checkpoints import weights_digest
+from longbio.artifacts.checkpoints import checkpoint_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.corpus.labels import spelled_as
@@ -34,7 +34,7 @@ from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import score_interval, spoken_interval
 from longbio.tasks.task import Prediction
-from longbio.training.processes import processes
+from longbio.training.processes import alone_together, processes
 
 REPORT = "scores.json"
 
@@ -101,11 +101,33 @@ def evaluate(
     Raises:
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
-    task = task or task_of(model_folder)
+    with alone_together(out):
+        return _evaluate(
+            model_folder,
+            documents,
+            out,
+            task or task_of(model_folder),
+            format_name,
+            machine,
+            reading,
+            on_document,
+        )
+
+
+def _evaluate(
+    model_folder: Path,
+    documents: Sequence[Document],
+    out: Path,
+    task: AnyTask,
+    format_name: str,
+    machine: Machine | None,
+    reading: Reading | None,
+    on_document: Callable[[int], None],
+) -> dict[str, Any]:
     if isinstance(task, Classes):
         documents = spelled_as(documents, task.classes)
     made_of = {
-        "weights_sha256": weights_digest(model_folder),
+        "model_sha256": checkpoint_digest(model_folder),
         "documents_sha256": digest(documents),
         "task": json.loads(json.dumps(asdict(task))),
     }

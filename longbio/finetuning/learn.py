@@ -38,7 +38,7 @@ from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.task import Prediction, Sample, collate, forward
 from longbio.training.processes import processes
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import OnStep, TrainingSettings
+from longbio.training.trainer import OnStep, TrainingSettings, gone_on
 
 REPORT = "finetuning.json"
 
@@ -54,7 +54,7 @@ def learn(
     stability: Stability | None = None,
     seed: int = 0,
     machine: Machine | None = None,
-    on_start: Callable[[int], None] = lambda steps: None,
+    on_start: Callable[[int, str], None] = lambda steps, words: None,
     on_step: OnStep = lambda step, loss: None,
 ) -> dict[str, Any]:
     """Fine-tune a checkpoint for a task and leave a native one in `out`.
@@ -70,7 +70,8 @@ def learn(
         stability: what is done against unstable learning.
         seed: of the head, of dropout and of the order of samples.
         machine: how the work is done.
-        on_start: told how many steps there will be, unless all is done.
+        on_start: told how many steps there will be, and where a run that was stopped goes on, in words
+            that follow a title; unless all is done.
         on_step: told of every step.
 
     Returns:
@@ -91,7 +92,8 @@ def learn(
     refuse_without_examples(task, dev_documents, "data.dev")
     machine, stability = machine or Machine(), stability or Stability()
     begun = _begin(model_folder, train_documents, task, recipe, machine, seed)
-    on_start(recipe.steps(len(begun.samples)))
+    steps = recipe.steps(len(begun.samples))
+    on_start(steps, gone_on("", work, steps))
     start = time.monotonic()
     trained, losses, history = _train(
         begun, dev_documents, recipe, stability, machine, seed=seed, work=work, on_step=on_step

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from longbio.artifacts.checkpoints import locate, weights_digest
+from longbio.artifacts.checkpoints import checkpoint_digest, locate, weights_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_writable
 from longbio.artifacts.plans import refuse_another_plan
@@ -25,7 +25,7 @@ from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.statistics import score_interval, spoken_interval
 from longbio.training.machine import refuse_kernel, refuse_settings
-from longbio.training.processes import processes
+from longbio.training.processes import alone_together, processes
 
 PLAN, RESULTS = "plan.json", "results.json"
 
@@ -45,10 +45,15 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         and test documents, and mean, standard deviation, minimum and collapsed runs over seeds.
 
     Raises:
-        LongbioError: `out` holds another run, documents or the model can't be read, or a model
-            has diverged.
+        LongbioError: `out` holds another run, or one is at work there, documents or the model
+            can't be read, or a model has diverged.
     """
-    out, tell = plan.out, tell or Silence()
+    with alone_together(plan.out):
+        return _finetune(plan, tell or Silence())
+
+
+def _finetune(plan: Finetuning, tell: Narrator) -> dict[str, Any]:
+    out = plan.out
     source = check(plan)
     if not (out / RESULTS).is_file():
         check_machine(plan, source)
@@ -56,7 +61,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     data = read_data(plan.data)
     tell.begin("documents", 0)
     tell.end(data.summary())
-    _bind(plan, data, weights)
+    _bind(plan, data, checkpoint_digest(source))
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
         tell.end(f"finished before: {_spoken(done)}; results: {out / RESULTS}")
@@ -135,14 +140,14 @@ def check_machine(plan: Finetuning, source: Path) -> None:
     refuse_kernel(machine.kernel, machine.precision, config.model_type, dropout)
 
 
-def _bind(plan: Finetuning, data: Splits, weights: str) -> None:
+def _bind(plan: Finetuning, data: Splits, model: str) -> None:
     """A folder with work in it belongs to one plan, one model and the same documents, wherever they lie;
     seeds may be added."""
     out, places = plan.out, {"path", "train", "dev", "test"}
     asked = plan.model_dump(
         mode="json", exclude={"machine": True, "seeds": True, "out": True, "data": places}
     )
-    asked["model"] = weights
+    asked["model"] = model
     asked["data"]["sha256"] = data.described["sha256"]
     asked["machine"] = {"precision": plan.machine.precision, "device_batch": plan.machine.device_batch}
     asked["seed of the grid"] = plan.seeds[0] if len(recipes_of(plan.recipe, plan.grid)) > 1 else None
@@ -189,8 +194,8 @@ def _learn(
 ) -> dict[str, Any]:
     advance: list[Callable[[int, str], None]] = []
 
-    def on_start(steps: int) -> None:
-        advance.append(tell.begin(title, steps))
+    def on_start(steps: int, words: str) -> None:
+        advance.append(tell.begin(f"{title}{words}", steps))
 
     report = learn(
         source,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from longbio.artifacts.checkpoints import weights_digest
+from longbio.artifacts.checkpoints import checkpoint_digest, weights_digest
 from longbio.corpus.readers import READERS, format_of
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question
@@ -79,7 +79,7 @@ def annotate(
     """
     _refuse_unreadable(notes)
     digest = weights_digest(model.folder)
-    plan = _plan(model, notes, output, digest, labelled)
+    plan = _plan(model, notes, output, labelled)
     with private_folder(out, plan):
         if labelled:
             model = calibrated(model, labelled, out)
@@ -130,12 +130,10 @@ def _refuse_unreadable(notes: Notes) -> None:
         raise LongbioError(f"there is no encoding {notes.reading.encoding!r}", where="encoding") from None
 
 
-def _plan(
-    model: Model, notes: Notes, output: str, digest: str, labelled: Sequence[Document]
-) -> dict[str, Any]:
+def _plan(model: Model, notes: Notes, output: str, labelled: Sequence[Document]) -> dict[str, Any]:
     """All that decides what is written, but for the notes, which may grow."""
     return {
-        "model": digest,
+        "model": checkpoint_digest(model.folder),
         "task": json.loads(json.dumps(asdict(model.task))),
         "max_tokens": model.max_tokens,
         "kernel": model.kernel,

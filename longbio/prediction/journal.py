@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import full_disk_named, read_json, write_json
+from longbio.artifacts.files import PARTIAL, full_disk_named, read_json, write_json
 from longbio.artifacts.folders import refuse_unless_free
 from longbio.artifacts.locks import locked
 from longbio.artifacts.plans import refuse_another_plan
@@ -35,7 +35,7 @@ def private_folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
     try:
         names = {file.name for file in out.iterdir()} if out.is_dir() else set()
         # A process that was killed while it wrote its plan leaves a part of it.
-        has_begun = not names <= {PLAN, f".{PLAN}.partial"}
+        has_begun = not all(name == PLAN or name.startswith(f".{PLAN}{PARTIAL}") for name in names)
         if has_begun and PLAN not in names:
             refuse_unless_free(out)
         refuse_another_plan(out, out / PLAN, plan, has_begun=has_begun)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 
 import torch
 
@@ -24,6 +20,7 @@ from longbio.prediction.run import load_for, predict
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes as processes_of_torch
+from longbio.workers import Workers
 
 Outcome = Prediction | Failure
 
@@ -132,32 +129,20 @@ def outcomes_of(model: Model, lots: Iterable[Lot], processes: int = 1) -> Iterat
             yield lot, predictor.outcomes(lot.documents)
         return
     threads = max(1, torch.get_num_threads() // processes)
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(model, threads)
-    ) as pool:
-        begun: deque[tuple[Lot, Future[list[Outcome]]]] = deque()
-        try:
+    begun: deque[tuple[Lot, Future[list[Outcome]]]] = deque()
+    try:
+        with Workers(processes, _begin, model, threads) as pool:
             for lot in lots:
-                begun.append((lot, _submitted(pool, lot)))
+                begun.append((lot, pool.submit(_outcomes, lot.documents)))
                 if len(begun) > processes + 1:
                     yield _first(begun)
             while begun:
                 yield _first(begun)
-        except BrokenProcessPool as error:
-            raise LongbioError(
-                "a process has died, perhaps for want of memory",
-                remedy="run the command again to go on, with fewer --processes or --batch-tokens",
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _submitted(pool: ProcessPoolExecutor, lot: Lot) -> Future[list[Outcome]]:
-    try:
-        return pool.submit(_outcomes, lot.documents)
-    except OSError as error:
-        # A pool of which a process has just died closes what it hands to the next.
-        raise BrokenProcessPool(str(error)) from error
+    except BrokenProcessPool as error:
+        raise LongbioError(
+            "a process has died, perhaps for want of memory",
+            remedy="run the command again to go on, with fewer --processes or --batch-tokens",
+        ) from error
 
 
 def _first(begun: deque[tuple[Lot, Future[list[Outcome]]]]) -> tuple[Lot, list[Outcome]]:
@@ -175,17 +160,6 @@ def _begin(model: Model, threads: int) -> None:
     global _model
     _model = model
     torch.set_num_threads(threads)
-    # The first process tells the user of an interruption, and ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's processes wait for work for ever when the first process is killed."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _outcomes(documents: Sequence[Document]) -> list[Outcome]:

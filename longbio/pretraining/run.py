@@ -15,6 +15,7 @@ from transformers.integrations.integration_utils import (
     get_reporting_integration_callbacks,
 )
 
+from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_writable, staged_folder
 from longbio.artifacts.plans import refuse_another_plan
@@ -28,10 +29,11 @@ from longbio.pretraining.learning import choose_learning
 from longbio.pretraining.memory import training_bytes
 from longbio.pretraining.phase import Phase, training_settings
 from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase
+from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase, work_folder
 from longbio.progress import Narrator, Silence
 from longbio.training.machine import refuse_kernel, refuse_settings
-from longbio.training.processes import processes
+from longbio.training.processes import alone_together, processes
+from longbio.training.trainer import gone_on
 
 PLAN, TEXTS, METRICS, CURVES = "curriculum.json", "corpora.json", "metrics.jsonl", "curves.png"
 
@@ -48,9 +50,15 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         the documents that were held out or dropped.
 
     Raises:
-        LongbioError: `out` holds another run, a corpus holds no text, a phase can't be run.
+        LongbioError: `out` holds another run, or one is at work there, a corpus holds no text, a phase
+            can't be run.
     """
-    out, tell = curriculum.out, tell or Silence()
+    with alone_together(curriculum.out):
+        return _run(curriculum, tell or Silence())
+
+
+def _run(curriculum: Curriculum, tell: Narrator) -> dict[str, Any]:
+    out = curriculum.out
     folder = Path(curriculum.model).expanduser()
     to_do = [
         phase
@@ -58,7 +66,7 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         if not (_target(out, number, phase) / REPORT).is_file()
     ]
     check(curriculum, folder, to_do)
-    _refuse_another_run(curriculum)
+    _refuse_another_run(curriculum, folder)
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
@@ -148,7 +156,8 @@ def _phase(
         config = AutoConfig.from_pretrained(str(folder))
     needed = training_bytes(config, phase, curriculum.machine, processes().num_processes)
     title = f"phase {number} of {len(curriculum.phases)}: {phase.name}"
-    advance = tell.begin(f"{title}, about {needed / 1e9:.1f} GB of memory", phase.num_steps)
+    title += f", about {needed / 1e9:.1f} GB of memory"
+    advance = tell.begin(gone_on(title, work_folder(target), phase.num_steps), phase.num_steps)
 
     def callbacks(samples: MaskedSamples) -> list[TrainerCallback]:
         metrics = Metrics(curriculum.out / METRICS, phase, number, samples)
@@ -184,9 +193,15 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
     return made
 
 
-def _refuse_another_run(curriculum: Curriculum) -> None:
-    """A run folder with work in it belongs to one curriculum; how the machine does it may change."""
+def _refuse_another_run(curriculum: Curriculum, model: Path) -> None:
+    """A run folder with work in it belongs to one curriculum and one model, wherever that lies; how the
+    machine does it may change."""
     asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers"})
+    # Random weights take the shape of the model, and its words or those of another tokenizer.
+    digest = shape_digest if curriculum.random_weights else checkpoint_digest
+    asked["model"] = digest(model)
+    if curriculum.tokenizer is not None:
+        asked["tokenizer"] = shape_digest(Path(curriculum.tokenizer).expanduser())
     out, file = curriculum.out, curriculum.out / PLAN
     with processes().main_process_first():
         refuse_another_plan(out, file, asked, has_begun=any(out.glob("v0.*")))

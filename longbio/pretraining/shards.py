@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.locks import locked
 from longbio.corpus.texts import Text
 from longbio.corpus.words import readable
 from longbio.encoders.tokens import word_starts
@@ -169,10 +170,19 @@ def build_shards(
 
     Raises:
         LongbioError: there is no text, the disk is full, or the folder can't be written.
+
+    Another process that builds the same is waited for.
     """
     if (folder / WHOLE).is_file():
         return open_shards(folder)
     _make_private(folder)
+    with locked(folder, wait=True):
+        if not (folder / WHOLE).is_file():  # else another run made it, for which this one waited
+            _build(texts, tokenizer, folder, shard_tokens, on_texts)
+    return open_shards(folder)
+
+
+def _build(texts: Iterable[Text], tokenizer: Any, folder: Path, shard_tokens: int, on_texts: OnTexts) -> None:
     done = [_open(path) for path in _shard_folders(folder)]
     count = sum(len(shard.lengths) for shard in done)
     rest = iter(islice(iter(texts), count, None))
@@ -189,7 +199,6 @@ def build_shards(
     if not corpus.lengths.any():
         raise LongbioError("the corpus holds no text", where=folder, remedy="check the paths and columns")
     write_json(folder / WHOLE, {"documents": len(corpus), "tokens": int(corpus.lengths.sum())})
-    return corpus
 
 
 def open_shards(folder: Path) -> TokenizedCorpus:

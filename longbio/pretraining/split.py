@@ -12,11 +12,16 @@ ONE_IN = 4
 """Of all shingles, those that are kept: a document of 400 tokens still has about a hundred."""
 
 NEAR = 0.5
+"""Of a document's shingles, those that stand in a single held-out one."""
+
+CONTAINED = 0.9
+"""Of a held-out document's shingles, those that stand in a longer one."""
 
 MOST_OWNERS = 64
-"""What stands in more held-out documents is a form's own text: it is counted for so many of them."""
+"""What stands in more held-out documents is a form's own text: it is counted for the shortest of them,
+which are the likeliest to stand in another document as a whole."""
 
-SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR, MOST_OWNERS)
+SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR, CONTAINED, MOST_OWNERS)
 """What the answer of `near_duplicates` depends on, its arguments apart."""
 
 
@@ -56,7 +61,10 @@ def of_their_groups(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: I
 def near_duplicates(
     corpus: TokenizedCorpus, documents: Ids, other: TokenizedCorpus, validation: Ids
 ) -> Bools:
-    """Of each document whether half of its 12-token shingles stand in one of the others, or all of it.
+    """Of each document whether half of it stands in one of the others, or almost all of one of them in it.
+
+    Halves are of 12-token shingles. Of a held-out document with fewer tokens only copies are found: a
+    phrase stands everywhere. The work grows with the tokens, not with the pairs of documents.
 
     Args:
         corpus: where `documents` are.
@@ -64,26 +72,48 @@ def near_duplicates(
         other: where `validation` is.
         validation: what nothing may be almost the same as.
     """
-    known = [_shingles(other, number) for number in validation.tolist()]
+    hash_N, owner_N, counted = _owners(other, validation)
+    copies = {other.document(number)[0].tobytes() for number in validation.tolist()} - {b""}
+    is_near = np.zeros(len(documents), dtype=bool)
+    for place, number in enumerate(documents.tolist()):
+        if corpus.document(number)[0].tobytes() in copies:
+            is_near[place] = True
+            continue
+        hashes = _shingles(corpus, number)
+        is_own = _sample(hashes)
+        first, last = (np.searchsorted(hash_N, hashes, side=side) for side in ("left", "right"))
+        hit = np.flatnonzero(last > first)
+        if not len(hit):
+            continue
+        owners = owner_N[np.concatenate([*map(np.arange, first[hit], last[hit])])]
+        of_own = np.repeat(is_own[hit], last[hit] - first[hit])
+        theirs, hits = np.unique(owners, return_counts=True)
+        resembles = of_own.any() and np.bincount(owners[of_own]).max() >= NEAR * is_own.sum()
+        is_near[place] = resembles or bool((hits >= CONTAINED * counted[theirs]).any())
+    return is_near
+
+
+def _owners(other: TokenizedCorpus, validation: Ids) -> tuple[Hashes, Ids, Ids]:
+    """(N,) sampled shingles, sorted; (N,) whose they are, at most `MOST_OWNERS` times; and how many were
+    counted for each owner. Owners are numbered from the shortest."""
+    every = (_shingles(other, number) for number in validation.tolist())
+    known = sorted((each[_sample(each)] for each in every), key=len)
     owner_N = np.repeat(np.arange(len(known)), [len(each) for each in known])
     hash_N = np.concatenate([np.zeros(0, np.uint64), *known])
     order = np.lexsort((owner_N, hash_N))
     hash_N, owner_N = hash_N[order], owner_N[order]
-    copies = {other.document(number)[0].tobytes() for number in validation.tolist()} - {b""}
-    is_near = np.zeros(len(documents), dtype=bool)
-    for place, number in enumerate(documents.tolist()):
-        own = _shingles(corpus, number)
-        first, last = (np.searchsorted(hash_N, own, side=side) for side in ("left", "right"))
-        last = np.minimum(last, first + MOST_OWNERS)
-        hits = owner_N[np.concatenate([np.zeros(0, np.int64), *map(np.arange, first, last)])]
-        is_copy = corpus.document(number)[0].tobytes() in copies
-        is_near[place] = is_copy or (len(hits) > 0 and np.bincount(hits).max() >= NEAR * len(own))
-    return is_near
+    is_counted = np.arange(len(hash_N)) - np.searchsorted(hash_N, hash_N) < MOST_OWNERS
+    counted = np.bincount(owner_N[is_counted], minlength=len(known))
+    return hash_N[is_counted], owner_N[is_counted], counted
 
 
 def _shingles(corpus: TokenizedCorpus, document: int) -> Hashes:
-    """Distinct hashes of runs of tokens, a fixed sample of them; all of a very short document."""
+    """Distinct hashes of runs of tokens; of a shorter document, one of the whole of it."""
     ids, _ = corpus.document(document)
-    hashes = np.unique(ngram_hashes(ids.astype(np.uint64), min(SHINGLE_TOKENS, max(1, len(ids)))))
-    sampled = hashes[hashes % np.uint64(ONE_IN) == 0]
-    return sampled if len(sampled) else hashes
+    return np.unique(ngram_hashes(ids.astype(np.uint64), min(SHINGLE_TOKENS, max(1, len(ids)))))
+
+
+def _sample(hashes: Hashes) -> Bools:
+    """A fixed sample of shingles, the same in every document; all of a very short one."""
+    is_sampled = hashes % np.uint64(ONE_IN) == 0
+    return is_sampled if is_sampled.any() else np.ones(len(hashes), dtype=bool)

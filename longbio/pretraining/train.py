@@ -113,7 +113,7 @@ def train_phase(
         LongbioError: there is nothing to learn from, the model has too few positions or no head,
             or it has diverged.
     """
-    work = out.with_name(out.name + ".training")
+    work = work_folder(out)
     if (out / REPORT).is_file():
         done: dict[str, Any] = read_json(out / REPORT)
         if processes().is_main_process:
@@ -236,6 +236,11 @@ def refuse_positions(
             remedy=f"name one up to {positions}",
         )
     return fitting
+
+
+def work_folder(out: Path) -> Path:
+    """What a killed run of a phase leaves beside the folder that it makes."""
+    return out.with_name(out.name + ".training")
 
 
 def _save(

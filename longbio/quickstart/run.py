@@ -17,6 +17,7 @@ import transformers
 
 import longbio
 from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.locks import alone
 from longbio.conversion.convert import REPORT as CONVERSION
 from longbio.conversion.convert import convert
 from longbio.corpus.readers import read_documents
@@ -99,10 +100,22 @@ def quickstart(
         LongbioError: MiniLM is missing or isn't the pinned one, the data can't be read, or `out`
             holds a run with other settings.
     """
-    start = time.monotonic()
-    tell = tell or Silence()
     source = minilm()
     _make(out)
+    with alone(out):
+        return _run(source, data, out, minutes, seed, show_text, tell or Silence())
+
+
+def _run(
+    source: Path,
+    data: Path | None,
+    out: Path,
+    minutes: float | None,
+    seed: int,
+    show_text: bool,
+    tell: Narrator,
+) -> dict[str, Any]:
+    start = time.monotonic()
     plan = _recorded_plan(out, data, minutes, source, seed)
     corpus = _corpus(data, plan, tell)
 

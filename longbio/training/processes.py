@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
 
+from longbio.artifacts.locks import alone
 from longbio.errors import LongbioError
 
 LONGEST_WAIT = timedelta(hours=12)
@@ -20,6 +24,20 @@ def processes() -> PartialState:
     On machines without a GPU they talk through gloo.
     """
     return PartialState(cpu=several_without_gpu(), timeout=LONGEST_WAIT)
+
+
+@contextmanager
+def alone_together(out: Path) -> Iterator[None]:
+    """As `artifacts.locks.alone`; of the processes that train together the main one locks.
+
+    Raises:
+        LongbioError: another run is at it.
+    """
+    if not processes().is_main_process:
+        yield
+        return
+    with alone(out):
+        yield
 
 
 def several_without_gpu() -> bool:

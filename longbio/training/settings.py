@@ -31,7 +31,7 @@ class TrainingSettings:
         head_factor: how much faster the pooler and the weights outside the encoder learn: a head that
             starts at random has further to go than an encoder that is pre-trained.
         seed: of dropout; the samples have their own.
-        save_steps: steps between two checkpoints; None for none.
+        save_steps: steps between two checkpoints, which two minutes of learning also end; None for none.
         precision: `float32`, or `bfloat16` for autocast.
         gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
         workers: processes that prepare batches; 0 for none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 import torch
 import transformers
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
@@ -55,6 +57,9 @@ and may be killed there."""
 BESIDE = "beside.pt"
 """In a checkpoint: the running average of the weights, and what early stopping knows."""
 
+
+SAVE_SECONDS = 120.0
+"""A checkpoint is written after so many seconds of learning at the latest."""
 
 DIVERGED = "start again in another folder with a lower learning rate; the checkpoints before are kept"
 
@@ -118,6 +123,29 @@ class Trainer(transformers.Trainer):
                 torch.save({name: kept.state() for name, kept in self.beside.items()}, folder / BESIDE)
             files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != WHOLE)
             write_json(folder / WHOLE, {str(path.relative_to(folder)): sha256_of(path) for path in files})
+
+
+class _SavedByTime(transformers.TrainerCallback):
+    """Saves now and then where steps are few and slow, besides every so many steps."""
+
+    def __init__(self, is_saved: bool) -> None:
+        self.is_saved = is_saved
+        self.last = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.last = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not self.is_saved or state.global_step >= state.max_steps:
+            return
+        is_due = [time.monotonic() - self.last >= SAVE_SECONDS]
+        if processes().num_processes > 1:
+            broadcast_object_list(is_due)  # they save together, by one clock
+        control.should_save |= is_due[0]
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        # Seconds that saving takes don't count: a slow disk leaves time to learn.
+        self.last = time.monotonic()
 
 
 class _Steps(transformers.TrainerCallback):
@@ -206,7 +234,13 @@ def train(
         args=_arguments(settings, folder),
         train_dataset=samples,
         data_collator=collate,
-        callbacks=[_AfterSteps(average, stopping), _Steps(on_step), *callbacks],
+        # The first: early stopping has the last word on what is saved.
+        callbacks=[
+            _SavedByTime(settings.save_steps is not None),
+            _AfterSteps(average, stopping),
+            _Steps(on_step),
+            *callbacks,
+        ],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     deepspeed = trainer.accelerator.state.deepspeed_plugin
@@ -326,6 +360,22 @@ def last_whole_checkpoint(folder: Path) -> str | None:
                 return str(path)
             shutil.rmtree(path)
     return None
+
+
+def steps_done(folder: Path) -> int:
+    """The step after which a run that left checkpoints in a folder is taken up; 0 where it begins."""
+    checkpoint = last_whole_checkpoint(folder)
+    return 0 if checkpoint is None else _step_of(Path(checkpoint))
+
+
+def gone_on(title: str, folder: Path, steps: int) -> str:
+    """The title of a run that was begun before, with the step where it goes on."""
+    was_begun, done = folder.is_dir(), steps_done(folder)  # asked of all processes that train together
+    if not was_begun:
+        return title
+    if not done:
+        return f"{title}, from the start: it was stopped before anything was saved"
+    return f"{title}, goes on after step {done:,} of {steps:,}"
 
 
 def _step_of(path: Path) -> int:

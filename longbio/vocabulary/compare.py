@@ -18,6 +18,7 @@ from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import refuse_unless_writable
+from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
 from longbio.encoders.loading import config_of, load, load_tokenizer
@@ -113,7 +114,21 @@ def compare(
     Raises:
         LongbioError: the model can't be extended, or the unseen texts are too few, or not unseen.
     """
-    settings, tell = settings or CompareSettings(), tell or Silence()
+    with alone(out):
+        settings, tell = settings or CompareSettings(), tell or Silence()
+        return _compare(model, out, terms, texts, unseen, settings, processes, tell)
+
+
+def _compare(
+    model: Path,
+    out: Path,
+    terms: Sequence[str],
+    texts: Iterable[Text],
+    unseen: Iterable[Text],
+    settings: CompareSettings,
+    processes: int,
+    tell: Narrator,
+) -> dict[str, Any]:
     refuse_unless_writable(out)
     _refuse_seen(texts, unseen)
     config, tokenizer = config_of(model), load_tokenizer(model)

@@ -17,6 +17,7 @@ from torch import Tensor
 from longbio.artifacts.checkpoints import read_weights, weights_digest
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
+from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
@@ -81,7 +82,21 @@ def extend(
         LongbioError: the tokenizer or the model can't be extended, no term can be a piece, a
             method needs contexts and there is no corpus, or memory is too short.
     """
-    settings, tell = settings or ExtendSettings(), tell or Silence()
+    with alone(out):
+        settings, tell = settings or ExtendSettings(), tell or Silence()
+        return _extend(model, out, terms, texts, settings, processes, force, tell)
+
+
+def _extend(
+    model: Path,
+    out: Path,
+    terms: Sequence[str],
+    texts: Iterable[Text],
+    settings: ExtendSettings,
+    processes: int,
+    force: bool,
+    tell: Narrator,
+) -> dict[str, Any]:
     refuse_unless_free(out, force=force)
     tokenizer = load_tokenizer(model)
     weights = read_weights(model)

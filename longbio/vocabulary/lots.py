@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeVar
 
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
+from longbio.workers import Workers
 
 CHARACTERS_AT_ONCE = 2_000_000
 
@@ -51,7 +51,7 @@ def in_processes(work: Callable[[Lot], T], texts: Iterable[Text], processes: int
         return
     waiting: deque[tuple[int, Future[T]]] = deque()
     try:
-        with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (work,)) as pool:
+        with Workers(processes, _begin, work) as pool:
             for count, lot in lots_of(texts):
                 waiting.append((count, pool.submit(_do, lot)))
                 if len(waiting) > 2 * processes:

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer
 
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
+from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES
@@ -52,6 +53,20 @@ def train_vocabulary(
     Raises:
         LongbioError: the corpus holds no words, or more characters than pieces are wanted.
     """
+    with alone(out):
+        return _train(texts, out, size, lower, min_count, processes, force, on_texts)
+
+
+def _train(
+    texts: Iterable[Text],
+    out: Path,
+    size: int,
+    lower: bool,
+    min_count: int,
+    processes: int,
+    force: bool,
+    on_texts: Callable[[int], None],
+) -> int:
     refuse_unless_free(out, force=force)
     empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
     counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts

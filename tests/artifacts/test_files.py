@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,50 @@ def test_a_known_file_is_hashed_again_when_size_or_time_has_changed(tmp_path: Pa
     assert known("new", 2) == files.sha256_of(path) != first
     assert known("longer", 2) == files.sha256_of(path)
     assert "Ms X" not in kept.read_text()
+
+
+WRITE = """
+import os, sys, time
+from pathlib import Path
+from longbio.artifacts import files
+honest = os.fsync
+def slow(descriptor):
+    print("in", flush=True)
+    sys.stdin.readline()
+    honest(descriptor)
+os.fsync = slow
+files.write_text_atomically(Path(sys.argv[1]), sys.argv[2] * 1000)
+"""
+
+
+def test_two_writers_of_one_file_leave_the_whole_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [
+        subprocess.Popen([sys.executable, "-c", WRITE, str(file), letter], text=True, **pipes)
+        for letter in "ab"
+    ]
+    for each in both:
+        assert each.stdout.readline() == "in\n"
+    for each, letter in zip(both, "ab", strict=True):
+        assert each.communicate("go\n", timeout=60)[1] == ""
+        assert file.read_text() == letter * 1000
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(file), "a"],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    process.kill()
+    process.communicate()
+    (left,) = tmp_path.iterdir()
+    assert left.name == f".results.json.partial-{process.pid}"
+    files.write_text_atomically(file, "b")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["results.json"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from longbio.artifacts.locks import locked
+from longbio.artifacts.locks import alone, locked
 from longbio.errors import LongbioError
 
 HOLD = """
@@ -38,6 +38,28 @@ def test_others_are_refused_or_wait(tmp_path: Path) -> None:
         killing.join()
     with locked(tmp_path), pytest.raises(LongbioError), locked(tmp_path):
         pass
+
+
+MAKE = HOLD.replace("import locked", "import alone").replace("with locked", "with alone")
+
+
+def test_who_makes_a_folder_is_alone_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "model"
+    command = [sys.executable, "-c", MAKE, str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "in\n"
+        with pytest.raises(LongbioError, match="model: another process is writing there"), alone(target):
+            pass
+        with alone(tmp_path / "deep" / "another"):
+            pass
+        holder.kill()
+    # The lock of a process that was killed binds nobody.
+    with alone(target):
+        target.mkdir()
+        with pytest.raises(LongbioError), alone(target):
+            pass
+    assert [entry.name for entry in target.parent.iterdir()] == ["model"]
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

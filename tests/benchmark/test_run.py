@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.files import read_json, write_json
 from longbio.benchmark.cells import cells_of
 from longbio.benchmark.examples import examples_of
 from longbio.benchmark.run import benchmark
@@ -48,6 +48,35 @@ class Told(Silence):
 def arms_of(results: dict[str, Any], task: str) -> dict[str, Any]:
     found = next(each for each in results["tasks"] if each["name"] == task)
     return {arm["name"]: arm for arm in found["arms"]}
+
+
+def test_a_finished_cell_notices_that_its_corpus_or_model_has_changed(
+    finished: Benchmark, suite: Make, corpora: Path, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.out, tmp_path / "out")
+    data = shutil.copytree(corpora, tmp_path / "data")
+    model = shutil.copytree(tiny_bert_folder, tmp_path / "model")
+    overrides = (f"data={data}", f"models.short={model}")
+    cells = [*cells_of(suite(*overrides), {"short": str(model), "long": str(model)})]
+    for cell in cells:  # as if they had been run from here
+        file = cell.plan.out / "cell.json"
+        write_json(file, read_json(file) | {"plan": cell.plan.model_dump(mode="json")})
+
+    def finished_cells() -> list[tuple[str, str]]:
+        return [
+            (cell.task.name, cell.arm.name) for cell in cells if cell.results() and cell.arm.name != "long"
+        ]
+
+    every = [(task, arm) for task in ("notes", "classes") for arm in ("chunks", "first")]
+    assert finished_cells() == every
+    file = next((data / "classes").glob("train*"))
+    file.write_bytes(file.read_bytes() + file.read_bytes())
+    assert finished_cells() == every[:2]
+    shutil.rmtree(data)
+    assert finished_cells() == every, "what isn't there any more tells nothing"
+    settings = model / "tokenizer_config.json"
+    settings.write_text(settings.read_text() + " ")
+    assert finished_cells() == []
 
 
 def test_every_arm_does_every_task_and_is_compared(finished: Benchmark) -> None:

@@ -137,8 +137,9 @@ def test_a_killed_conversion_leaves_no_folder_and_the_next_run_clears_up(
     command = [sys.executable, "-c", script, str(make_source("bert")), str(out)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert not out.exists()
-    (left,) = tmp_path.iterdir()
+    left, lock = sorted(tmp_path.iterdir(), key=lambda entry: entry.is_file())
     assert left.name.startswith(".long.partial-")
+    assert lock.name == ".long.lock"
 
     convert(make_source("bert"), out, **plain)
     assert list(tmp_path.iterdir()) == [out]

@@ -111,7 +111,7 @@ def test_entities_are_learned_and_scored(folder: str, request, tmp_path: Path, d
         ENTITIES,
         recipe(40),
         tmp_path / "ner",
-        on_start=begun.append,
+        on_start=lambda steps, words: begun.append(steps),
         on_step=lambda step, _: told.append(step),
     )
     assert begun == [40]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from longbio.artifacts.files import read_json
+from longbio.artifacts.locks import alone
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
@@ -72,6 +74,52 @@ class StopAt(Silence):
         if self.left == 0:
             raise KeyboardInterrupt
         return super().begin(title, total)
+
+
+class Heard(Silence):
+    """Keeps the titles; ends the run at a step."""
+
+    def __init__(self, stop_at: int = 0) -> None:
+        self.titles: list[str] = []
+        self.stop_at = stop_at
+
+    def begin(self, title: str, total: int) -> Callable[[int, str], None]:
+        self.titles.append(title)
+
+        def advance(step: int, words: str) -> None:
+            if step == self.stop_at and "loss" in words:
+                raise KeyboardInterrupt
+
+        return advance
+
+
+def test_a_run_says_where_it_goes_on(plan: Make) -> None:
+    machine = {"save_steps": 2}
+    for stop_at, titles in ((1, "seed 0"), (5, "seed 0, from the start: it was stopped before anything")):
+        heard = Heard(stop_at)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(plan(machine=machine), heard)
+        assert heard.titles[-1].startswith(titles)
+    heard = Heard()
+    finetune(plan(machine=machine), heard)
+    assert "seed 0, goes on after step 4 of 6" in heard.titles
+
+
+def test_a_folder_belongs_to_a_model_and_its_tokenizer(
+    plan: Make, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(tiny_bert_folder, tmp_path / "copy")
+    finetune(plan(model=str(copy), seeds=[0]))
+    settings = copy / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"do_lower_case": False}))
+    with pytest.raises(LongbioError, match="another model"):
+        finetune(plan(model=str(copy), seeds=[0]))
+
+
+def test_a_second_run_says_that_another_is_at_it(plan: Make, tmp_path: Path) -> None:
+    with alone(tmp_path / "run"), pytest.raises(LongbioError, match="another process is writing there"):
+        finetune(plan())
+    assert not (tmp_path / "run").exists()
 
 
 def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> None:

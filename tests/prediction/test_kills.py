@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from longbio import workers
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 from longbio.prediction import lots, work
@@ -127,7 +128,7 @@ def test_a_process_that_dies_while_another_starts_is_told_of(
     def closed(*_: Any) -> None:
         raise OSError("handle is closed")
 
-    monkeypatch.setattr(work.ProcessPoolExecutor, "submit", closed)
+    monkeypatch.setattr(workers.ProcessPoolExecutor, "submit", closed)
     with pytest.raises(LongbioError, match="a process has died"):
         list(work.outcomes_of(reader_of(), lots_of(documents(1), ""), 2))
 

@@ -183,6 +183,25 @@ def test_a_finished_run_does_nothing_and_another_is_refused(
         pretrain(load_settings(Curriculum, file, ["phases.0.steps=13"]))
 
 
+@pytest.mark.parametrize("changed", ["model.safetensors", "tokenizer_config.json"])
+def test_another_model_in_the_same_place_is_refused(
+    changed: str, finished: Path, tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    model = shutil.copytree(tiny_long_folder, tmp_path / "model")
+    asked = [f"model={model}", f"out={run}"]
+    # Moved, it is the same model.
+    file = json.loads((run / "curriculum.json").read_text())
+    (run / "curriculum.json").write_text(json.dumps(file | {"out": str(run)}))
+    config_file = finished.parent / "config.yaml"
+    assert pretrain(load_settings(Curriculum, config_file, asked))["phases"]
+    data = bytearray((model / changed).read_bytes())
+    data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else b"} "
+    (model / changed).write_bytes(data)
+    with pytest.raises(LongbioError, match="another model"):
+        pretrain(load_settings(Curriculum, config_file, asked))
+
+
 COMMAND = "from longbio.cli import main; main()"
 
 

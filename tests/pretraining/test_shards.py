@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +84,40 @@ def test_a_killed_run_goes_on_with_the_next_shard(tokenizer, tmp_path: Path, mon
     assert len(small_shards([], tokenizer, tmp_path / "killed")) == 40
 
 
+BUILD = """
+import sys, time
+from pathlib import Path
+from transformers import AutoTokenizer
+from longbio.corpus.texts import Text
+from longbio.pretraining.shards import build_shards
+model, folder = sys.argv[1:]
+def slowly():
+    for number in range(400):
+        time.sleep(0.002)
+        yield Text(f"the patient takes {number} drugs, daily.")
+tokenizer = AutoTokenizer.from_pretrained(model)
+print("in", flush=True)
+sys.stdin.readline()
+corpus = build_shards(slowly(), tokenizer, Path(folder), shard_tokens=1000)
+print(len(corpus), sum(len(corpus.document(n)[0]) for n in range(len(corpus))), flush=True)
+"""
+
+
+def test_two_builds_of_one_corpus_make_it_once(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BUILD, str(tiny_bert_folder), str(tmp_path / "c")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
+    for each in both:
+        assert each.stdout.readline() == "in\n"
+    for each in both:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    (one, _), (other, _) = (each.communicate(timeout=60) for each in both)
+    assert [each.returncode for each in both] == [0, 0]
+    assert one == other
+    assert one.startswith("400 ")
+
+
 def test_the_owner_alone_can_read_it(tokenizer, tmp_path: Path) -> None:
     small_shards(TEXTS, tokenizer, tmp_path / "c")
     assert (tmp_path / "c").stat().st_mode & 0o077 == 0
@@ -144,7 +180,10 @@ def test_near_duplicates_of_held_out_documents_are_found() -> None:
     corpus = corpus_of([edited, unlike, quoting, original[:200], [], original[:5]], [0] * 6)
     held_out = corpus_of([unlike[:30], original], [0] * 2)
     found = near_duplicates(corpus, np.arange(6), held_out, np.arange(2))
-    assert found.tolist() == [True, False, False, True, False, False]
+    # The first note that is held out stands word for word in the second and the third.
+    assert found.tolist() == [True, True, True, True, False, False]
+    without = near_duplicates(corpus, np.arange(6), held_out, np.arange(1, 2))
+    assert without.tolist() == [True, False, False, True, False, False]
     assert not near_duplicates(corpus, np.arange(6), held_out, np.arange(0)).any()
 
 
@@ -160,6 +199,33 @@ def test_a_copy_is_found_whatever_else_its_text_stands_in() -> None:
     many = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(80)], [0] * 80)
     last = many.document(79)[0].tolist()
     assert near_duplicates(corpus_of([last], [0]), np.arange(1), many, np.arange(80)).all()
+
+
+@pytest.mark.parametrize("tokens", [12, 14, 20, 100])
+def test_a_held_out_note_within_a_longer_one_is_found(tokens: int) -> None:
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        long = draw.integers(0, 5000, size=600).tolist()
+        note = long[300 : 300 + tokens]
+        altered = [*note[: tokens // 2], 7000, *note[tokens // 2 + 1 :]]
+        held_out = corpus_of([note], [0])
+        corpus = corpus_of([long, long[:300] + altered + long[300 + tokens :]], [0] * 2)
+        found = near_duplicates(corpus, np.arange(2), held_out, np.arange(1))
+        # One word of a hundred is little, of a short note much.
+        assert found.tolist()[0]
+        assert tokens == 100 or not found[1]
+
+
+def test_forms_hide_no_note_that_stands_in_a_longer_one() -> None:
+    draw = np.random.default_rng(0)
+    form, beginning, end = (draw.integers(0, 5000, size=200).tolist() for _ in range(3))
+    filled = [form + draw.integers(5000, 9000, size=40).tolist() for _ in range(80)]
+    held_out = corpus_of([*filled, form], [0] * 81)
+    # The last that is filled in is no more among those that the form's text is counted for.
+    corpus = corpus_of([beginning + filled[79] + end, beginning + form + end, beginning + end], [0] * 3)
+    assert near_duplicates(corpus, np.arange(3), held_out, np.arange(80)).tolist()[0]
+    found = near_duplicates(corpus, np.arange(3), held_out, np.arange(81))
+    assert found.tolist() == [True, True, False]
 
 
 def test_text_that_looks_like_special_tokens_is_text(tokenizer) -> None:

@@ -21,7 +21,8 @@ from longbio.masked_lm.masking import Masking, Vocabulary
 from longbio.pretraining.packing import Frame, plan
 from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
-from longbio.training.trainer import WHOLE, TrainingSettings, last_whole_checkpoint, train
+from longbio.training import trainer
+from longbio.training.trainer import WHOLE, TrainingSettings, gone_on, last_whole_checkpoint, train
 
 TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]
 
@@ -80,6 +81,27 @@ def test_a_killed_run_ends_with_the_same_weights(tiny_long_folder: Path, tmp_pat
     assert again == losses
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_a_slow_run_saves_by_time_and_ends_the_same(
+    tiny_long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, losses = run(tiny_long_folder, tmp_path / "whole", save_steps=100)
+    assert gone_on("seed 0", tmp_path / "killed", 6) == "seed 0"
+    with pytest.raises(Killed):
+        run(tiny_long_folder, tmp_path / "killed", kill_at=5, save_steps=100)
+    assert gone_on("seed 0", tmp_path / "killed", 6).startswith("seed 0, from the start")
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
+    with pytest.raises(Killed):
+        run(tiny_long_folder, tmp_path / "killed", kill_at=5, save_steps=100)
+    assert gone_on("seed 0", tmp_path / "killed", 6) == "seed 0, goes on after step 4 of 6"
+    resumed, again = run(tiny_long_folder, tmp_path / "killed", save_steps=100)
+    assert again == losses
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+    # Compared runs of a probe keep nothing.
+    run(tiny_long_folder, tmp_path / "none", save_steps=None)
+    assert not list((tmp_path / "none").glob("checkpoint-*"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "unfinished", "garbled list"])
