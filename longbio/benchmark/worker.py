@@ -17,6 +17,7 @@ from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
+from longbio.finetuning.data import places_of
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator
@@ -91,15 +92,17 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
 
 def inputs_of(plan: Finetuning) -> dict[str, str | None]:
     """SHA-256 of the `model` and of the `data` that a plan names; None of what isn't there."""
-    named = (plan.data.path, plan.data.train, plan.data.dev, plan.data.test)
+    model = _of_model(Path(plan.model))
+    try:
+        named = places_of(plan.data)
+    except LongbioError:
+        return {"model": model, "data": None}
     digest = hashlib.sha256()
-    for path in (path for path in named if path is not None):
-        if not path.exists():
-            return {"model": _of_model(Path(plan.model)), "data": None}
+    for path in (path for path in named.values() if path is not None):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 digest.update(f"{file.relative_to(path)} {_of_file(file)}\n".encode())
-    return {"model": _of_model(Path(plan.model)), "data": digest.hexdigest()}
+    return {"model": model, "data": digest.hexdigest()}
 
 
 def _of_model(folder: Path) -> str | None:

@@ -60,10 +60,10 @@ def test_convert_as_json(tiny_bert_folder: Path, tmp_path: Path, capsys, monkeyp
         (["--text", "nowhere.txt"], "nowhere.txt"),
         (["--to", "foo"], "--to: 'foo' can't be used; choose longformer or bigbird"),
         (["--positions", "foo"], "--positions: 'foo' can't be used; choose tile or interpolate"),
-        (["--kernel", "foo"], "--kernel: there is no kernel 'foo'; the kernels are auto, reference"),
+        (["--kernel", "foo"], "kernel: there is no kernel 'foo'; the kernels are auto, reference"),
         pytest.param(
             ["--kernel", "flash"],
-            "--kernel: kernel 'flash' can't run here",
+            "kernel: kernel 'flash' can't run here",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there it runs"),
         ),
     ],

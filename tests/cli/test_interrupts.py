@@ -22,7 +22,11 @@ from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Recipe
 from longbio.tasks.ner import Entities
 
-COMMAND = "from longbio.cli import main; main()"
+# A shell's background job ignores Ctrl-C, and so would whatever is begun here.
+COMMAND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from longbio.cli import main; main()"
+)
 SAID = "longbio: interrupted; run the same command again to go on\n"
 STEPS = 100_000
 
@@ -51,7 +55,9 @@ def home(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "cache": str(folder / "cache"),
         "corpora": {"notes": {"paths": [str(folder / "notes.jsonl")]}},
         "validation": {"share": 0.3, "tokens": 200, "lengths": [64]},
-        "phases": [{"name": "long", "sequence_tokens": 64, "steps": STEPS, "learning_rate": 1e-3}],
+        "phases": [
+            {"name": "long", "learns": "head", "sequence_tokens": 64, "steps": STEPS, "learning_rate": 1e-3}
+        ],
         "machine": {"save_steps": STEPS},
         "trackers": [],
     }

@@ -59,6 +59,11 @@ FILES: dict[str, dict[str, str]] = {
         "a.jsonl": '{"id": "é", "text": "é µg", "spans": [{"fragments": [[2, 4]],'
         ' "label": "U", "text": "µg"}]}\n'
     },
+    "json": {"a.json": '[{"text": "é µg", "entities": [\n [2, 4, "ç"]]},\n {"text": "ç"}]\n'},
+    "label_studio": {
+        "a.json": '[{"data": {"text": "é µg"}, "annotations": [\n {"result": [{"type": "labels",'
+        ' "value": {"start": 2, "end": 4, "labels": ["ç"], "text": "µg"}}]}]}]\n'
+    },
     "text": {"a.txt": "é µg"},
     "table": {"a.csv": 'id,text,label\n1,é µg,ç\n2,"é, ""µg""",ç\n'},
     "table tsv": {"a.tsv": "id\ttext\tlabel\n1\té µg\tç\n"},
