@@ -113,7 +113,11 @@ def pair(number: int) -> Document:
     """With a class and a score."""
     label = "same" if number % 2 else "other"
     return Document(
-        f"p{number}", "\n".join(SENTENCES), query=SENTENCES[number % 3], labels=(label,), score=float(number)
+        f"p{number}",
+        "\n".join(SENTENCES),
+        query=SENTENCES[number % 3][:20],
+        labels=(label,),
+        score=float(number),
     )
 
 
