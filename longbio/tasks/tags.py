@@ -2,7 +2,7 @@
 
 A word is what the text's own borders make one (`corpus.words`), or the corpus, where it comes in words; its
 first token carries the tag. Tags are flat: of mentions that overlap the longest is learned, and a
-discontinuous mention has no tag at all.
+discontinuous mention, or one that begins or ends within a word, has no tag at all.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ class Tagged:
 
     Args:
         tags: (N,) a tag at the first token of each word, -100 elsewhere.
-        lost: the others, each with the reason; a mention that begins or ends within a word comes back
-            with the whole word.
+        lost: mentions that have no tag, each with the reason.
     """
 
     tags: Tags
@@ -88,9 +87,7 @@ UNLEARNED = "mentions of types that aren't learned"
 
 
 def encode(document: Document, tokens: Tokens, labels: Labels) -> Tagged:
-    """Tag the words of a document with its mentions.
-
-    Mentions that come back as they are go before those that don't, longer ones before shorter ones.
+    """Tag the words of a document with its mentions: those that come back as they are, the longest first.
 
     Raises:
         ValueError: a mention's type isn't among the labels.
@@ -100,26 +97,20 @@ def encode(document: Document, tokens: Tokens, labels: Labels) -> Tagged:
     tags[words.heads] = OUTSIDE
     first_words = first_words_of(document, words)
     lost: list[tuple[Span, str]] = []
-    placed: list[tuple[bool, int, Span, slice, str]] = []
 
-    for span in document.spans:
+    for span in sorted(document.spans, key=lambda span: span.start_char - span.end_char):
         if span.label not in labels.types:
             raise ValueError(f"the type {span.label!r} is not among {labels.types}")
         inside, reason = _words_inside(span, words, first_words)
-        if inside.stop <= inside.start:
-            lost.append((span, reason))
-        else:
-            placed.append((reason != "", span.start_char - span.end_char, span, inside, reason))
-    for _, _, span, inside, reason in sorted(placed, key=lambda each: each[:2]):
         heads = words.heads[inside]
-        if tags[heads].any():
-            lost.append((span, OVERLAPPING))
+        if not reason and tags[heads].any():
+            reason = OVERLAPPING
+        if reason:
+            lost.append((span, reason))
             continue
         kind = labels.types.index(span.label)
         tags[heads] = 2 * kind + 2
         tags[heads[0]] = 2 * kind + 1
-        if reason:
-            lost.append((span, reason))
     return Tagged(tags, tuple(lost))
 
 

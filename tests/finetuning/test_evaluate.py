@@ -193,7 +193,7 @@ def test_the_interval_of_every_task_is_over_patients(
         for n in range(10)
     ]
     predictions = [found for _, found in pairs]
-    monkeypatch.setattr(evaluation, "weights_digest", lambda folder: "0")
+    monkeypatch.setattr(evaluation, "checkpoint_digest", lambda folder: "0")
     monkeypatch.setattr(evaluation, "load_for", lambda *given: torch.nn.Linear(1, 1))
     monkeypatch.setattr(evaluation, "inputs_of", lambda *given: None)
     monkeypatch.setattr(evaluation, "predict", lambda *given, **named: iter(predictions))

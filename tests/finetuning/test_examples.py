@@ -124,6 +124,6 @@ def test_learning_and_scoring_refuse_before_a_model_is_loaded(tmp_path: Path) ->
     from longbio.finetuning import evaluate as module
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "weights_digest", lambda folder: "0")
+        patched.setattr(module, "checkpoint_digest", lambda folder: "0")
         with pytest.raises(LongbioError, match="none of the 1 documents, read as brat, has a question"):
             evaluate(tmp_path / "nothing", whole, tmp_path / "out", task=Answers(), format_name="brat")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import AutoTokenizer
 
 from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
+from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
 from longbio.encoders.loading import TASKS, config_of, load, quiet
 from longbio.encoders.rows import InputFormat
@@ -88,7 +88,7 @@ def test_both_arms_count_every_word_once(
     for folder in (tiny_bert_folder, tiny_long_folder):
         tokenizer = AutoTokenizer.from_pretrained(folder)
         inputs = InputFormat.of(load(folder).config, tokenizer)
-        samples = [sample for note in notes for sample in task.samples(note, inputs, Counter())]
+        samples = [sample for note in notes for sample in task.samples(note, inputs, PassedOver())]
         batches = [collate(task, inputs, [sample]) for sample in samples]
         counted = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
         assert counted == sum(len(words_of(inputs.tokens(note.text)).heads) for note in notes)

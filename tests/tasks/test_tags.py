@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -111,13 +110,13 @@ def test_tokens_hold_the_marks_of_their_last_letter(kind: str) -> None:
     assert 8 in offsets[:, 1].tolist()
 
 
-def test_what_comes_back_as_it_is_goes_first() -> None:
+def test_a_mention_that_does_not_come_back_takes_no_words_from_one_that_does() -> None:
     text = "no fevers now"
     within, whole = Span.of(0, 8, "Disease"), Span.of(3, 9, "Disease")
     labels = tags.Labels(("Disease",))
     document = Document("a", text, (within, whole))
     tagged = tags.encode(document, tokenize(text, tokenizer_of("uncased WordPiece")), labels)
-    assert tagged.lost == ((within, tags.OVERLAPPING),)
+    assert tagged.lost == ((within, tags.WITHIN_WORD),)
 
 
 def test_reasons_are_told_apart_with_a_place() -> None:
@@ -151,10 +150,8 @@ CORPORA = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_ceilings_on_real_corpora(kind: str, corpus: str, data_folder: Path) -> None:
-    """Of contiguous mentions, those that overlap among them."""
-    documents = [
-        replace(document, spans=tuple(span for span in document.spans if span.is_contiguous))
-        for document in read_documents(data_folder / corpus)
-    ]
-    found = tags.ceiling(documents[:100] if "craft" not in corpus else documents[:10], tokenizer_of(kind))
+    """By the tokenizers' own words CRAFT's was 0.931, and with XLM-R's BC5CDR's 0.63."""
+    documents = read_documents(data_folder / corpus)[:100]
+    found = tags.ceiling(documents, tokenizer_of(kind))
     assert found.counts.f1 >= CORPORA[corpus], found
+    assert found.counts.true_positives + found.lost.total() == sum(len(each.spans) for each in documents)
