@@ -238,7 +238,7 @@ def test_a_vocabulary_that_is_not_utf_8(make_folder: MakeFolder) -> None:
 def test_a_folder_without_a_tokenizer(make_folder: MakeFolder) -> None:
     folder = make_folder(UNCASED)
     (folder / "vocab.txt").unlink()
-    assert "holds no tokenizer" in refusal(folder)
+    assert "has no tokenizer" in refusal(folder)
 
 
 def test_tokenizers_are_loaded_in_one_place() -> None:

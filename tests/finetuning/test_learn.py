@@ -151,7 +151,7 @@ LEARNED: dict[str, tuple[AnyTask, Callable[[int], list[Document]]]] = {
 def test_every_task_is_learned(name: str, folder: str, request, tmp_path: Path) -> None:
     task, make = LEARNED[name]
     source = request.getfixturevalue(folder)
-    learning = recipe(120, batch=8, learning_rate=5e-3)
+    learning = recipe(120, batch=8, learning_rate=3e-3)
     learn(source, make(56), make(28), task, learning, tmp_path / "model")
     scored = evaluate(tmp_path / "model", make(28), tmp_path / "found")
     assert scored["scores"]["main"] > 0.9, scored["scores"]
