@@ -450,9 +450,15 @@ def test_a_second_start_reads_no_corpus_again(
     def again(*_: object) -> None:
         raise AssertionError
 
+    hashed = files.sha256_of
+
+    def of_models_alone(path: Path) -> str:
+        assert path.suffix != ".jsonl"
+        return hashed(path)
+
     with monkeypatch.context() as patched:
         patched.setattr(split, "near_duplicates", again)
-        patched.setattr(files, "sha256_of", again)
+        patched.setattr(files, "sha256_of", of_models_alone)
         patched.setattr(sys.modules[__name__], "notes", lambda folder: folder)
         assert start("two") == first
         assert notes_file.stat().st_mtime_ns == before
