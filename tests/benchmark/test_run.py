@@ -205,7 +205,8 @@ def test_other_documents_than_the_baselines_are_not_compared(
     for file in (tmp_path / "data" / "notes" / "test").glob("note-9.*"):
         file.unlink()
     results = benchmark(asked, only_tasks=["notes"], only_arms=["long"])
-    assert results["failed"][0]["what"].startswith("its test documents aren't the baseline's")
+    # The baseline learned from another corpus than the one that lies there now: it counts as not run.
+    assert "chunks" not in arms_of(results, "notes")
     assert arms_of(results, "notes")["long"]["against_baseline"] is None
 
 
