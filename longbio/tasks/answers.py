@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from longbio.encoders.tokens import Tokens
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
@@ -197,3 +199,17 @@ def best_pairs(
     chosen = np.flatnonzero(flat >= threshold)
     chosen = chosen[np.lexsort((chosen, -flat[chosen]))][:count]
     return [(int(n // length), int(n // length + n % length), float(flat[n])) for n in chosen]
+
+
+def tokens_of_answer(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int] | None:
+    """The first and the last token that an answer touches."""
+    start_char, end_char = answer
+    first = int(np.searchsorted(tokens.offsets[:, 1], start_char, side="right"))
+    last = int(np.searchsorted(tokens.offsets[:, 0], end_char, side="left")) - 1
+    return (first, last) if first <= last else None
+
+
+def place_of_tokens(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int]:
+    """(start_char, end_char) of what stands from a first to a last token."""
+    first, last = answer
+    return int(tokens.offsets[first, 0]), int(tokens.offsets[last, 1])

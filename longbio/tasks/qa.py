@@ -29,7 +29,9 @@ from longbio.tasks.answers import (
     best_pairs,
     nbest_probabilities,
     offset_f1,
+    place_of_tokens,
     score_answer,
+    tokens_of_answer,
 )
 from longbio.tasks.evidence import Evidence, of_means
 from longbio.tasks.task import IGNORED, Array, Prediction, Sample
@@ -159,14 +161,14 @@ class Answers:
         rows = iter(encoded.rows)
         samples = []
         for question, windows in zip(document.questions, encoded.windows, strict=True):
-            spans = [_tokens_of(answer, encoded.tokens) for answer in question.answers]
+            spans = [tokens_of_answer(answer, encoded.tokens) for answer in question.answers]
             where = f"question {question.id}"
             left_out.note("answers without a token", where, sum(span is None for span in spans))
             left_out.note(
                 "answers that begin or end within a token",
                 where,
                 sum(
-                    _place_of(span, encoded.tokens) != answer
+                    place_of_tokens(span, encoded.tokens) != answer
                     for span, answer in zip(spans, question.answers, strict=True)
                     if span is not None
                 ),
@@ -387,20 +389,6 @@ def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
 
 def _texts(document: Document, question: Question) -> list[str]:
     return [document.text[start:end] for start, end in question.answers]
-
-
-def _tokens_of(answer: tuple[int, int], tokens: Tokens) -> tuple[int, int] | None:
-    """The first and the last token that an answer touches."""
-    start_char, end_char = answer
-    first = int(np.searchsorted(tokens.offsets[:, 1], start_char, side="right"))
-    last = int(np.searchsorted(tokens.offsets[:, 0], end_char, side="left")) - 1
-    return (first, last) if first <= last else None
-
-
-def _place_of(tokens_of_answer: tuple[int, int], tokens: Tokens) -> tuple[int, int]:
-    """(start_char, end_char) of what stands from a first to a last token."""
-    first, last = tokens_of_answer
-    return int(tokens.offsets[first, 0]), int(tokens.offsets[last, 1])
 
 
 def _place(window: Window, row: Row, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
