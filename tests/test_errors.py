@@ -108,7 +108,7 @@ BREAKS: dict[str, Callable[[Path], None]] = {
     "columns in JSON": named(text=LONG),
     "a field": named(**{LONG: "text"}),
     "a header": csv(f"text,{LONG},{LONG}", "1,2,3"),
-    "an encoding": lambda folder: csv("text", "x")(folder) or read_documents(folder, reading=Reading(LONG)),  # type: ignore[func-returns-value]
+    "an encoding": lambda folder: csv("text", "x")(folder) or read_documents(folder, reading=Reading(LONG)),
     "a format": lambda folder: [*read_documents(folder, LONG)] and None,
     "a folder": lambda folder: [*read_documents(folder / ("x" * 200) / ("y" * 200) / ("z" * 200))] and None,
     "a label of BRAT": written("brat", Document("1", "xyz", (SPAN,))),

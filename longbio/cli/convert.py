@@ -38,6 +38,7 @@ def convert(
     from longbio.encoders.casing import Casing
 
     # Whatever `to` and `positions` say is checked, in one line, before anything is done.
+    # Names are typer's plain strings: `Settings.check` refuses those that are none.
     settings = Settings(to, max_tokens, window, block, random_blocks, positions, lowercase)  # type: ignore[arg-type]
     with narrated(as_json=as_json, verbose=verbose) as tell:
         advance = tell.begin(f"convert to a {to} of {max_tokens:,} tokens", 0)

@@ -289,7 +289,7 @@ def test_a_mistake_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if wrong in ("flash", "bfloat16", "cuda:77") and torch.cuda.is_available():
-        pytest.skip("right on a GPU")
+        pytest.skip("bfloat16 and flash are no mistake on a GPU")
     monkeypatch.setattr(benchmarking, "run_apart", in_this_process)
     monkeypatch.setattr(quickstarting, "minilm", lambda: tiny_bert_folder)
     monkeypatch.chdir(tmp_path)

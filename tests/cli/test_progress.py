@@ -30,7 +30,8 @@ def test_a_result_without_a_stage_is_timed_from_when_the_narrator_was_made(
 ) -> None:
     now = 90_000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    console = Console(file=io.StringIO(), soft_wrap=True)
+    screen = io.StringIO()
+    console = Console(file=screen, soft_wrap=True)
     narrator = Narrator(console)
     now += 2
     narrator.end("3 new pieces")
@@ -38,7 +39,7 @@ def test_a_result_without_a_stage_is_timed_from_when_the_narrator_was_made(
     narrator.begin("words", 0)
     now += 7
     narrator.end("4 words")
-    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+    assert screen.getvalue().splitlines() == [
         "✓ 3 new pieces 2 s",
         "words ...",
         "✓ words: 4 words 7 s",

@@ -41,7 +41,7 @@ COMPLEX = {
 }
 
 
-def written(folder: Path, qas: list[dict[str, Any]], lines: list[str] = LINES) -> Path:
+def written(folder: Path, qas: list[dict[str, Any]], lines: list[str] | str = LINES) -> Path:
     file = folder / "train.json"
     note = {"note_id": "7", "context": lines, "qas": qas}
     file.write_text(json.dumps({"data": [{"title": "medication", "paragraphs": [note]}]}))
@@ -165,10 +165,10 @@ def test_malformed_files_are_named_by_place(
 def test_a_context_may_be_one_text(tmp_path: Path) -> None:
     qas = [qa(single("5 mg", [2, 1]), single("cardiology", [4, 3]))]
     (whole,) = read_documents(written(tmp_path, qas))
-    file = written(tmp_path, qas, TEXT)  # type: ignore[arg-type]
+    file = written(tmp_path, qas, TEXT)
     assert format_of(file) == "emrqa"
     assert read_documents(file) == [whole]
-    assert read_documents(written(tmp_path, [], "a\x0bb\n\n"))[0].text == "a\x0bb\n\n"  # type: ignore[arg-type]
+    assert read_documents(written(tmp_path, [], "a\x0bb\n\n"))[0].text == "a\x0bb\n\n"
 
 
 def test_an_answer_over_two_lines_is_that_answer(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_mentions_are_those_that_the_scheme_says(
     words = "abcdefgh"
     text = tagger(tmp_path / "theirs", list(zip(words, tags.split(), strict=True)), names)
     task = task_for(tmp_path / "theirs", "ner")
-    assert task.types == ("Drug",)  # type: ignore[union-attr]
+    assert task.types == ("Drug",)
     spaced = [" ".join(each) for each in expected]
     spans = [Span.of(text.index(each), text.index(each) + len(each), "Drug") for each in spaced]
     gold = [Document("a", text, tuple(spans))]
