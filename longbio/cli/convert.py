@@ -24,7 +24,9 @@ def convert(
         bool | None,
         typer.Option(help="Whether a WordPiece tokenizer lower-cases; its files say, or its vocabulary."),
     ] = None,
-    text: Annotated[Path | None, typer.Option(help="Text for bits per masked token.")] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text for bits per masked token and for unknown tokens.")
+    ] = None,
     kernel: Annotated[str, typer.Option(help="The kernel that is proven.")] = "auto",
     force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
     offline: Offline = False,

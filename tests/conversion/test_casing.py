@@ -73,8 +73,9 @@ def test_the_user_decides(
 
 
 def failures(source: Path, out: Path, settings: Settings) -> list[str]:
-    with pytest.raises(LongbioError, match="verification failed"):
+    with pytest.raises(LongbioError, match="verification failed") as refused:
         convert(source, out, settings=settings)
+    assert ("--text FILE" in str(refused.value.remedy)) == ("unknown tokens" in refused.value.what)
     report = json.loads((out.with_name("long.failed") / "conversion.json").read_text())
     return [check["name"] for check in report["verification"]["checks"] if check["passed"] is False]
 

@@ -267,7 +267,8 @@ def test_a_conversion_is_verified(
 ) -> None:
     # One alone, for it takes as long as all the rest; tests/conversion has every family.
     settings = Settings(to="bigbird", **lengths["bigbird"])
-    convert(checkpoint_of("camembert-unigram", "short").folder, tmp_path / "out", settings=settings)
+    short = checkpoint_of("camembert-unigram", "short").folder
+    convert(short, tmp_path / "out", settings=settings, text=" ".join(SENTENCES * 4))
     checks = json.loads((tmp_path / "out" / "conversion.json").read_text())["verification"]["checks"]
     assert sum(check["passed"] is True for check in checks) > 5
     assert not any(check["passed"] is False for check in checks)
