@@ -164,6 +164,39 @@ def sha256_of_folder(files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def digest_of_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_path(path: Path) -> str:
+    """SHA-256 of a file's content, or of names and contents of all files below a folder but hidden ones.
+
+    Files that didn't change since this process hashed them aren't read again.
+
+    Raises:
+        LongbioError: a file can't be read.
+    """
+    files = [path]
+    if path.is_dir():
+        below = sorted(file for file in path.rglob("*") if file.is_file())
+        files = [file for file in below if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+    digest = hashlib.sha256()
+    try:
+        for file in files:
+            state = file.stat()
+            name = file.relative_to(path) if file != path else file.suffix
+            digest.update(f"{name} {_hashed(file, state.st_size, state.st_mtime_ns)}\n".encode())
+    except OSError as error:
+        raise LongbioError(f"the file can't be read ({error.strerror})", where=error.filename) from error
+    return digest.hexdigest()
+
+
+@functools.cache
+def _hashed(file: Path, size: int, changed_ns: int) -> str:
+    return sha256_of(file)
+
+
 @contextmanager
 def full_disk_named(where: Path) -> Iterator[None]:
     """Turn "no space left on device" in the body into a `LongbioError` about `where`.

@@ -1,4 +1,4 @@
-"""Folders in which one process works at a time (POSIX)."""
+"""What one process makes at a time (POSIX)."""
 
 from __future__ import annotations
 
@@ -12,33 +12,16 @@ from longbio.errors import LongbioError
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """While it is entered, no other process gets in; the system lets go of it when the process ends.
-
-    Args:
-        folder: which is there.
-        wait: until the other process is done; else that is an error.
-
-    Raises:
-        LongbioError: another process works there, or the folder can't be opened.
-    """
-    descriptor = _opened(folder, os.O_RDONLY)
-    _lock(descriptor, folder, wait=wait)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def alone(target: Path) -> Iterator[None]:
-    """While it is entered, no other process gets in that makes the same folder or file.
+def alone(target: Path, *, wait: bool = False) -> Iterator[None]:
+    """While it is entered, no other process gets in that makes the same folder or file; the system lets go of
+    it when the process ends.
 
     The target need not be there, and may be put in the place of another meanwhile: what is locked is
     an empty file `.<name>.lock` beside it, which is gone afterwards.
 
     Args:
         target: a folder or a file; the folder that holds it is made.
+        wait: until another process that makes it is done; else that is an error.
 
     Raises:
         LongbioError: another process makes it, or there can't be a file beside it.
@@ -50,8 +33,11 @@ def alone(target: Path) -> Iterator[None]:
     except OSError as error:
         raise LongbioError(f"the folder can't be made ({error.strerror})", where=target) from error
     while True:
-        descriptor = _opened(file, os.O_RDWR | os.O_CREAT)
-        _lock(descriptor, target, wait=False)
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise LongbioError(f"it can't be opened to be locked ({error.strerror})", where=file) from error
+        _lock(descriptor, target, wait=wait)
         # Who was here before may have deleted the file between the two.
         if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
             break
@@ -61,13 +47,6 @@ def alone(target: Path) -> Iterator[None]:
     finally:
         file.unlink(missing_ok=True)
         os.close(descriptor)
-
-
-def _opened(path: Path, flags: int) -> int:
-    try:
-        return os.open(path, flags, 0o600)
-    except OSError as error:
-        raise LongbioError(f"it can't be opened to be locked ({error.strerror})", where=path) from error
 
 
 def _lock(descriptor: int, where: Path, *, wait: bool) -> None:

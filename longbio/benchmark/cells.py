@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longbio.artifacts.checkpoints import locate
 from longbio.artifacts.files import read_json
+from longbio.artifacts.runs import is_run_of
 from longbio.benchmark.readings import overrides_of
 from longbio.benchmark.settings import Arm, Benchmark, TaskEntry, folder_name
-from longbio.benchmark.worker import CELL, inputs_of
-from longbio.finetuning.run import RESULTS
+from longbio.benchmark.worker import CELL
+from longbio.errors import LongbioError
+from longbio.finetuning.run import RESULTS, bound, settings_bound
 from longbio.finetuning.settings import Finetuning
 from longbio.settings import load_settings
 
@@ -39,21 +42,22 @@ class Cell:
     @property
     def failure(self) -> Path:
         """Where it stands why the cell failed."""
-        return self.plan.out / FAILURE
+        return self.plan.out.with_name(f"{self.plan.out.name}.{FAILURE}")
 
     def results(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """What the finished run of this very plan says, and what it cost; None where there is none yet."""
-        file = self.plan.out / CELL
-        if not file.is_file():
+        out = self.plan.out
+        if not (out / CELL).is_file() or not (out / RESULTS).is_file():
             return None
-        done = read_json(file)
-        if done["plan"] != self.plan.model_dump(mode="json"):
+        try:
+            asked = bound(self.plan, locate(self.plan.model))
+        except LongbioError:
+            # A finished benchmark is reported even where its models or its corpora are gone.
+            asked = settings_bound(self.plan)
+        done = read_json(out / RESULTS)
+        if not is_run_of(out, asked) or [run["seed"] for run in done["runs"]] != list(self.plan.seeds):
             return None
-        # Cells of before know nothing of it, and a finished benchmark is reported without its corpora.
-        learned_from, now = done.get("inputs"), inputs_of(self.plan)
-        if learned_from is not None and any(now[name] not in (None, learned_from[name]) for name in now):
-            return None
-        return read_json(self.plan.out / RESULTS), done["cost"]
+        return done, read_json(out / CELL)["cost"]
 
 
 def cells_of(suite: Benchmark, models: Mapping[str, str]) -> list[Cell]:

@@ -9,12 +9,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longbio.artifacts.checkpoints import locate, weights_digest
+from longbio.artifacts.checkpoints import locate
 from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.corpus.texts import Columns, Corpus, text_files
-from longbio.errors import LongbioError
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.run import METRICS, pretrain
 from longbio.progress import Narrator
@@ -141,33 +140,10 @@ def steps_to(target: float, bits: Sequence[float]) -> int | None:
 
 def _give_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narrator) -> None:
     out = _words_folder(curriculum.out)
-    terms = read_terms(words.terms)
-    record, asked = out.with_name(f"{out.name}.json"), _words_asked(start, words)
-    if out.is_dir():
-        if not record.is_file() or read_json(record) != asked:
-            raise LongbioError(
-                "the model with new words there was made of others, or otherwise",
-                where=out,
-                remedy=f"delete it, and {curriculum.out.name} beside it",
-            )
-        return
     for path in words.corpus:
         text_files(path)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(record, asked)
     settings = ExtendSettings(method=words.init, contexts=words.contexts, seed=curriculum.seed)
-    extend(start, out, terms, _texts(words), settings=settings, tell=tell)
-
-
-def _words_asked(start: Path, words: NewWords) -> dict[str, Any]:
-    """All that decides what the rows of new words are."""
-    return {
-        "start": weights_digest(start),
-        "terms": sha256_of(words.terms),
-        "corpus": [str(path) for path in words.corpus],
-        "init": words.init,
-        "contexts": words.contexts,
-    }
+    extend(start, out, read_terms(words.terms), _texts(words), settings=settings, tell=tell)
 
 
 def _texts(words: NewWords) -> Corpus | tuple[()]:

@@ -58,7 +58,7 @@ def _other_weights(found: Sequence[Found]) -> Iterator[dict[str, str]]:
     """Cells whose model was replaced, under its old name, since another cell was run."""
     first: dict[str, str] = {}
     for cell, run, _ in found:
-        digest = run["model"]["weights_sha256"]
+        digest = run["model"]["sha256"]
         if first.setdefault(cell.arm.model, digest) != digest:
             what = (
                 f"the model {cell.arm.model} has other weights here than in cells before; delete what is old"

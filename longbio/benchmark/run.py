@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_writable
-from longbio.artifacts.locks import locked
+from longbio.artifacts.locks import alone
 from longbio.benchmark import report
 from longbio.benchmark.cells import Cell, cells_of
 from longbio.benchmark.examples import examples_of
@@ -72,9 +72,9 @@ def benchmark(
     not_made = _make_models([made for made in to_make if made.asked.name in needed], tell)
     for cell in asked:
         if cell.arm.model not in not_made and cell.results() is None:
-            with _alone(cell.plan.out):
+            with _alone_at(cell.plan.out):
                 _run(cell, titles[cell.plan.out], tell)
-    with _alone(suite.out):
+    with alone(suite.out, wait=True):
         return _report(suite, cells, to_make, not_made, show_text, tell)
 
 
@@ -90,8 +90,7 @@ def _without_faults(
         if what is None:
             sound.append(cell)
             continue
-        with _alone(cell.plan.out):
-            _failed(cell, what, titles[cell.plan.out], tell)
+        _failed(cell, what, titles[cell.plan.out], tell)
     return sound
 
 
@@ -141,7 +140,7 @@ def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:
         name, title = made.asked.name, f"pre-training, {made.asked.name}"
         what = failed.get(made.asked.start)
         if what is None and not made.is_done():
-            with _alone(made.curriculum.out):
+            with _alone_at(made.curriculum.out):
                 # Another process may just have made it.
                 what = None if made.is_done() else run_apart(make, made.given(), tell, title)
         if what is not None:
@@ -181,6 +180,7 @@ def _failed(cell: Cell, what: str, title: str, tell: Narrator) -> None:
     """Say why a cell failed, and note it."""
     tell.begin(title, 0)
     tell.fail(f"failed: {what}")
+    cell.failure.parent.mkdir(parents=True, exist_ok=True)
     write_json(cell.failure, {"what": what})
 
 
@@ -202,15 +202,9 @@ def _spoken(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     return f"{done} of {len(cells)} cells are finished" + (f", {failed} failed" if failed else "")
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """A folder, made if it isn't there, in which other processes of the benchmark wait."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LongbioError(f"the folder can't be made ({error.strerror})", where=folder) from error
-    with locked(folder, wait=True):
-        yield
+def _alone_at(folder: Path) -> AbstractContextManager[None]:
+    """Other processes of the benchmark that make the same run wait; the run itself has a lock of its own."""
+    return alone(folder.with_name(f"{folder.name}.cell"), wait=True)
 
 
 def _refuse_several_processes() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import multiprocessing
 import signal
 import warnings
@@ -12,12 +10,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.checkpoints import CONFIG_FILE, TOKENIZER_FILES, weight_files
-from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.files import read_json, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
-from longbio.finetuning.data import places_of
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator
@@ -74,7 +70,6 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
     if any(out.glob("**/*.training")):
         # The seconds of a model that was taken up again are those of its end alone.
         (out / INTERRUPTED).touch()
-    inputs = inputs_of(plan)
     before = _changed_at(out / RESULTS)
     with Meter() as meter:
         finetune(plan, tell)
@@ -87,42 +82,7 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
             "energy_joules": None if has_begun else meter.energy_joules,
             "was_interrupted": (out / INTERRUPTED).is_file(),
         }
-    write_json(file, {"plan": dict(given), "inputs": inputs, "cost": cost})
-
-
-def inputs_of(plan: Finetuning) -> dict[str, str | None]:
-    """SHA-256 of the `model` and of the `data` that a plan names; None of what isn't there."""
-    model = _of_model(Path(plan.model))
-    try:
-        named = places_of(plan.data)
-    except LongbioError:
-        return {"model": model, "data": None}
-    digest = hashlib.sha256()
-    for path in (path for path in named.values() if path is not None):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                digest.update(f"{file.relative_to(path)} {_of_file(file)}\n".encode())
-    return {"model": model, "data": digest.hexdigest()}
-
-
-def _of_model(folder: Path) -> str | None:
-    folder = folder.expanduser()
-    if not (folder / CONFIG_FILE).is_file():
-        return None
-    files = [*weight_files(folder), *(folder / name for name in (CONFIG_FILE, *TOKENIZER_FILES))]
-    known = sorted(f"{file.name} {_of_file(file)}" for file in files if file.is_file())
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()
-
-
-def _of_file(file: Path) -> str:
-    state = file.stat()
-    return _read_once(file, state.st_size, state.st_mtime_ns)
-
-
-@functools.cache
-def _read_once(file: Path, size: int, changed_ns: int) -> str:
-    """Read again when its size or its time of change is another."""
-    return sha256_of(file)
+    write_json(file, {"cost": cost})
 
 
 def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:

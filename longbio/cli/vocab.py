@@ -194,10 +194,6 @@ def extend(
             force=force,
             tell=tell,
         )
-        for reason, words in report["refused"].items():
-            tell.console.print(
-                f"no pieces: {len(words):,} {reason}, {', '.join(words[:5])} ...", markup=False
-            )
         if report["without_contexts"]:
             tell.console.print(
                 f"{len(report['without_contexts']):,} pieces found no context in the corpus and begin"

@@ -66,7 +66,7 @@ def _provenance(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             "source",
             f"`{report['source']}` ({report['source_family']}, {report['source_tokens']} tokens)",
         ),
-        ("SHA-256 of its config and weights", f"`{report['source_sha256']}`"),
+        ("SHA-256 of its config, tokenizer and weights", f"`{report['source_sha256']}`"),
     ]
     rows += [(key.replace("_", " "), str(value)) for key, value in report["settings"].items()]
     return rows + [(f"{key} version", value) for key, value in report["versions"].items()]

@@ -15,7 +15,7 @@ import longbio
 from longbio.artifacts import checkpoints
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import require_free_space, staged_folder
-from longbio.artifacts.locks import alone
+from longbio.artifacts.runs import make_once
 from longbio.conversion import build, card, sources
 from longbio.conversion.reading import Source, read_source, refuse_what_cannot_be_expressed
 from longbio.conversion.settings import Settings
@@ -73,23 +73,28 @@ def convert(
     folder = checkpoints.locate(name, offline=offline)
     refuse_without_type(folder)
     sources.family_of(checkpoints.read_config(folder), name)
-    digest = checkpoints.weights_digest(folder)
+    _, casing = read_tokenizer(folder, settings.lowercase)
+    made_of = {
+        "source": checkpoints.checkpoint_digest(folder),
+        "settings": asdict(settings),
+        "casing": None if casing is None else casing.as_dict(),
+        # What was verified before is also good for one who doesn't ask for it.
+        "is_verified": verification or _is_verified(out),
+    }
 
-    done = None if force else _done(out, folder, settings, digest, verification)
-    if done is not None:
-        return Conversion(out, done, already_done=True)
-
-    with alone(out), staged_folder(out, force=force) as partial:
-        short = read_source(name, folder, digest, settings.lowercase)
-        report = _build(short, partial, settings)
+    def make(staged: Path) -> dict[str, Any]:
+        short = read_source(name, folder, settings.lowercase)
+        report = _build(short, staged, settings) | {"source_sha256": made_of["source"]}
         if verification:
-            result = verify(short, partial, settings, kernel=kernel, text=text, on_check=on_check)
+            result = verify(short, staged, settings, kernel=kernel, text=text, on_check=on_check)
             report["verification"] = result.as_dict()
             if not result.passed:
-                _keep_failed(partial, out, report)
-        write_json(partial / REPORT, report)
-        write_text_atomically(partial / "README.md", card.render(report, out.name))
-    return Conversion(out, report)
+                _keep_failed(staged, out, report)
+        write_text_atomically(staged / "README.md", card.render(report, out.name))
+        return report
+
+    was_there = (out / REPORT).is_file() and not force
+    return Conversion(out, make_once(out, REPORT, made_of, make, force=force), already_done=was_there)
 
 
 def text_of(file: Path | None) -> str | None:
@@ -106,21 +111,8 @@ def text_of(file: Path | None) -> str | None:
         raise LongbioError("can't be read as UTF-8 text", where=file, remedy="name a text file") from error
 
 
-def _done(
-    out: Path, folder: Path, settings: Settings, digest: str, verification: bool
-) -> dict[str, Any] | None:
-    if not (out / REPORT).is_file():
-        return None
-    report: dict[str, Any] = read_json(out / REPORT)
-    asked_before = asdict(Settings()) | report.get("settings", {})
-    same = asked_before == asdict(settings) and report.get("source_sha256") == digest
-    if not same or (verification and report["verification"] is None):
-        return None
-    _, casing = read_tokenizer(folder, settings.lowercase)
-    now = None if casing is None else casing.as_dict()
-    # A report of before says nothing of it: right unless transformers would have read text otherwise.
-    before = report.get("casing", None if casing is not None and casing.is_doubtful else now)
-    return report if before == now else None
+def _is_verified(out: Path) -> bool:
+    return (out / REPORT).is_file() and read_json(out / REPORT)["verification"] is not None
 
 
 def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
@@ -139,7 +131,6 @@ def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
     return {
         "source": source.name,
         "source_family": source.config.model_type,
-        "source_sha256": source.digest,
         "source_tokens": num_source,
         "settings": asdict(settings),
         "casing": None if source.casing is None else source.casing.as_dict(),

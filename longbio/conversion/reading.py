@@ -25,13 +25,11 @@ class Source:
     Args:
         name: what the user called it, a folder or a hub name.
         folder: where its files are.
-        digest: SHA-256 over its config and weights.
         casing: how a WordPiece tokenizer reads capitals and accents.
     """
 
     name: str
     folder: Path
-    digest: str
     config: PretrainedConfig
     family: Family
     tokenizer: PreTrainedTokenizerBase
@@ -58,13 +56,12 @@ class Source:
         return self.pad_token_id + 1 if self.family.special_rows else 0
 
 
-def read_source(name: str, folder: Path, digest: str, lowercase: bool | None = None) -> Source:
+def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Source:
     """Read a short encoder.
 
     Args:
         name: what the user called it.
         folder: where its files are.
-        digest: of its config and weights.
         lowercase: what the user says of its tokenizer; None to find out.
 
     Raises:
@@ -77,7 +74,7 @@ def read_source(name: str, folder: Path, digest: str, lowercase: bool | None = N
     num_layers = getattr(config, (family.config_names or {}).get("num_hidden_layers", "num_hidden_layers"))
     weights = sources.canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
     tokenizer, casing = read_tokenizer(folder, lowercase)
-    source = Source(name, folder, digest, config, family, tokenizer, weights, casing)
+    source = Source(name, folder, config, family, tokenizer, weights, casing)
     _check_shapes(source)
     return source
 

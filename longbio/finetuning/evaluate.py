@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.checkpoints import checkpoint_digest
-from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import refuse_unless_free, staged_folder
+from longbio.artifacts.files import read_json
+from longbio.artifacts.runs import make_once
 from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
@@ -34,7 +34,7 @@ from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import score_interval, spoken_interval
 from longbio.tasks.task import Prediction
-from longbio.training.processes import alone_together, processes
+from longbio.training.processes import processes
 
 REPORT = "scores.json"
 
@@ -101,41 +101,36 @@ def evaluate(
     Raises:
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
-    with alone_together(out):
-        return _evaluate(
-            model_folder,
-            documents,
-            out,
-            task or task_of(model_folder),
-            format_name,
-            machine,
-            reading,
-            on_document,
-        )
-
-
-def _evaluate(
-    model_folder: Path,
-    documents: Sequence[Document],
-    out: Path,
-    task: AnyTask,
-    format_name: str,
-    machine: Machine | None,
-    reading: Reading | None,
-    on_document: Callable[[int], None],
-) -> dict[str, Any]:
+    task = task or task_of(model_folder)
     if isinstance(task, Classes):
         documents = spelled_as(documents, task.classes)
     made_of = {
-        "model_sha256": checkpoint_digest(model_folder),
-        "documents_sha256": digest(documents),
-        "task": json.loads(json.dumps(asdict(task))),
+        "model": checkpoint_digest(model_folder),
+        "documents": digest(documents),
+        "task": asdict(task),
     }
-    if (out / REPORT).is_file():
-        return _the_same(read_json(out / REPORT), made_of, out)
-    refuse_unless_free(out)
-    refuse_without_examples(task, documents, "the documents", format_name)
-    machine = machine or Machine()
+
+    def make(folder: Path) -> dict[str, Any]:
+        refuse_without_examples(task, documents, "the documents", format_name)
+        predictions, seconds = _predicted(model_folder, documents, task, machine or Machine(), on_document)
+        write_predictions(predictions, task, format_name, folder)
+        return _report(task, documents, predictions, reading) | {"seconds": seconds}
+
+    if processes().is_main_process:
+        make_once(out, REPORT, made_of, make)
+    processes().wait_for_everyone()
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
+
+
+def _predicted(
+    model_folder: Path,
+    documents: Sequence[Document],
+    task: AnyTask,
+    machine: Machine,
+    on_document: Callable[[int], None],
+) -> tuple[list[Prediction], float]:
+    """Of each document, and the seconds that it took."""
     model = load_for(task, model_folder, machine.kernel).to(processes().device)
     inputs = inputs_of(model_folder, model.config)
     task.check(documents, inputs)
@@ -143,12 +138,15 @@ def _evaluate(
     found = predict(
         model, inputs, task, documents, batch_tokens=machine.batch_tokens, on_document=on_document
     )
-    predictions = list(found)
-    seconds = time.monotonic() - start
+    return list(found), round(time.monotonic() - start, 1)
+
+
+def _report(
+    task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction], reading: Reading | None
+) -> dict[str, Any]:
     added = evidence(task, documents, predictions)
     report = {
         "task": task.kind,
-        "made_of": made_of,
         "warnings": task.warnings(documents),
         "data": None if reading is None else of_reading(reading),
         "scores": task.score(documents, predictions),
@@ -158,29 +156,11 @@ def _evaluate(
         "reliability": reliability(task, documents, predictions),
         "evidence": added,
         "has_collapsed": task.has_collapsed(predictions),
-        "seconds": round(seconds, 1),
     }
     if task.kind == "ner":
         counts = counts_by_document(documents, [each.document for each in predictions])
         report |= entity_report(documents, counts)
-    if processes().is_main_process:
-        with staged_folder(out) as partial:
-            write_predictions(predictions, task, format_name, partial)
-            write_json(partial / REPORT, report)
-    processes().wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
-
-
-def _the_same(found: dict[str, Any], made_of: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    if found.get("made_of") != made_of:
-        raise LongbioError(
-            "the scores there are of another model or other documents",
-            where=out,
-            remedy="choose another --out, or delete the folder",
-        )
-    # Scores of before have none, or one that knew no patients.
-    return found if "interval" in found else found | {"interval": score_interval([found["evidence"]])}
+    return report
 
 
 def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:

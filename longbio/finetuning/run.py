@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from longbio.artifacts.checkpoints import checkpoint_digest, locate, weights_digest
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.checkpoints import checkpoint_digest, locate
+from longbio.artifacts.files import digest_of_path, read_json, write_json
 from longbio.artifacts.folders import refuse_unless_writable
-from longbio.artifacts.plans import refuse_another_plan
 from longbio.encoders.loading import config_of, dropout_names, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.finetuning.data import Splits, places_of, read_data
@@ -25,9 +24,9 @@ from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.statistics import score_interval, spoken_interval
 from longbio.training.machine import refuse_kernel, refuse_settings
-from longbio.training.processes import alone_together, processes
+from longbio.training.processes import opened_together, processes
 
-PLAN, RESULTS = "plan.json", "results.json"
+RESULTS = "results.json"
 
 LOW_CEILING = 0.98
 """The F1 that tags allow, below which a run says so as a warning."""
@@ -48,20 +47,19 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
         LongbioError: `out` holds another run, or one is at work there, documents or the model
             can't be read, or a model has diverged.
     """
-    with alone_together(plan.out):
-        return _finetune(plan, tell or Silence())
-
-
-def _finetune(plan: Finetuning, tell: Narrator) -> dict[str, Any]:
-    out = plan.out
+    tell = tell or Silence()
     source = check(plan)
-    if not (out / RESULTS).is_file():
+    if not (plan.out / RESULTS).is_file():
         check_machine(plan, source)
-    weights = weights_digest(source)
+    with opened_together(plan.out, bound(plan, source)):
+        return _finetune(plan, source, tell)
+
+
+def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
+    out = plan.out
     data = read_data(plan.data)
     tell.begin("documents", 0)
     tell.end(data.summary())
-    _bind(plan, data, checkpoint_digest(source))
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
         tell.end(f"finished before: {_spoken(done)}; results: {out / RESULTS}")
@@ -88,7 +86,7 @@ def _finetune(plan: Finetuning, tell: Narrator) -> dict[str, Any]:
     runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
     results = {
         "task": runs[0]["task"],
-        "model": {"name": plan.model, "weights_sha256": weights},
+        "model": {"name": plan.model, "sha256": checkpoint_digest(source)},
         "data": data.described,
         "warnings": warnings,
         "tag_ceiling": ceiling,
@@ -140,23 +138,30 @@ def check_machine(plan: Finetuning, source: Path) -> None:
     refuse_kernel(machine.kernel, machine.precision, config.model_type, dropout)
 
 
-def _bind(plan: Finetuning, data: Splits, model: str) -> None:
-    """A folder with work in it belongs to one plan, one model and the same documents, wherever they lie;
-    seeds may be added."""
-    out, places = plan.out, {"path", "train", "dev", "test"}
-    asked = plan.model_dump(
-        mode="json", exclude={"machine": True, "seeds": True, "out": True, "data": places}
-    )
-    asked["model"] = model
-    asked["data"]["sha256"] = data.described["sha256"]
-    asked["machine"] = {"precision": plan.machine.precision, "device_batch": plan.machine.device_batch}
-    asked["seed of the grid"] = plan.seeds[0] if len(recipes_of(plan.recipe, plan.grid)) > 1 else None
-    state = processes()
-    with state.main_process_first():
-        has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
-        refuse_another_plan(out, out / PLAN, asked, has_begun=has_begun)
-        if state.is_main_process:
-            write_json(out / PLAN, asked)
+def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
+    """All that decides the results of a plan, the model and the documents by what they hold.
+
+    Args:
+        plan: what to do.
+        source: the model's folder.
+
+    Raises:
+        LongbioError: the model or the documents can't be read.
+    """
+    places = places_of(plan.data).items()
+    documents = {split: place and digest_of_path(place) for split, place in places}
+    return settings_bound(plan) | {"model": checkpoint_digest(source), "documents": documents}
+
+
+def settings_bound(plan: Finetuning) -> dict[str, Any]:
+    """As `bound`, without what has to be there: seeds may be added later, and places may change."""
+    settings = plan.model_dump(mode="json", exclude={"model", "machine", "seeds", "out"})
+    for place in ("path", "train", "dev", "test"):
+        del settings["data"][place]
+    return settings | {
+        "machine": {"precision": plan.machine.precision, "device_batch": plan.machine.device_batch},
+        "seed of the grid": plan.seeds[0] if len(recipes_of(plan.recipe, plan.grid)) > 1 else None,
+    }
 
 
 def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrator) -> dict[str, Any] | None:

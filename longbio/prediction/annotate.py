@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from longbio.artifacts.checkpoints import checkpoint_digest, weights_digest
+from longbio.artifacts.checkpoints import checkpoint_digest
+from longbio.artifacts.runs import Run
 from longbio.corpus.readers import READERS, format_of
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 from longbio.prediction.calibration import calibrated
-from longbio.prediction.journal import Journal, private_folder
+from longbio.prediction.journal import Journal
 from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_of, lots_of, past
 from longbio.prediction.outputs import FAILED, OUTPUTS, Output, as_lines
 from longbio.prediction.pages import number_found
@@ -78,9 +79,9 @@ def annotate(
             have changed, or, unless they are skipped, a note is broken.
     """
     _refuse_unreadable(notes)
-    digest = weights_digest(model.folder)
     plan = _plan(model, notes, output, labelled)
-    with private_folder(out, plan):
+    digest = plan["model"]
+    with Run.open(out, plan, private=True):
         if labelled:
             model = calibrated(model, labelled, out)
         writer = OUTPUTS[output](out, model.task, digest[:MODEL_DIGITS])

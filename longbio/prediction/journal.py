@@ -1,60 +1,17 @@
-"""The folder of a prediction, for its owner alone: what is done stands in it after any kill."""
+"""What is done of a prediction stands in its folder after any kill."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import PARTIAL, full_disk_named, read_json, write_json
-from longbio.artifacts.folders import refuse_unless_free
-from longbio.artifacts.locks import locked
-from longbio.artifacts.plans import refuse_another_plan
+from longbio.artifacts.files import full_disk_named, read_json, write_json
 from longbio.errors import LongbioError
 
-PLAN, PROGRESS = "prediction.json", "progress.json"
-
-
-@contextmanager
-def private_folder(out: Path, plan: Mapping[str, Any]) -> Iterator[None]:
-    """While it is entered, `out` is this process' to write to, and what is written is its owner's alone,
-    whatever the umask.
-
-    Args:
-        out: a folder, made if it isn't there, or begun before by the same plan.
-        plan: what is asked for, ready for JSON.
-
-    Raises:
-        LongbioError: it holds something else, belongs to another plan or is being written to, or it
-            can't be made.
-    """
-    umask = os.umask(0o077)
-    try:
-        names = {file.name for file in out.iterdir()} if out.is_dir() else set()
-        # A process that was killed while it wrote its plan leaves a part of it.
-        has_begun = not all(name == PLAN or name.startswith(f".{PLAN}{PARTIAL}") for name in names)
-        if has_begun and PLAN not in names:
-            refuse_unless_free(out)
-        refuse_another_plan(out, out / PLAN, plan, has_begun=has_begun)
-        with locked(out):
-            _make_private(out)
-            if not has_begun:
-                write_json(out / PLAN, plan)
-            yield
-    finally:
-        os.umask(umask)
-
-
-def _make_private(out: Path) -> None:
-    try:
-        out.chmod(0o700)
-    except OSError as error:
-        raise LongbioError(
-            f"it can't be made yours alone ({error.strerror})", where=out, remedy="choose another --out"
-        ) from error
+PROGRESS = "progress.json"
 
 
 class Journal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from transformers.integrations.integration_utils import (
 )
 
 from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.files import write_json
 from longbio.artifacts.folders import refuse_unless_writable, staged_folder
-from longbio.artifacts.plans import refuse_another_plan
+from longbio.artifacts.runs import Run
 from longbio.encoders.loading import config_of, load, load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import HEADS
@@ -32,10 +32,10 @@ from longbio.pretraining.samples import MaskedSamples
 from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase, work_folder
 from longbio.progress import Narrator, Silence
 from longbio.training.machine import refuse_kernel, refuse_settings
-from longbio.training.processes import alone_together, processes
+from longbio.training.processes import opened_together, processes
 from longbio.training.trainer import gone_on
 
-PLAN, TEXTS, METRICS, CURVES = "curriculum.json", "corpora.json", "metrics.jsonl", "curves.png"
+METRICS, CURVES = "metrics.jsonl", "curves.png"
 
 
 def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, Any]:
@@ -53,28 +53,30 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         LongbioError: `out` holds another run, or one is at work there, a corpus holds no text, a phase
             can't be run.
     """
-    with alone_together(curriculum.out):
-        return _run(curriculum, tell or Silence())
-
-
-def _run(curriculum: Curriculum, tell: Narrator) -> dict[str, Any]:
-    out = curriculum.out
-    folder = Path(curriculum.model).expanduser()
+    out, folder = curriculum.out, Path(curriculum.model).expanduser()
     to_do = [
         phase
         for number, phase in enumerate(curriculum.phases, start=1)
         if not (_target(out, number, phase) / REPORT).is_file()
     ]
     check(curriculum, folder, to_do)
-    _refuse_another_run(curriculum, folder)
+    with opened_together(out, bound(curriculum, folder)) as run:
+        return _run(curriculum, run, folder, to_do, tell or Silence())
+
+
+def _run(
+    curriculum: Curriculum, run: Run, folder: Path, to_do: Sequence[Phase], tell: Narrator
+) -> dict[str, Any]:
+    out = curriculum.out
     with processes().main_process_first():
         if curriculum.random_weights:
             folder = _random_model(curriculum)
             _refuse_what_cannot_learn(folder)
         _refuse_weights(curriculum, folder, to_do)
         sources, held_out, described = prepare(curriculum, folder, tell)
+        # What was held out when a run began stays held out: its texts stay what they were.
         keys = {name: corpus["key"] for name, corpus in described.items()}
-        _refuse_other_texts(out, keys | {"validation": held_out.key})
+        run.bind({"texts": keys | {"validation": held_out.key}})
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
         target = _target(out, number, phase)
@@ -193,36 +195,22 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
     return made
 
 
-def _refuse_another_run(curriculum: Curriculum, model: Path) -> None:
-    """A run folder with work in it belongs to one curriculum and one model, wherever that lies; how the
-    machine does it may change."""
-    asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers"})
+def bound(curriculum: Curriculum, model: Path) -> dict[str, Any]:
+    """All that decides the results of a curriculum, but for its texts; how the machine does it may change.
+
+    Args:
+        curriculum: what to do.
+        model: the folder that it begins with.
+
+    Raises:
+        LongbioError: the model or the tokenizer can't be read.
+    """
+    asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers", "out"})
     # Random weights take the shape of the model, and its words or those of another tokenizer.
-    digest = shape_digest if curriculum.random_weights else checkpoint_digest
-    asked["model"] = digest(model)
+    asked["model"] = (shape_digest if curriculum.random_weights else checkpoint_digest)(model)
     if curriculum.tokenizer is not None:
         asked["tokenizer"] = shape_digest(Path(curriculum.tokenizer).expanduser())
-    out, file = curriculum.out, curriculum.out / PLAN
-    with processes().main_process_first():
-        refuse_another_plan(out, file, asked, has_begun=any(out.glob("v0.*")))
-        if processes().is_main_process:
-            write_json(file, asked)
-
-
-def _refuse_other_texts(out: Path, keys: Mapping[str, str]) -> None:
-    """What was held out when a run began stays held out: its texts stay what they were."""
-    file = out / TEXTS
-    if file.is_file() and any(out.glob("v0.[1-9]*")):
-        recorded = read_json(file)
-        changed = [name for name in keys if keys[name] != recorded.get(name)]
-        if changed:
-            raise LongbioError(
-                f"the texts of corpus {', '.join(changed)} have changed since the run began",
-                where=out,
-                remedy="choose another out, or bring back the files",
-            )
-    elif processes().is_main_process:
-        write_json(file, dict(keys))
+    return asked
 
 
 def _refuse_what_cannot_learn(folder: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
-from longbio.artifacts.locks import locked
+from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Text
 from longbio.corpus.words import readable
 from longbio.encoders.tokens import word_starts
@@ -176,7 +176,7 @@ def build_shards(
     if (folder / WHOLE).is_file():
         return open_shards(folder)
     _make_private(folder)
-    with locked(folder, wait=True):
+    with alone(folder, wait=True):
         if not (folder / WHOLE).is_file():  # else another run made it, for which this one waited
             _build(texts, tokenizer, folder, shard_tokens, on_texts)
     return open_shards(folder)

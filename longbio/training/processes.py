@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
 
-from longbio.artifacts.locks import alone
+from longbio.artifacts.runs import Run
 from longbio.errors import LongbioError
 
 LONGEST_WAIT = timedelta(hours=12)
@@ -27,17 +28,17 @@ def processes() -> PartialState:
 
 
 @contextmanager
-def alone_together(out: Path) -> Iterator[None]:
-    """As `artifacts.locks.alone`; of the processes that train together the main one locks.
+def opened_together(out: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
+    """As `Run.open`, for processes that train together: the main one locks and writes.
 
     Raises:
-        LongbioError: another run is at it.
+        LongbioError: as `Run.open`.
     """
-    if not processes().is_main_process:
-        yield
-        return
-    with alone(out):
-        yield
+    state = processes()
+    opened = Run.open(out, plan) if state.is_main_process else nullcontext(Run(out, is_main=False))
+    with opened as run:
+        state.wait_for_everyone()
+        yield run
 
 
 def several_without_gpu() -> bool:

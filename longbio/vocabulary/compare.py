@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -15,10 +15,9 @@ import torch
 import transformers
 
 from longbio.artifacts.cards import markdown_table
-from longbio.artifacts.checkpoints import read_weights, weights_digest
-from longbio.artifacts.files import read_json, write_json, write_text_atomically
-from longbio.artifacts.folders import refuse_unless_writable
-from longbio.artifacts.locks import alone
+from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
+from longbio.artifacts.files import digest_of_text, write_json, write_text_atomically
+from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
 from longbio.encoders.loading import config_of, load, load_tokenizer
@@ -41,7 +40,7 @@ from longbio.vocabulary.passages import (
     room_of,
 )
 from longbio.vocabulary.rows import ExtendSettings
-from longbio.vocabulary.work import key_of
+from longbio.vocabulary.words import key_of
 
 UNEXTENDED = "unextended"
 TERMS, BESIDE, GENERAL = "the new terms", "words beside them", "general text"
@@ -114,14 +113,24 @@ def compare(
     Raises:
         LongbioError: the model can't be extended, or the unseen texts are too few, or not unseen.
     """
-    with alone(out):
-        settings, tell = settings or CompareSettings(), tell or Silence()
-        return _compare(model, out, terms, texts, unseen, settings, processes, tell)
+    settings, tell = settings or CompareSettings(), tell or Silence()
+    _refuse_seen(texts, unseen)
+    plan = {
+        "model": checkpoint_digest(model),
+        "tokenizer": digest_of_text(load_tokenizer(model).backend_tokenizer.to_str()),
+        "terms": digest_of_text(json.dumps(list(terms))),
+        # Methods and seeds may be added to a run.
+        "settings": {k: v for k, v in asdict(settings).items() if k not in ("methods", "seeds")},
+        "texts": key_of(texts),
+        "unseen": key_of(unseen),
+    }
+    with Run.open(out, plan) as run:
+        return _compare(model, run, terms, texts, unseen, settings, processes, tell)
 
 
 def _compare(
     model: Path,
-    out: Path,
+    run: Run,
     terms: Sequence[str],
     texts: Iterable[Text],
     unseen: Iterable[Text],
@@ -129,8 +138,6 @@ def _compare(
     processes: int,
     tell: Narrator,
 ) -> dict[str, Any]:
-    refuse_unless_writable(out)
-    _refuse_seen(texts, unseen)
     config, tokenizer = config_of(model), load_tokenizer(model)
     for each in settings.methods:
         check_settings(replace(settings.extend, method=each), config, read_weights(model), model)
@@ -154,40 +161,34 @@ def _compare(
         BESIDE: sentences,
         GENERAL: general,
     }
-    asked = asdict(settings) | {"methods": None, "seeds": None}
-    read = tokenizer.backend_tokenizer.to_str()
-    about = [weights_digest(model), read, list(terms), asked, key_of(texts), key_of(unseen)]
-    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
-    runs: dict[str, list[dict[str, Any]]] = {}
     shape: dict[str, Any] = {}
-    out.mkdir(parents=True, exist_ok=True)
+
+    def probed(name: str, method: Method | None, seed: int) -> bytes:
+        """What is kept of one way with one seed: the curve, and what extending changed."""
+        nonlocal shape
+        folder, title = run.folder / f"{name}-{seed}", f"{name}, seed {seed}"
+        if method is not None:
+            how = replace(settings.extend, method=method, seed=seed)
+            contexts = texts if how.needs_contexts else ()
+            extend(model, folder, terms, contexts, settings=how, processes=processes, tell=tell)
+        work = run.folder / f"{name}-{seed}.probe"
+        extended = model if method is None else folder
+        curve = _probe(extended, work, learned, measured, seed, settings, tell, title)
+        found: dict[str, Any] = {"seed": seed, "curve": curve}
+        if method is not None:
+            shape = shape or _shape(model, folder, words, unseen)
+            found["shape"] = shape
+            shutil.rmtree(folder)
+        return json.dumps(found, indent=2).encode()
+
     ways: dict[str, Method | None] = {UNEXTENDED: None, **{method: method for method in settings.methods}}
-    for name, method in ways.items():
-        runs[name] = []
-        for seed in settings.seeds:
-            file = out / f"{name}-{seed}.json"
-            if not file.is_file() or read_json(file)["key"] != key:
-                folder = model
-                if method is not None:
-                    how = replace(settings.extend, method=method, seed=seed)
-                    folder = out / f"{name}-{seed}"
-                    # What a run left that was killed in its probe.
-                    begun = folder / "of.txt"
-                    if not begun.is_file() or begun.read_text() != key:
-                        extend(
-                            model, folder, terms, texts if how.needs_contexts else (),
-                            settings=how, processes=processes, force=True, tell=tell,
-                        )  # fmt: skip
-                        write_text_atomically(begun, key)
-                work = out / f"{name}-{seed}.probe"
-                curve = _probe(folder, work, learned, measured, seed, settings, tell, f"{name}, seed {seed}")
-                found: dict[str, Any] = {"key": key, "seed": seed, "curve": curve}
-                if folder != model:
-                    shape = shape or _shape(model, folder, words, unseen)
-                    found["shape"] = shape
-                    shutil.rmtree(folder)
-                write_json(file, found)
-            runs[name].append(read_json(file))
+    runs = {
+        name: [
+            json.loads(run.once(f"{name}-{seed}.json", partial(probed, name, method, seed)))
+            for seed in settings.seeds
+        ]
+        for name, method in ways.items()
+    }
     results = {
         "terms": len(words),
         "shape": runs[settings.methods[0]][0]["shape"],
@@ -195,10 +196,10 @@ def _compare(
         "methods": {name: _summary(of_method, runs[UNEXTENDED]) for name, of_method in runs.items()},
         "runs": runs,
     }
-    write_json(out / RESULTS, results)
-    write_text_atomically(out / TABLE, table(results) + "\n")
-    _plot(results, out / PLOT)
-    tell.end(f"{out / TABLE}")
+    write_json(run.folder / RESULTS, results)
+    write_text_atomically(run.folder / TABLE, table(results) + "\n")
+    _plot(results, run.folder / PLOT)
+    tell.end(f"{run.folder / TABLE}")
     return results
 
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from longbio.artifacts.files import write_bytes_atomically
 from longbio.masked_lm.head import only_at
 from longbio.pretraining.learning import first_position
 from longbio.vocabulary.spans import Encoded
 from longbio.vocabulary.states import batches_by_length, padded, spread
-from longbio.vocabulary.work import Work
 
-KEPT, KEPT_EVERY = "distilled", 200
+KEPT, KEPT_EVERY = "distilled.safetensors", 200
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def distilled_rows(
     tokenizer: Any,
     settings: DistilSettings,
     seed: int,
-    work: Work | None = None,
+    kept: Path | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
     """Rows that learned; those of pieces without a context stay as they were.
@@ -68,7 +70,7 @@ def distilled_rows(
         tokenizer: gives the ids of padding and [MASK].
         settings: how they learn.
         seed: of the order.
-        work: keeps what was learned, so that a killed run goes on.
+        kept: a file for what was learned, so that a killed run goes on.
         on_step: told of every step.
 
     Returns:
@@ -79,7 +81,7 @@ def distilled_rows(
     size = float(start_NH.norm(dim=1).mean()) / start_NH.shape[1] ** 0.5
     adam = RowAdam(rows_NH, settings.learning_rate * size)
     student = _Student(model, rows_NH, start_N.to(rows_NH), first_new)
-    done = _resumed(work, adam)
+    done = _resumed(kept, adam)
     draw = torch.Generator().manual_seed(seed)
     step = 0
     for _ in range(settings.epochs):
@@ -92,8 +94,8 @@ def distilled_rows(
             _loss(student, batch, tokenizer, settings).backward()
             adam.step({int(i) - first_new for each in batch for i in each.new_word if i >= first_new})
             on_step(step)
-            if work is not None and step % KEPT_EVERY == 0:
-                work.keep(KEPT, {"step": torch.tensor(step), **adam.state()})
+            if kept is not None and step % KEPT_EVERY == 0:
+                write_bytes_atomically(kept, save({"step": torch.tensor(step), **adam.state()}))
     return rows_NH.detach().float().cpu()
 
 
@@ -134,7 +136,7 @@ class RowAdam:
     def state(self) -> dict[str, Tensor]:
         """What is needed to go on."""
         kept = {"rows": self.rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N}
-        return {name: tensor.detach().cpu() for name, tensor in kept.items()}
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in kept.items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -145,13 +147,13 @@ class RowAdam:
             tensor.copy_(state[name])
 
 
-def _resumed(work: Work | None, adam: RowAdam) -> int:
+def _resumed(kept: Path | None, adam: RowAdam) -> int:
     """Take up what a killed run kept; returns the steps it had done."""
-    kept = None if work is None else work.known(KEPT)
-    if kept is None:
+    if kept is None or not kept.is_file():
         return 0
-    adam.load(kept)
-    return int(kept["step"])
+    state = load_file(kept)
+    adam.load(state)
+    return int(state["step"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from longbio.artifacts.checkpoints import read_weights, weights_digest
-from longbio.artifacts.files import read_json, write_json, write_text_atomically
-from longbio.artifacts.folders import refuse_unless_free, staged_folder
-from longbio.artifacts.locks import alone
+from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
+from longbio.artifacts.files import digest_of_text, read_json, write_json, write_text_atomically
+from longbio.artifacts.runs import Run, make_once
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
@@ -36,8 +34,7 @@ from longbio.vocabulary.rows import (
     new_rows,
     width_of,
 )
-from longbio.vocabulary.words import count_words, encoded
-from longbio.vocabulary.work import Work, key_of
+from longbio.vocabulary.words import count_words, encoded, key_of
 
 REPORT = "extension.json"
 
@@ -76,34 +73,53 @@ def extend(
         tell: told of the progress.
 
     Returns:
-        What is saved as `extension.json`; there refused terms are counted, here they are named.
+        What is saved as `extension.json`.
 
     Raises:
         LongbioError: the tokenizer or the model can't be extended, no term can be a piece, a
             method needs contexts and there is no corpus, or memory is too short.
     """
-    with alone(out):
-        settings, tell = settings or ExtendSettings(), tell or Silence()
-        return _extend(model, out, terms, texts, settings, processes, force, tell)
+    settings, tell = settings or ExtendSettings(), tell or Silence()
+    tokenizer = load_tokenizer(model)
+    # A checkpoint is published; what is not in its vocabulary is nobody's business.
+    made_of = {
+        "model": checkpoint_digest(model),
+        # A tokenizer is more than its files: its casing may have been found out.
+        "tokenizer": digest_of_text(tokenizer.backend_tokenizer.to_str()),
+        "terms": digest_of_text(json.dumps(list(terms))),
+        "settings": asdict(settings),
+        "texts": key_of(texts),
+    }
+
+    def make(folder: Path) -> dict[str, Any]:
+        with Run.scratch(out, made_of) as run:
+            return _extend(model, tokenizer, terms, texts, settings, processes, folder, out.name, run, tell)
+
+    report = make_once(out, REPORT, made_of, make, force=force)
+    layers, missing = report["settings"]["layers"], report["layers_missing"]
+    tell.end(f"{len(report['pieces']):,} new pieces in {out}{_said_of(layers, missing)}")
+    return report
 
 
 def _extend(
     model: Path,
-    out: Path,
+    tokenizer: Any,
     terms: Sequence[str],
     texts: Iterable[Text],
     settings: ExtendSettings,
     processes: int,
-    force: bool,
+    folder: Path,
+    name: str,
+    run: Run,
     tell: Narrator,
 ) -> dict[str, Any]:
-    refuse_unless_free(out, force=force)
-    tokenizer = load_tokenizer(model)
     weights = read_weights(model)
     injected = inject(tokenizer, terms)
+    reasons = [f"{len(words):,} {reason}" for reason, words in injected.refused.items()]
     if not injected.pieces:
-        reasons = ", ".join(f"{len(words)} {reason}" for reason, words in injected.refused.items())
-        raise LongbioError(f"no term can become a piece ({reasons or 'there is none'})", where="terms")
+        raise LongbioError(
+            f"no term can become a piece ({', '.join(reasons) or 'there is none'})", where="terms"
+        )
     config = config_of(model)
     check_settings(settings, config, weights, model)
     usual, settings = settings.layers is None, settings.with_layers(config.num_hidden_layers)
@@ -112,21 +128,22 @@ def _extend(
     refuse_beyond_memory(
         needed_bytes(len(injected.pieces), width_of(weights), contexts, settings.context_tokens)
     )
+    if injected.refused:
+        tell.begin("terms", 0)
+        named = (
+            f"{reason}, {', '.join(words[:5])} …"
+            for reason, words in zip(reasons, injected.refused.values(), strict=True)
+        )
+        tell.end(f"no pieces: {'; '.join(named)}")
     counts = Counter[str]()
     if texts:
         advance = tell.begin("words of the corpus", 0)
         told = lambda count: advance(count, f"{count:,} texts")  # noqa: E731
         counts = count_words(texts, tokenizer, processes=processes, on_texts=told).counts
         tell.end(f"{counts.total():,} words")
-    read = tokenizer.backend_tokenizer.to_str()
-    asked = [weights_digest(model), read, list(terms), asdict(settings), key_of(texts)]
-    work = Work(out, hashlib.sha256(json.dumps(asked).encode()).hexdigest())
     sources = Sources(model, weights, tokenizer, injected, texts, counts)
-    try:
-        rows, biases, without = new_rows(sources, settings, processes, work, tell)
-    except LongbioError:
-        work.clear()
-        raise
+    rows, biases, without = new_rows(sources, settings, processes, run, tell)
+    _write(folder, model, weights, injected, rows, biases)
     report = {
         "origin": model.name,
         "terms": len(terms),
@@ -139,7 +156,7 @@ def _extend(
             }
             for piece in injected.pieces
         ],
-        "refused": {reason: list(words) for reason, words in injected.refused.items()},
+        "refused": {reason: len(words) for reason, words in injected.refused.items()},
         "needs_contexts": settings.needs_contexts,
         "without_contexts": without,
         "settings": asdict(settings),
@@ -147,15 +164,8 @@ def _extend(
         "old_tokens": injected.pieces[0].id,
         "corpus": segmentation(counts, tokenizer, injected) if counts else None,
     }
-    with staged_folder(out, force=force) as partial:
-        _write(partial, model, weights, injected, rows, biases)
-        # A checkpoint is published; what is not in its vocabulary is nobody's business.
-        counted = {reason: len(words) for reason, words in injected.refused.items()}
-        write_json(partial / REPORT, report | {"refused": counted})
-        readme = card.render(report, out.name, config.model_type, has_head=biases is not None)
-        write_text_atomically(partial / "README.md", readme)
-    work.clear()
-    tell.end(f"{len(injected.pieces):,} new pieces in {out}{_said_of(settings.layers, missing)}")
+    readme = card.render(report, name, config.model_type, has_head=biases is not None)
+    write_text_atomically(folder / "README.md", readme)
     return report
 
 

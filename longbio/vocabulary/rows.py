@@ -7,22 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
+from safetensors.torch import save
 from torch import Tensor
 from transformers import AutoConfig
 
+from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load
 from longbio.errors import LongbioError
 from longbio.progress import Narrator
 from longbio.vocabulary import initialise
 from longbio.vocabulary.contexts import Context, Sought, find_contexts
-from longbio.vocabulary.distil import DistilSettings, distilled_rows
+from longbio.vocabulary.distil import KEPT, DistilSettings, distilled_rows
 from longbio.vocabulary.injection import Injected, as_text, is_byte_level
 from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
 from longbio.vocabulary.states import span_states
-from longbio.vocabulary.work import Work
 
 OVERDRAWN = 2
 """Places drawn for each context wanted: at some the word is cut in another way, as behind a bracket."""
@@ -104,7 +106,7 @@ class Sources:
 
 
 def new_rows(
-    sources: Sources, settings: ExtendSettings, processes: int, work: Work, tell: Narrator
+    sources: Sources, settings: ExtendSettings, processes: int, run: Run, tell: Narrator
 ) -> tuple[Tensor, Tensor | None, list[str]]:
     """Begin the row of every new piece.
 
@@ -112,7 +114,7 @@ def new_rows(
         sources: what rows are made from.
         settings: how.
         processes: that search the corpus.
-        work: keeps contexts, states and what was learned, so that a killed run goes on.
+        run: keeps contexts, states and what was learned, so that a killed run goes on.
         tell: told of the progress.
 
     Returns:
@@ -135,9 +137,10 @@ def new_rows(
     if settings.method == "mean":
         return rows, biases, []
 
-    contexts = unpacked(
-        work.once("contexts", lambda: packed(_encoded_contexts(sources, settings, processes, tell)))
+    found = run.once(
+        "contexts.safetensors", lambda: save(packed(_encoded_contexts(sources, settings, processes, tell)))
     )
+    contexts = unpacked(safetensors.torch.load(found))
     numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
     flat = [(numbers[piece], each) for piece, of_piece in contexts.items() for each in of_piece]
     with_contexts = {number: place for place, number in enumerate(sorted({number for number, _ in flat}))}
@@ -159,16 +162,17 @@ def new_rows(
         def part(first: int) -> tuple[Tensor, Tensor]:
             some = every[first : first + CONTEXTS_AT_ONCE]
 
-            def read() -> dict[str, Tensor]:
+            def read() -> bytes:
                 told = lambda count: advance(first + count, "")  # noqa: E731
                 states_CH = span_states(encoder, some, layers, tokenizer.pad_token_id, on_context=told)
-                return {"states": states_CH}
+                return save({"states": states_CH.contiguous()})
 
-            return work.once(f"states-{first:09}", read)["states"], owner_C[first : first + len(some)]
+            states = safetensors.torch.load(run.once(f"states-{first:09}.safetensors", read))["states"]
+            return states, owner_C[first : first + len(some)]
 
         parts = (part(first) for first in range(0, len(every), CONTEXTS_AT_ONCE))
-        found = initialise.mean_of_contexts(parts, len(with_contexts))
-        rows[list(with_contexts)] = initialise.calibrated(found, old_VH, settings.calibration)
+        means = initialise.mean_of_contexts(parts, len(with_contexts))
+        rows[list(with_contexts)] = initialise.calibrated(means, old_VH, settings.calibration)
     else:
         assert biases is not None
         advance = tell.begin(f"{len(flat):,} contexts distilled", 0)
@@ -181,7 +185,7 @@ def new_rows(
             tokenizer,
             settings.distil,
             settings.seed,
-            work,
+            run.folder / KEPT,
             on_step=lambda step: advance(step, ""),
         )
     return rows, biases, without

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer
 
-from longbio.artifacts.folders import refuse_unless_free, staged_folder
-from longbio.artifacts.locks import alone
+from longbio.artifacts.runs import make_once
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES
-from longbio.vocabulary.words import count_words
+from longbio.vocabulary.words import count_words, key_of
 
 CHARACTERS = 1000
 """That become pieces; words with others are unknown, as in BERT's own vocabularies."""
 
+REPORT = "vocabulary.json"
 WORDS_AT_ONCE = 10_000
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -38,7 +39,7 @@ def train_vocabulary(
     """Learn a WordPiece vocabulary and save its tokenizer, cut and written as BERT's.
 
     Args:
-        texts: streamed; what stands between `[**` and `**]` is left out.
+        texts: a list or a `Corpus`; what stands between `[**` and `**]` is left out.
         out: the folder to make.
         size: pieces, special tokens included.
         lower: lower case and no accents.
@@ -53,21 +54,24 @@ def train_vocabulary(
     Raises:
         LongbioError: the corpus holds no words, or more characters than pieces are wanted.
     """
-    with alone(out):
-        return _train(texts, out, size, lower, min_count, processes, force, on_texts)
+    made_of = {"texts": key_of(texts), "size": size, "lower": lower, "min_count": min_count}
+
+    def make(folder: Path) -> dict[str, Any]:
+        return _train(texts, folder, size, lower, min_count, processes, on_texts)
+
+    pieces: int = make_once(out, REPORT, made_of, make, force=force)["pieces"]
+    return pieces
 
 
 def _train(
     texts: Iterable[Text],
-    out: Path,
+    folder: Path,
     size: int,
     lower: bool,
     min_count: int,
     processes: int,
-    force: bool,
     on_texts: Callable[[int], None],
-) -> int:
-    refuse_unless_free(out, force=force)
+) -> dict[str, Any]:
     empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
     counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
     if not counts:
@@ -95,9 +99,8 @@ def _train(
 
     made.train_from_iterator(_repeated(counts), trainer)
     vocabulary: dict[str, int] = made.get_vocab()
-    with staged_folder(out, force=force) as partial:
-        BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(partial)
-    return len(vocabulary)
+    BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(folder)
+    return {"pieces": len(vocabulary)}
 
 
 def _alphabet(counts: Mapping[str, int]) -> list[str]:

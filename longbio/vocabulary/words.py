@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +11,8 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from longbio.corpus.texts import Text
+from longbio.artifacts.files import digest_of_path, digest_of_text
+from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
 from longbio.vocabulary.injection import is_byte_level
 from longbio.vocabulary.lots import Lot, in_processes
@@ -126,3 +128,11 @@ def encoded(words: Sequence[str], tokenizer: Any) -> Iterator[Encoding]:
     for first in range(0, len(words), WORDS_AT_ONCE):
         some = list(words[first : first + WORDS_AT_ONCE])
         yield from tokenizer.backend_tokenizer.encode_batch(some, add_special_tokens=False)
+
+
+def key_of(texts: Iterable[Text]) -> str:
+    """SHA-256 of a corpus: of what its files hold and its columns, or of texts in memory."""
+    if isinstance(texts, Corpus):
+        files = [digest_of_path(file) for path in texts.paths for file in text_files(path)]
+        return digest_of_text(f"{files} {texts.columns}")
+    return digest_of_text(json.dumps([text.text for text in texts]))

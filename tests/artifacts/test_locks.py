@@ -10,42 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from longbio.artifacts.locks import alone, locked
+from longbio.artifacts.locks import alone
 from longbio.errors import LongbioError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from longbio.artifacts.locks import locked
-with locked(Path(sys.argv[1])):
+from longbio.artifacts.locks import alone
+with alone(Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.readline()
 """
 
 
-def test_others_are_refused_or_wait(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "in\n"
-        with pytest.raises(LongbioError, match="another process is writing there"), locked(tmp_path):
-            pass
-        start = time.monotonic()
-        killing = threading.Timer(0.5, holder.kill)
-        killing.start()
-        with locked(tmp_path, wait=True):
-            assert time.monotonic() - start > 0.3
-        killing.join()
-    with locked(tmp_path), pytest.raises(LongbioError), locked(tmp_path):
-        pass
-
-
-MAKE = HOLD.replace("import locked", "import alone").replace("with locked", "with alone")
-
-
-def test_who_makes_a_folder_is_alone_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_others_are_refused_or_wait_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "model"
-    command = [sys.executable, "-c", MAKE, str(target)]
+    command = [sys.executable, "-c", HOLD, str(target)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "in\n"
@@ -53,8 +33,13 @@ def test_who_makes_a_folder_is_alone_and_leaves_nothing_beside_it(tmp_path: Path
             pass
         with alone(tmp_path / "deep" / "another"):
             pass
-        holder.kill()
-    # The lock of a process that was killed binds nobody.
+        start = time.monotonic()
+        killing = threading.Timer(0.5, holder.kill)
+        killing.start()
+        # The lock of a process that was killed binds nobody.
+        with alone(target, wait=True):
+            assert time.monotonic() - start > 0.3
+        killing.join()
     with alone(target):
         target.mkdir()
         with pytest.raises(LongbioError), alone(target):
@@ -62,6 +47,7 @@ def test_who_makes_a_folder_is_alone_and_leaves_nothing_beside_it(tmp_path: Path
     assert [entry.name for entry in target.parent.iterdir()] == ["model"]
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(LongbioError, match="can't be opened"), locked(tmp_path / "none"):
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LongbioError, match="can't be made"), alone(tmp_path / "file" / "model"):
         pass

@@ -127,7 +127,7 @@ def test_weights_that_were_replaced_are_said() -> None:
         cell = SimpleNamespace(
             arm=SimpleNamespace(name=arm, model="long"), task=SimpleNamespace(name="notes")
         )
-        return cell, {"model": {"weights_sha256": digest}}, {}
+        return cell, {"model": {"sha256": digest}}, {}
 
     assert not [*_other_weights([found("whole", "1"), found("chunks", "1")])]
     (fault,) = _other_weights([found("whole", "1"), found("chunks", "2")])

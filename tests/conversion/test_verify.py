@@ -349,7 +349,7 @@ class TestBits:
 
             monkeypatch.setattr(verify, "bits_per_masked_token", bits)
             folder = converted("bert", head, "longformer").folder
-            source: Source = read_source(HERE, make_source("bert", head), "")
+            source: Source = read_source(HERE, make_source("bert", head))
             settings = Settings(max_tokens=64, window=16)
             found = list(verify.same_use_of_positions(source, folder, settings, "auto", "the pain " * 90))
             if head == "mlm":

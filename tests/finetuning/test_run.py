@@ -140,7 +140,7 @@ def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> Non
         assert [each["id"] for each in details] == ["note-6", "note-7"]
         assert recorded["versions"].keys() == {"longbio", "torch", "transformers", "python"}
     assert results["plan"]["machine"]["kernel"] == "auto"
-    assert len(results["model"]["weights_sha256"]) == 64
+    assert len(results["model"]["sha256"]) == 64
 
 
 class Lines(Silence):
@@ -249,7 +249,9 @@ def free_port() -> int:
 
 def test_another_plan_in_the_same_folder_is_refused(plan: Make) -> None:
     finetune(plan(seeds=[0]))
-    with pytest.raises(LongbioError, match="asked for another recipe; choose another out"):
+    with pytest.raises(
+        LongbioError, match=r"another plan: recipe\.\w+ was .* and is .*; choose another place"
+    ):
         finetune(plan(recipe={"learning_rate": 1e-3}))
 
 
@@ -257,7 +259,7 @@ def test_other_documents_and_another_model_are_refused(
     plan: Make, tmp_path: Path, drug_notes: Callable[[int], list[Document]], tiny_long_folder: Path
 ) -> None:
     finetune(plan(seeds=[0]))
-    with pytest.raises(LongbioError, match="asked for another model"):
+    with pytest.raises(LongbioError, match="another plan: model has changed"):
         finetune(plan(model=str(tiny_long_folder)))
     # The same documents elsewhere, and a folder that was moved, are the same.
     (tmp_path / "data").rename(tmp_path / "moved")
@@ -266,7 +268,7 @@ def test_other_documents_and_another_model_are_refused(
     finetune(plan("also-moved", seeds=[0], data={"path": tmp_path / "moved"}), told)
     assert told.results[-1].startswith("finished before")
     brat.write(drug_notes(9)[8:], tmp_path / "moved" / "test")
-    with pytest.raises(LongbioError, match="asked for another data"):
+    with pytest.raises(LongbioError, match=r"another plan: documents\.test has changed"):
         finetune(plan("also-moved", seeds=[0, 1], data={"path": tmp_path / "moved"}))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from longbio.artifacts.runs import RUN, Run
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question, Span
@@ -262,25 +263,21 @@ def test_another_plan_another_folder_and_a_second_process_are_refused(
 ) -> None:
     notes, out = Notes(write(tmp_path / "in", notes_of(2))), tmp_path / "out"
     annotate(reader_of(), notes, out)
-    with pytest.raises(LongbioError, match="another format"):
+    with pytest.raises(LongbioError, match='another plan: format was "jsonl" and is "html"'):
         annotate(reader_of(), notes, out, output="html")
-    with pytest.raises(LongbioError, match="another model"):
+    with pytest.raises(LongbioError, match="another plan: model has changed"):
         annotate(reader_of("ner", "long"), notes, out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    with pytest.raises(LongbioError, match="not empty"):
+    with pytest.raises(LongbioError, match="something else"):
         annotate(reader_of(), notes, tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
     wrong = replace(reader_of("ner", "long"), kernel="magic")
     with pytest.raises(LongbioError, match="magic"):
         annotate(wrong, notes, tmp_path / "again")
     annotate(reader_of(), notes, tmp_path / "again")  # nothing was done there
-    with (
-        journal.private_folder(tmp_path / "busy", {}),
-        pytest.raises(LongbioError, match="another process"),
-        journal.private_folder(tmp_path / "busy", {}),
-    ):
-        pass
+    with Run.open(out, {}), pytest.raises(LongbioError, match="another process"):
+        annotate(reader_of(), notes, out)
 
 
 def test_a_shortened_file_is_not_gone_on_with(reader_of: Reader, tmp_path: Path) -> None:
@@ -324,7 +321,7 @@ def test_a_lot_is_cut_by_notes_and_characters(monkeypatch: pytest.MonkeyPatch) -
 def test_the_plan_holds_no_text(reader_of: Reader, tmp_path: Path) -> None:
     notes = Notes(write(tmp_path / "in", {"a": "drug"}), questions=(Question("q", "Mr Secret?"),))
     annotate(reader_of("qa"), notes, tmp_path / "out")
-    for name in (journal.PLAN, journal.PROGRESS):
+    for name in (RUN, journal.PROGRESS):
         assert "Secret" not in (tmp_path / "out" / name).read_text()
         assert "drug" not in (tmp_path / "out" / name).read_text()
     assert annotation.MODEL_DIGITS >= 12

@@ -17,6 +17,7 @@ from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import IGNORED
 from longbio.vocabulary import compare as comparing
+from longbio.vocabulary import extend as extending
 from longbio.vocabulary.compare import CompareSettings, compare
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.passages import Passage, bits_per_character, mask_words, passages_of, room_of
@@ -151,7 +152,7 @@ def test_a_kill_in_the_probe_keeps_the_extension(tiny_mlm: Path, tmp_path: Path,
         patched.setattr(comparing, "_probe", lambda *a: killed() if "mean" in a[-1] else probe(*a))
         with pytest.raises(KeyboardInterrupt):
             compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
-    monkeypatch.setattr(comparing, "extend", killed)
+    monkeypatch.setattr(extending, "_extend", killed)
     compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
     assert not list(tmp_path.glob("**/*.probe"))
     assert sorted(path.name for path in tiny_mlm.parent.iterdir()) == [tiny_mlm.name]
@@ -191,7 +192,7 @@ def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Pat
     monkeypatch.setattr(comparing, "_probe", again)
     terms = ["warfarin", "##aily"]
     assert compare(tiny_mlm, tmp_path / "run", terms, TEXTS, unseen, settings=plan)["runs"] == results["runs"]
-    with pytest.raises(AssertionError):  # of other terms nothing is known
+    with pytest.raises(LongbioError, match="another plan: terms has changed"):
         compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
     assert json.loads((tmp_path / "run" / comparing.RESULTS).read_text())["runs"] == results["runs"]
     with pytest.raises(LongbioError, match="passages of unseen text"):

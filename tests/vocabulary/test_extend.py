@@ -18,12 +18,16 @@ from transformers import (
     ElectraForMaskedLM,
 )
 
+from longbio.artifacts import runs
 from longbio.artifacts.checkpoints import read_weights
+from longbio.artifacts.files import write_bytes_atomically
+from longbio.artifacts.runs import Run
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
 from longbio.corpus.texts import Corpus, Text
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
+from longbio.progress import Silence
 from longbio.vocabulary import distil, initialise, rows
 from longbio.vocabulary import extend as extending
 from longbio.vocabulary.contexts import Context
@@ -33,7 +37,6 @@ from longbio.vocabulary.injection import inject
 from longbio.vocabulary.rows import ExtendSettings
 from longbio.vocabulary.spans import encode
 from longbio.vocabulary.states import span_states
-from longbio.vocabulary.work import Work
 
 TEXTS = [
     Text(f"the patient takes warfarin daily for arthritis {'again ' * (n % 5)}and sleeps") for n in range(12)
@@ -61,7 +64,7 @@ def test_old_rows_and_all_other_weights_are_as_they_were(
     settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=2))
     report = extend(tiny_mlm_folder, tmp_path / "out", TERMS, TEXTS, settings=settings)
     assert [each["piece"] for each in report["pieces"]] == ["warfarin", "##itis", "nowhere"]
-    assert report["refused"] == {"already in the vocabulary": ["drug"]}
+    assert report["refused"] == {"already in the vocabulary": 1}
     with_contexts = method in initialise.NEEDS_CONTEXTS
     assert report["without_contexts"] == (["nowhere"] if with_contexts else [])
     assert report["pieces"] == json.loads((tmp_path / "out" / REPORT).read_text())["pieces"]
@@ -136,7 +139,7 @@ def test_a_run_that_is_refused_leaves_nothing(
         with pytest.raises(LongbioError, match=words):
             extend(source, tmp_path / "out", terms, texts, settings=how)
         assert not (tmp_path / "out").exists()
-        assert not list(tmp_path.glob(".*extending/*.safetensors"))
+        assert not list(tmp_path.glob(".*begun/*.safetensors"))
 
     refused("no term can become a piece", terms=["drug", ""])
     refused("holds none of the terms", texts=[Text("else")])
@@ -249,13 +252,12 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         """Stands for a kill."""
 
     def stop_after(count: int):
-        keep = Work.keep
         kept = iter(range(count))
 
-        def counted(self: Work, name: str, tensors) -> None:
+        def counted(path: Path, content: bytes) -> None:
             if next(kept, None) is None:
                 raise Killed
-            keep(self, name, tensors)
+            write_bytes_atomically(path, content)
 
         return counted
 
@@ -264,22 +266,18 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     monkeypatch.setattr(rows, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
     for _ in range(3):
         with monkeypatch.context() as patched:
-            patched.setattr(Work, "keep", stop_after(1))
+            stop = stop_after(1)
+            for module in (runs, distil):
+                patched.setattr(module, "write_bytes_atomically", stop)
             with pytest.raises(Killed):
                 extend(tiny_mlm_folder, tmp_path / "killed", TERMS, TEXTS, settings=settings)
-    work = tmp_path / ".killed.extending"
+    work = tmp_path / ".killed.begun"
     assert work.stat().st_mode & 0o077 == 0
     extend(tiny_mlm_folder, tmp_path / "killed", TERMS, TEXTS, settings=settings)
     assert len(searched) == 1
     assert not work.exists()
     one, other = read_weights(tmp_path / "whole"), read_weights(tmp_path / "killed")
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_what_was_kept_for_something_else_is_not_used(tmp_path: Path) -> None:
-    Work(tmp_path / "out", "one").keep("states", {"x": torch.ones(1)})
-    assert Work(tmp_path / "out", "one").known("states") is not None
-    assert Work(tmp_path / "out", "other").known("states") is None
 
 
 def test_other_words_that_split_differently_are_counted(tiny_mlm_folder: Path, tmp_path: Path) -> None:
@@ -324,20 +322,26 @@ def test_contexts_are_made_up_for_where_a_word_is_cut_otherwise(byte_pairs) -> N
 def test_another_tokenizer_takes_nothing_up(tiny_mlm_folder: Path, tmp_path: Path, monkeypatch) -> None:
     model = tmp_path / "model"
     shutil.copytree(tiny_mlm_folder, model)
-    keys = []
-    made = extending.Work.__init__
-    monkeypatch.setattr(Work, "__init__", lambda self, out, key: keys.append(key) or made(self, out, key))
+    plans = []
+    scratch = Run.scratch
+    monkeypatch.setattr(Run, "scratch", lambda out, plan: plans.append(plan) or scratch(out, plan))
     vocabulary = load_tokenizer(model).get_vocab()
     for lower in (True, False):
         BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(model)
         extend(model, tmp_path / str(lower), ["warfarin"], settings=ExtendSettings("mean"))
-    assert keys[0] != keys[1]
+    assert plans[0] != plans[1]
 
 
 def test_refused_terms_are_named_to_the_user_and_not_published(tiny_mlm_folder: Path, tmp_path: Path) -> None:
     terms = ["warfarin", "john smith"]
-    report = extend(tiny_mlm_folder, tmp_path / "out", terms, settings=ExtendSettings("mean"))
-    assert list(report["refused"].values()) == [["john smith"]]
+    told = []
+
+    class Told(Silence):
+        def end(self, result: str) -> None:
+            told.append(result)
+
+    extend(tiny_mlm_folder, tmp_path / "out", terms, settings=ExtendSettings("mean"), tell=Told())
+    assert "john smith" in " ".join(told)
     assert list(json.loads((tmp_path / "out" / REPORT).read_text())["refused"].values()) == [1]
     assert not any("john" in file.read_text(errors="ignore") for file in (tmp_path / "out").iterdir())
 
