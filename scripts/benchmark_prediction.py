@@ -32,6 +32,7 @@ import numpy as np
 import torch
 import transformers
 
+from longbio.benchmark.quickstart import minilm
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
 from longbio.corpus.records import Document
@@ -39,7 +40,6 @@ from longbio.corpus.synthetic import ENTITY_TYPES, synthesize
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.prediction.run import outputs_of, predict
-from longbio.quickstart.run import minilm
 from longbio.tasks.ner import Entities
 
 TASK = Entities(types=tuple(sorted(ENTITY_TYPES)))

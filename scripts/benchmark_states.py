@@ -17,9 +17,9 @@ from pathlib import Path
 import benchmarking as b
 import torch
 
+from longbio.benchmark.quickstart import minilm
 from longbio.corpus.texts import Corpus
 from longbio.encoders.loading import load, load_tokenizer
-from longbio.quickstart.run import minilm
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.matching import Folding

@@ -117,7 +117,7 @@ class Run:
         compared = plan if whole and known else {key: plan[key] for key in plan if key in known}
         if changed := differences({key: known.get(key) for key in compared}, compared):
             if self._holds():
-                raise _made_otherwise(self.folder, changed)
+                raise _made_otherwise(self.folder, changed, "delete it")
             known = {}
         if known | plan != known:
             write_json(file, known | plan)
@@ -169,13 +169,16 @@ def is_run_of(out: Path, plan: Mapping[str, Any]) -> bool:
     )
 
 
-def made_before(out: Path, report: str, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
+def made_before(
+    out: Path, report: str, made_of: Mapping[str, Any], *, has_force: bool = False
+) -> dict[str, Any] | None:
     """The report of a folder that was made of the same before; None where there is none.
 
     Args:
         out: the folder.
         report: the name of its report.
         made_of: its plan.
+        has_force: whether who asks can say `--force`.
 
     Raises:
         LongbioError: it was made of something else.
@@ -184,7 +187,7 @@ def made_before(out: Path, report: str, made_of: Mapping[str, Any]) -> dict[str,
         return None
     found: dict[str, Any] = read_json(out / report)
     if changed := differences(found.get(MADE_OF, {}), made_of):
-        raise _made_otherwise(out, changed, "choose another place, or replace it with --force")
+        raise _made_otherwise(out, changed, "replace it with --force" if has_force else "delete it")
     return found
 
 
@@ -194,7 +197,7 @@ def make_once(
     made_of: Mapping[str, Any],
     make: Callable[[Path], dict[str, Any]],
     *,
-    force: bool = False,
+    force: bool | None = None,
 ) -> dict[str, Any]:
     """Make a folder whole, unless it was made of the same before.
 
@@ -203,7 +206,7 @@ def make_once(
         report: the name of its report.
         made_of: all that decides what will stand in it.
         make: fills the folder that it is given, and returns the report.
-        force: make it anew, and replace what stands in `out`.
+        force: make it anew, and replace what stands in `out`; None where nobody can ask for that.
 
     Returns:
         The report.
@@ -212,10 +215,10 @@ def make_once(
         LongbioError: `out` holds something else, or another process makes it.
     """
     with alone(out):
-        done = None if force else made_before(out, report, made_of)
+        done = None if force else made_before(out, report, made_of, has_force=force is not None)
         if done is not None:
             return done
-        with staged_folder(out, force=force) as staged:
+        with staged_folder(out, force=bool(force)) as staged:
             content = make(staged) | {MADE_OF: _as_json(made_of)}
             write_json(staged / report, content)
     return content
@@ -247,12 +250,14 @@ def _change(old: Any, new: Any) -> str:
     return f"was {was} and is {is_now}" if len(was) + len(is_now) <= 80 else "has changed"
 
 
-def _made_otherwise(
-    out: Path, changed: list[str], remedy: str = "choose another place, or delete it"
-) -> LongbioError:
+def _made_otherwise(out: Path, changed: list[str], remedy: str) -> LongbioError:
     rest = len(changed) - MOST_DIFFERENCES
     what = ", ".join(changed[:MOST_DIFFERENCES]) + (f", and {rest} more" if rest > 0 else "")
-    return LongbioError(f"what is there was made by another plan: {what}", where=out, remedy=remedy)
+    return LongbioError(
+        f"what is there was made by another plan: {what}",
+        where=out,
+        remedy=f"choose another place, or {remedy}",
+    )
 
 
 def _as_json(plan: Mapping[str, Any]) -> dict[str, Any]:

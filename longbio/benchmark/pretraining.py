@@ -1,10 +1,10 @@
-"""Models that a benchmark makes before it compares them: new words, then a curriculum."""
+"""Models that a benchmark makes before it compares them: new words, a conversion, then a curriculum."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,6 +13,9 @@ from longbio.artifacts.checkpoints import locate
 from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
+from longbio.conversion.convert import convert
+from longbio.conversion.settings import Settings as Conversion
+from longbio.conversion.verify import Check
 from longbio.corpus.texts import Columns, Corpus, text_files
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.run import METRICS, pretrain
@@ -53,6 +56,7 @@ class Made:
         return {
             "start": self.start,
             "new_words": words and words.model_dump(mode="json"),
+            "convert": self.asked.convert and asdict(self.asked.convert),
             "terms_sha256": sha256_of(words.terms) if words and words.terms.is_file() else None,
             "curriculum": self.curriculum.model_dump(mode="json"),
         }
@@ -73,7 +77,11 @@ def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
     for asked in suite.pretrained:
         out = suite.out / "pretrained" / folder_name(asked.name)
         start = models[asked.start]
-        begins_with = start if asked.new_words is None else str(_words_folder(out))
+        begins_with = start
+        if asked.new_words is not None:
+            begins_with = str(_beside(out, "words"))
+        if asked.convert is not None:
+            begins_with = str(_beside(out, "converted"))
         ours = (f"model={json.dumps(begins_with)}", f"out={json.dumps(str(out))}")
         overrides = [*asked.set, *suite.set_pretrained, *ours]
         made.append(Made(asked, start, load_settings(Curriculum, asked.config, overrides)))
@@ -94,8 +102,11 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
     curriculum = Curriculum.model_validate(given["curriculum"])
     has_begun = any(curriculum.out.glob("v0.*"))
     with Meter() as meter:
+        model = locate(given["start"])
         if given["new_words"] is not None:
-            _give_words(locate(given["start"]), NewWords.model_validate(given["new_words"]), curriculum, tell)
+            model = _given_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
+        if given["convert"] is not None:
+            _convert(model, Conversion(**given["convert"]), _beside(curriculum.out, "converted"), tell)
         pretrain(curriculum, tell)
     cost = {
         "peak_memory_mb": None if has_begun else peak_memory_mb(),
@@ -138,18 +149,32 @@ def steps_to(target: float, bits: Sequence[float]) -> int | None:
     return None
 
 
-def _give_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narrator) -> None:
-    out = _words_folder(curriculum.out)
+def _given_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narrator) -> Path:
+    out = _beside(curriculum.out, "words")
     for path in words.corpus:
         text_files(path)
     settings = ExtendSettings(method=words.init, contexts=words.contexts, seed=curriculum.seed)
     extend(start, out, read_terms(words.terms), _texts(words), settings=settings, tell=tell)
+    return out
+
+
+def _convert(model: Path, settings: Conversion, out: Path, tell: Narrator) -> None:
+    advance = tell.begin(f"convert to a {settings.to} of {settings.max_tokens:,} tokens, and verify", 0)
+    checks: list[Check] = []
+
+    def told(check: Check) -> None:
+        checks.append(check)
+        advance(len(checks), check.name)
+
+    convert(model, out, settings=settings, on_check=told)
+    judged = sum(check.passed is not None for check in checks)
+    tell.end(f"{judged} of {judged} checks passed" if checks else "done before")
 
 
 def _texts(words: NewWords) -> Corpus | tuple[()]:
     return Corpus(words.corpus, Columns(None)) if words.corpus else ()
 
 
-def _words_folder(out: Path) -> Path:
-    """Where a model with new words stands, beside its run."""
-    return out.with_name(f"{out.name}.words")
+def _beside(out: Path, ending: str) -> Path:
+    """Where a model stands that a run begins with."""
+    return out.with_name(f"{out.name}.{ending}")

@@ -39,6 +39,7 @@ class Section:
         about: its documents and measure.
         sentences: how each arm compares with the baseline.
         arms: scores and costs.
+        types: scores by entity type.
         key: a piece of the line that each arm is drawn with.
         drawings: charts, each with its numbers.
         tried: budgets and settings.
@@ -49,6 +50,7 @@ class Section:
     about: str
     sentences: tuple[str, ...]
     arms: Table
+    types: Table | None
     key: tuple[tuple[str, Markup], ...]
     drawings: tuple[Drawing, ...]
     tried: Table
@@ -84,6 +86,7 @@ def _section(number: int, task: Result, results: Result) -> Section:
         about=f"{kind}, scored by {task['measure']}; documents: {counts or 'not known'}",
         sentences=tuple(words.sentence(arm, task, results) for arm in words.rivals(task, results)),
         arms=tables.arms_table(task, results),
+        types=tables.types_table(task),
         key=_key(place, {name: styles[name] for name in names}),
         drawings=tuple(drawings(place, task, styles)),
         tried=tables.tried_table(task),
@@ -189,7 +192,7 @@ def as_markdown(results: Result, sections: Sequence[Section]) -> str:
     for section in sections:
         parts += [f"## {_safe(section.name)}", _safe(section.about)]
         parts += ["\n".join(f"- {_safe(said)}" for said in section.sentences)] if section.sentences else []
-        parts += [_markdown(section.arms)]
+        parts += [_markdown(table) for table in (section.arms, section.types) if table is not None]
         for drawing in section.drawings:
             parts += [f"### {drawing.title}", _safe(drawing.note)]
             parts += [_markdown(drawing.table)] if drawing.table else []

@@ -168,6 +168,21 @@ def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Ta
     return Table(f"{measured}, in hundredths", header, tuple(rows))
 
 
+def types_table(task: Result) -> Table | None:
+    """F1 of each entity type, the most frequent first; None for tasks without, and where there is one."""
+    arms = [arm for arm in task["arms"] if arm.get("by_type")]
+    counts = {label: each["mentions"] for arm in arms for label, each in arm["by_type"].items()}
+    if len(counts) < 2:
+        return None
+    none = {"f1": 0.0}
+    rows = tuple(
+        (label, f"{counts[label]:,}", *(points(arm["by_type"].get(label, none)["f1"]) for arm in arms))
+        for label in sorted(counts, key=lambda label: (-counts[label], label))
+    )
+    header = ("type", "mentions", *(arm["name"] for arm in arms))
+    return Table("F1 by type, in hundredths, mean over seeds", header, rows)
+
+
 Borders = tuple[int, int | None]
 
 

@@ -104,11 +104,24 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
         "left_out": runs[0]["left_out"],
         "by_length": _over_seeds([each["test"]["by_length"] for each in runs], "main"),
         "by_position": _over_seeds([each["test"]["by_position"] for each in runs], "recall") or None,
+        "by_type": _by_type(runs),
         "losses": [each["losses"] for each in learned],
         "reliability": runs[0]["test"]["reliability"],
         "cost": _cost(cell, runs, cost),
         "command": cell.command,
     }
+
+
+def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] | None:
+    """F1 of each entity type, mean over seeds, and how often it occurs; None for other tasks."""
+    types = [each["test"]["scores"]["strict"]["types"] for each in runs if "strict" in each["test"]["scores"]]
+    found: dict[str, dict[str, float]] = {}
+    for label in dict.fromkeys(label for each in types for label in each):
+        rows = [each[label] for each in types if label in each]
+        # A type that a seed only made up occurs in its scores alone.
+        mentions = sum(rows[0][count] for count in ("correct", "incorrect", "partial", "missed"))
+        found[label] = {"f1": sum(row["f1"] for row in rows) / len(types), "mentions": mentions}
+    return found or None
 
 
 def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any]:

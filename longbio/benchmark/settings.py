@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from longbio.benchmark.readings import Reads
+from longbio.conversion.settings import Settings as Conversion
 from longbio.errors import LongbioError
 from longbio.settings import Settings, load_settings
 from longbio.tasks import TASKS
@@ -86,6 +87,7 @@ class Pretrained(Settings):
         config: a curriculum of `longbio pretrain`; a relative path starts at the benchmark's own file.
         set: overrides of it.
         new_words: what the vocabulary gets before.
+        convert: the long model that it becomes before.
     """
 
     name: Name
@@ -93,6 +95,7 @@ class Pretrained(Settings):
     config: Path
     set: Overrides = ()
     new_words: NewWords | None = None
+    convert: Conversion | None = None
 
 
 class Benchmark(Settings):

@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Narrator:
-    """Tells of stages on a console; `quickstart.run.Narrator` says when it is called."""
+    """Tells of stages on a console; `progress.Narrator` says when it is called."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from longbio.conversion.positions import How
 from longbio.conversion.targets import TARGETS
@@ -25,6 +25,8 @@ class Settings:
         lowercase: whether a WordPiece tokenizer lower-cases; None for what the source's files say, or
             its vocabulary where they say nothing.
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     to: Literal["longformer", "bigbird"] = "longformer"
     max_tokens: int = 4096

@@ -153,6 +153,8 @@ def test_a_result_is_made_once_of_the_same_and_refused_of_another(tmp_path: Path
     assert made_before(out, "report.json", PLAN) is None
     assert [once(0), once(0)] == [1, 1]
     with pytest.raises(LongbioError, match=r"seed was 0 and is 1; .*--force"):
+        once(1, force=False)
+    with pytest.raises(LongbioError, match=r"seed was 0 and is 1; .*delete it"):
         once(1)
     assert once(1, force=True) == 2
     assert made_before(out, "report.json", PLAN | {"seed": 1}) is not None

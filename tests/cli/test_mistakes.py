@@ -19,6 +19,7 @@ import torch
 import typer.main
 from pydantic import BaseModel
 
+from longbio.benchmark import quickstart as quickstarting
 from longbio.benchmark import run as benchmarking
 from longbio.benchmark.settings import Benchmark
 from longbio.cli import main
@@ -28,7 +29,6 @@ from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import Finetuning
 from longbio.pretraining.curriculum import Curriculum
-from longbio.quickstart import run as quickstarting
 from longbio.tasks.tags import Labels
 
 LONGEST_LINE = 300

@@ -1,1 +1,0 @@
-"""The whole path in one go: head, convert, verify, heal, learn entities, compare, report."""
