@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.checkpoints import locate
+from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.artifacts.files import read_json
 from longbio.artifacts.runs import is_run_of
 from longbio.benchmark.readings import overrides_of
 from longbio.benchmark.settings import Arm, Benchmark, TaskEntry, folder_name
 from longbio.benchmark.worker import CELL
 from longbio.errors import LongbioError
-from longbio.finetuning.run import RESULTS, bound, settings_bound
+from longbio.finetuning.run import RESULTS, documents_bound, settings_bound
 from longbio.finetuning.settings import Finetuning
 from longbio.settings import load_settings
 
@@ -49,11 +50,12 @@ class Cell:
         out = self.plan.out
         if not (out / CELL).is_file() or not (out / RESULTS).is_file():
             return None
-        try:
-            asked = bound(self.plan, locate(self.plan.model))
-        except LongbioError:
-            # A finished benchmark is reported even where its models or its corpora are gone.
-            asked = settings_bound(self.plan)
+        asked = settings_bound(self.plan)
+        # A finished benchmark is reported even where its models or its corpora are gone.
+        with suppress(LongbioError):
+            asked["model"] = checkpoint_digest(locate(self.plan.model))
+        with suppress(LongbioError):
+            asked |= documents_bound(self.plan)
         done = read_json(out / RESULTS)
         if not is_run_of(out, asked) or [run["seed"] for run in done["runs"]] != list(self.plan.seeds):
             return None

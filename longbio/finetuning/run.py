@@ -148,9 +148,18 @@ def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
     Raises:
         LongbioError: the model or the documents can't be read.
     """
+    model = {"model": checkpoint_digest(source)}
+    return settings_bound(plan) | model | documents_bound(plan)
+
+
+def documents_bound(plan: Finetuning) -> dict[str, Any]:
+    """What the files of a plan hold.
+
+    Raises:
+        LongbioError: there are none, or they can't be read.
+    """
     places = places_of(plan.data).items()
-    documents = {split: place and digest_of_path(place) for split, place in places}
-    return settings_bound(plan) | {"model": checkpoint_digest(source), "documents": documents}
+    return {"documents": {split: place and digest_of_path(place) for split, place in places}}
 
 
 def settings_bound(plan: Finetuning) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def test_models_are_made_scored_and_compared(study: Make, tmp_path: Path) -> Non
     assert benchmark(asked, only_tasks=["notes"])["failed"] == []
     changed = benchmark(study("pretrained.2.new_words.init=random"), only_tasks=["notes"])
     assert [arm["name"] for arm in changed["tasks"][0]["arms"]] == ["start", "scratch", "continued", "after"]
-    assert "made of others, or otherwise" in next(
+    assert 'settings.method was "mean" and is "random"' in next(
         each["what"] for each in changed["failed"] if each["arm"] == "new words"
     )
 

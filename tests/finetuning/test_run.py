@@ -276,7 +276,7 @@ def test_a_grid_belongs_to_its_first_seed(plan: Make) -> None:
     grid = {"learning_rates": [1e-3, 1e-2]}
     with pytest.raises(KeyboardInterrupt):
         finetune(plan(grid=grid, seeds=[0]), StopAt(4))
-    with pytest.raises(LongbioError, match="another seed of the grid"):
+    with pytest.raises(LongbioError, match="seed of the grid was 0 and is 5"):
         finetune(plan(grid=grid, seeds=[5, 0]))
     with pytest.raises(ValueError, match="each seed counts once"):
         plan(seeds=[0, 0])
