@@ -195,13 +195,13 @@ def extend(
             tell=tell,
         )
         for reason, words in report["refused"].items():
+            shown = ", ".join(words[:5]) + (" ..." if words[5:] else "")
+            tell.console.print(f"no pieces: {len(words):,} {reason}, {shown}", markup=False)
+        for reason, pieces in report["without_contexts_because"].items():
             tell.console.print(
-                f"no pieces: {len(words):,} {reason}, {', '.join(words[:5])} ...", markup=False
-            )
-        if report["without_contexts"]:
-            tell.console.print(
-                f"{len(report['without_contexts']):,} pieces found no context in the corpus and begin"
-                f" as the mean of theirs; {extending.REPORT} lists them"
+                f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of theirs;"
+                f" {extending.REPORT} lists them",
+                markup=False,
             )
         if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
             tell.console.print(
