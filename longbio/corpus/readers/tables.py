@@ -66,6 +66,12 @@ THERE, NOT_THERE = ("1", "1.0", "true", "t", "yes", "y"), ("", "0", "0.0", "fals
 UNCERTAIN = ("-1", "-1.0")
 """What stands in a column that is a label of its own."""
 
+MAX_DIGITS = 9
+"""Of the number of a class."""
+
+NO_CLASS = "-1"
+"""What `datasets` writes of a row whose class isn't given out."""
+
 UNDECIDED = ("gold_label", "-")
 """Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
 
@@ -166,6 +172,8 @@ def _document(
             raise _no_column(field, reading.columns, cells, file, row.where)
     more = annotations_of(cells, named, class_names, text, query, unit, name, where, reading)
     labels = None if columns["labels"] in more.read else _labels(found["labels"], where)
+    if labels is not None and (classes := class_names.get(columns["labels"] or "")):
+        labels = _named(labels, classes, where, reading)
     if label_columns := _label_columns(cells, reading.columns):
         labels = _labels_there(label_columns, cells, file, row.where, reading)
     group = _name(found["group"], "group", where)
@@ -258,6 +266,27 @@ def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
         raise LongbioError("the cell of the labels holds no name", where=where)
     names = tuple(name for each in listed if (name := value_of(each)) is not None)
     return names if names or isinstance(cell, list) else None
+
+
+def _named(
+    labels: Sequence[str], classes: Sequence[str], where: str, reading: Reading
+) -> tuple[str, ...] | None:
+    """Labels by the names of their classes, where they are numbers; None where a row has none (-1)."""
+    if [*labels] == [NO_CLASS]:
+        reading.passed_over.note("row without a gold label", where)
+        return None
+    named = []
+    for label in labels:
+        number = name_of(label) or ""
+        if label in classes or not number.isdecimal() or len(number) > MAX_DIGITS:
+            named.append(label)
+        elif int(number) < len(classes):
+            named.append(classes[int(number)])
+        else:
+            raise LongbioError(
+                f"class {int(number)} is none of the {len(classes)} that have names", where=where
+            )
+    return tuple(named)
 
 
 def _label_columns(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
