@@ -15,11 +15,12 @@ def synthesize(
 ) -> None:
     """Write long synthetic discharge summaries with their entities."""
     from longbio.artifacts.folders import staged_folder
+    from longbio.artifacts.locks import alone
     from longbio.corpus import synthetic
     from longbio.corpus.writers import brat
 
     fifth = max(1, notes // 5)
-    with staged_folder(out) as partial:
+    with alone(out), staged_folder(out) as partial:
         for split, count in (("train", notes), ("dev", fifth), ("test", fifth)):
             brat.write(synthetic.synthesize(count, split=split, seed=seed), partial / split)
     typer.echo(f"{notes + 2 * fifth} notes in {out}")

@@ -16,6 +16,7 @@ from typing import Any
 from longbio.corpus.counting import Ruler
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Relation, Span
+from longbio.corpus.solid import Solid
 
 OFFSETS = (
     ("start", "end"),
@@ -98,6 +99,7 @@ def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading
     """
     found: set[Span] = set()
     by_id: dict[str, Span] = {}
+    solid = Solid(text)
     for number, item in enumerate(items_of(cell) or ()):
         place = f"{where}[{number}]"
         pieces, labels = pieces_of(item), labels_of(item)
@@ -105,7 +107,7 @@ def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading
             reading.passed_over.note(UNREAD, place)
             continue
         pieces = [ruler.span(*piece) for piece in pieces]
-        if not reading.alignment.holds(_fault(pieces, _written(item), text), place):
+        if not reading.alignment.holds(_fault(pieces, _written(item), solid), place):
             continue
         spans = [Span(tuple(pieces), label) for label in labels]
         found.update(spans)
@@ -204,8 +206,8 @@ def _written(item: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _fault(pieces: list[tuple[int, int]], written: str | None, text: str) -> str | None:
-    last = 0
+def _fault(pieces: list[tuple[int, int]], written: str | None, solid: Solid) -> str | None:
+    text, last = solid.text, 0
     for start, end in pieces:
         if not last <= start < end <= len(text):
             return (
@@ -213,8 +215,7 @@ def _fault(pieces: list[tuple[int, int]], written: str | None, text: str) -> str
                 " of order"
             )
         last = end
-    covered = " ".join(text[start:end] for start, end in pieces)
-    if written is not None and written.split() != covered.split():
+    if written is not None and not solid.says(pieces, written):
         return "the text written beside the offsets is not what is there"
     return None
 
