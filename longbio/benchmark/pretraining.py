@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longbio.artifacts.checkpoints import locate, weights_digest
-from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.checkpoints import checkpoint_digest, locate, weights_digest
+from longbio.artifacts.files import KnownHashes, read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.corpus.texts import Columns, Corpus, text_files
 from longbio.errors import LongbioError
+from longbio.pretraining.corpora import HASHES
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.run import METRICS, pretrain
 from longbio.progress import Narrator
@@ -59,9 +62,16 @@ class Made:
         }
 
     def is_done(self) -> bool:
-        """Whether it has been made, just so."""
+        """Whether it has been made, just so, of what is there now; what is gone is taken as it was."""
         file = self.curriculum.out / DONE
-        return file.is_file() and read_json(file)["asked"] == self.given()
+        if not file.is_file():
+            return False
+        done, given = read_json(file), self.given()
+        # Models made before this was kept have none.
+        before = done.get("made_of", {})
+        return bool(done["asked"] == given) and all(
+            before.get(name, digest) == digest for name, digest in _made_of(given).items()
+        )
 
 
 def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
@@ -93,7 +103,7 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
         LongbioError: as `extend` and `pretrain`.
     """
     curriculum = Curriculum.model_validate(given["curriculum"])
-    has_begun = any(curriculum.out.glob("v0.*"))
+    has_begun, made_of = any(curriculum.out.glob("v0.*")), _made_of(given)
     with Meter() as meter:
         if given["new_words"] is not None:
             _give_words(locate(given["start"]), NewWords.model_validate(given["new_words"]), curriculum, tell)
@@ -102,7 +112,27 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
         "peak_memory_mb": None if has_begun else peak_memory_mb(),
         "energy_joules": None if has_begun else meter.energy_joules,
     }
-    write_json(curriculum.out / DONE, {"asked": dict(given), "cost": cost})
+    write_json(curriculum.out / DONE, {"asked": dict(given), "made_of": made_of, "cost": cost})
+
+
+def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the model that `given` begins with and of each corpus, of those that are there."""
+    curriculum, start = Curriculum.model_validate(given["curriculum"]), Path(given["start"])
+    corpora = {name: corpus.paths for name, corpus in curriculum.corpora.items()}
+    if curriculum.validation.corpus is not None:
+        corpora["of validation"] = curriculum.validation.corpus.paths
+    if given["new_words"] is not None:
+        corpora["of new words"] = NewWords.model_validate(given["new_words"]).corpus
+    hashes, found = KnownHashes(curriculum.cache / HASHES), dict[str, str]()
+    with suppress(LongbioError):
+        found["start"] = checkpoint_digest(start)
+    for name, paths in corpora.items():
+        with suppress(LongbioError):
+            files = [hashes.sha256_of(file) for path in paths for file in text_files(path)]
+            found[f"corpus {name}"] = hashlib.sha256(" ".join(files).encode()).hexdigest()
+    if curriculum.cache.is_dir():
+        hashes.save()
+    return found
 
 
 def described(made: Made, target_bits: float | None) -> dict[str, Any]:

@@ -114,6 +114,9 @@ def _done(
     report: dict[str, Any] = read_json(out / REPORT)
     asked_before = asdict(Settings()) | report.get("settings", {})
     same = asked_before == asdict(settings) and report.get("source_sha256") == digest
+    shape = checkpoints.shape_digest(folder)
+    # A report of before knows of no tokenizer.
+    same = same and report.get("source_tokenizer_sha256", shape) == shape
     if not same or (verification and report["verification"] is None):
         return None
     _, casing = read_tokenizer(folder, settings.lowercase)
@@ -140,6 +143,8 @@ def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
         "source": source.name,
         "source_family": source.config.model_type,
         "source_sha256": source.digest,
+        # Of its config, too: with the one above all that decides what it makes of a text.
+        "source_tokenizer_sha256": checkpoints.shape_digest(source.folder),
         "source_tokens": num_source,
         "settings": asdict(settings),
         "casing": None if source.casing is None else source.casing.as_dict(),
