@@ -34,7 +34,7 @@ class Solid:
 
     def _those(self, start: int, end: int) -> tuple[int, int]:
         starts, ends, _ = self._words
-        return bisect_right(ends, start), bisect_left(starts, end)
+        return (bisect_right(ends, start), bisect_left(starts, end)) if start < end else (0, 0)
 
     def length(self, start: int, end: int) -> int:
         """Characters of a stretch that are no white space."""
