@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from longbio.artifacts.checkpoints import locate
-from longbio.artifacts.files import read_json, sha256_of, write_json
+from longbio.artifacts.checkpoints import checkpoint_digest, locate
+from longbio.artifacts.files import KnownHashes, digest_of_text, read_json, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as Conversion
 from longbio.conversion.verify import Check
 from longbio.corpus.texts import Columns, Corpus, text_files
+from longbio.errors import LongbioError
+from longbio.pretraining.corpora import HASHES
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.run import METRICS, pretrain
 from longbio.progress import Narrator
@@ -57,14 +60,20 @@ class Made:
             "start": self.start,
             "new_words": words and words.model_dump(mode="json"),
             "convert": self.asked.convert and asdict(self.asked.convert),
-            "terms_sha256": sha256_of(words.terms) if words and words.terms.is_file() else None,
             "curriculum": self.curriculum.model_dump(mode="json"),
         }
 
     def is_done(self) -> bool:
-        """Whether it has been made, just so."""
+        """Whether it has been made, just so, of what is there now; what is gone is taken as it was."""
         file = self.curriculum.out / DONE
-        return file.is_file() and read_json(file)["asked"] == self.given()
+        if not file.is_file():
+            return False
+        done, given = read_json(file), self.given()
+        # Models made before this was kept have none.
+        before = done.get("made_of", {})
+        return bool(done["asked"] == given) and all(
+            before.get(name, digest) == digest for name, digest in _made_of(given).items()
+        )
 
 
 def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
@@ -100,7 +109,7 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
         LongbioError: as `extend` and `pretrain`.
     """
     curriculum = Curriculum.model_validate(given["curriculum"])
-    has_begun = any(curriculum.out.glob("v0.*"))
+    has_begun, made_of = any(curriculum.out.glob("v0.*")), _made_of(given)
     with Meter() as meter:
         model = locate(given["start"])
         if given["new_words"] is not None:
@@ -112,7 +121,28 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
         "peak_memory_mb": None if has_begun else peak_memory_mb(),
         "energy_joules": None if has_begun else meter.energy_joules,
     }
-    write_json(curriculum.out / DONE, {"asked": dict(given), "cost": cost})
+    write_json(curriculum.out / DONE, {"asked": dict(given), "made_of": made_of, "cost": cost})
+
+
+def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the model that `given` begins with and of its texts, of those that are there."""
+    curriculum = Curriculum.model_validate(given["curriculum"])
+    texts = {name: corpus.paths for name, corpus in curriculum.corpora.items()}
+    if curriculum.validation.corpus is not None:
+        texts["of validation"] = curriculum.validation.corpus.paths
+    if given["new_words"] is not None:
+        words = NewWords.model_validate(given["new_words"])
+        texts["of new words"] = (words.terms, *words.corpus)
+    hashes, found = KnownHashes(curriculum.cache / HASHES), dict[str, str]()
+    with suppress(LongbioError):
+        found["start"] = checkpoint_digest(locate(given["start"], offline=True))
+    for name, paths in texts.items():
+        with suppress(LongbioError):
+            files = [hashes.sha256_of(file) for path in paths for file in text_files(path)]
+            found[f"corpus {name}"] = digest_of_text(" ".join(files))
+    if curriculum.cache.is_dir():
+        hashes.save()
+    return found
 
 
 def described(made: Made, target_bits: float | None) -> dict[str, Any]:

@@ -70,9 +70,9 @@ def predict(
             raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
         reading = Reading(encoding, named_columns(columns or []))
         asked = () if questions is None else read_questions(questions, encoding)
-        labelled = []
+        labelled, of_labelled = [], Reading(encoding, reading.columns)
         if calibrate is not None:
-            labelled = read_documents(calibrate, reading=reading)
+            labelled = read_documents(calibrate, reading=of_labelled)
             if isinstance(task, Classes):
                 labelled = spelled_as(labelled, task.classes)
             refuse_without_examples(task, labelled, calibrate, format_of(calibrate))
@@ -87,10 +87,11 @@ def predict(
             labelled=labelled,
             on_note=lambda done, tokens: advance(done, f"notes, {tokens:,} tokens"),
         )
-        for line in reading.passed_over.told():
-            tell.console.print(f"passed over: {line}", markup=False)
-        for line in reading.remarks.told():
-            tell.console.print(f"note: {line}", markup=False)
+        for each in (of_labelled, reading):
+            for line in each.passed_over.told():
+                tell.console.print(f"passed over: {line}", markup=False)
+            for line in each.remarks.told():
+                tell.console.print(f"note: {line}", markup=False)
         before = "finished before: " if result["finished_before"] else ""
         done = result["notes"] - result["failed"]
         found = f"{result['found']:,} {task.finds}"

@@ -194,10 +194,11 @@ def extend(
             force=force,
             tell=tell,
         )
-        if report["without_contexts"]:
+        for reason, pieces in report["without_contexts_because"].items():
             tell.console.print(
-                f"{len(report['without_contexts']):,} pieces found no context in the corpus and begin"
-                f" as the mean of theirs; {extending.REPORT} lists them"
+                f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of theirs;"
+                f" {extending.REPORT} lists them",
+                markup=False,
             )
         if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
             tell.console.print(

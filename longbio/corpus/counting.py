@@ -3,8 +3,8 @@
 Java, JavaScript and C# count UTF-16, in which most characters are one unit and an emoji is two; tools
 that never decode a text count its bytes. Whoever counts so differs from characters only behind the
 first character that isn't ASCII, and nothing in a file says it. So it is found out: the unit is that
-under which most mentions are the words they say, of equals the first. Where each mention has its words
-beside it, a document tells its own unit; else the file does.
+under which most mentions are the words they say, of equals that of the file, then the first. Where each
+mention must have its words beside it (BRAT, PubTator), a document tells its own unit.
 """
 
 from __future__ import annotations
@@ -101,22 +101,57 @@ def best(candidates: Iterable[Ruler], agreeing: Callable[[Ruler], int], mentions
     return chosen
 
 
-def votes(text: str, placed: Sequence[tuple[int, str]]) -> Counter[str]:
-    """How many words stand where they say, by unit; none of a text in which the units don't differ.
+Placed = Sequence[tuple[int, str | None]]
+"""The offset at which each mention begins, and its words; None where they aren't written beside it."""
+
+
+class FileUnit:
+    """What the offsets of a file count.
 
     Args:
-        text: that holds them.
-        placed: the offset at which each begins, and the words.
+        documents: text and mentions of each of the file's documents; asked for once, and only where a
+            document can't tell for itself.
     """
+
+    def __init__(self, documents: Callable[[], Iterable[tuple[str, Placed]]]) -> None:
+        self._documents = documents
+        self._found: str | None = None
+
+    def ruler(self, text: str, placed: Placed) -> Ruler:
+        """That of a document: under which most of its mentions are their words, of equals the file's."""
+        candidates = list(rulers(text)) if placed else [Ruler(text)]
+        if len(candidates) == 1:
+            return candidates[0]
+        there = [_there(ruler, text, placed) for ruler in candidates]
+        # Words that all stand where characters say, and nowhere else under another unit, need no others.
+        if len(there[0]) == len(placed) and all(each <= there[0] for each in there):
+            return candidates[0]
+        ranks = [
+            (len(found), ruler.unit == self._unit()) for found, ruler in zip(there, candidates, strict=True)
+        ]
+        return candidates[ranks.index(max(ranks))]
+
+    def _unit(self) -> str:
+        if self._found is None:
+            self._found = unit_of(votes(text, placed) for text, placed in self._documents())
+        return self._found
+
+
+def _there(ruler: Ruler, text: str, placed: Placed) -> set[tuple[int, int]]:
+    """The mentions, by number, whose words stand where they say, and the characters that they begin at."""
+    starts = ((number, ruler.char(offset), words) for number, (offset, words) in enumerate(placed))
+    return {
+        (number, start)
+        for number, start, words in starts
+        if words is not None and start >= 0 and text.startswith(words, start)
+    }
+
+
+def votes(text: str, placed: Placed) -> Counter[str]:
+    """How many words stand where they say, by unit; none of a text in which the units don't differ."""
     if text.isascii():
         return Counter()
-
-    def agreeing(ruler: Ruler) -> int:
-        starts = ((ruler.char(offset), words) for offset, words in placed)
-        return sum(start >= 0 and text.startswith(words, start) for start, words in starts)
-
-    found = {ruler.unit: agreeing(ruler) for ruler in rulers(text)}
-    return of_every_unit(found)
+    return of_every_unit({ruler.unit: len(_there(ruler, text, placed)) for ruler in rulers(text)})
 
 
 def of_every_unit(found: Mapping[str, int]) -> Counter[str]:

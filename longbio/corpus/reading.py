@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from longbio.corpus.alignment import Alignment
 from longbio.corpus.files import (
@@ -109,6 +110,17 @@ class Reading:
     def skip(self, error: LongbioError) -> None:
         """Tell of what can't be read; raises it where nobody wants to go on."""
         go_on(error, self.failed)
+
+    def counted(self) -> dict[str, Any]:
+        """What was checked, left out and passed over, with the places; ready for JSON."""
+        return {
+            "mentions_checked": self.alignment.mentions,
+            "left_out": [f"{where}: {fault}" for fault, where in self.alignment.faults],
+            "passed_over": dict(self.passed_over),
+            "passed_over_at": dict(self.passed_over.places),
+            "remarks": dict(self.remarks),
+            "remarks_at": dict(self.remarks.places),
+        }
 
 
 def go_on(error: LongbioError, failed: Callable[[LongbioError], None] | None) -> None:

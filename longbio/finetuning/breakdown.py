@@ -82,11 +82,9 @@ def reliability(
 
 def evidence(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """`Task.evidence`, ready for JSON, with the documents' names and whose they are."""
     found = task.evidence(documents, predictions)
-    if found is None:
-        return None
     ids = [document.id for document in documents]
     groups = [document.group for document in documents]
     return {"measure": found.measure, "ids": ids, "groups": groups, "totals": found.totals.tolist()}

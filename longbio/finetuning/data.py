@@ -114,7 +114,7 @@ def read_data(settings: DataSettings) -> Splits:
         "documents": {"train": len(train), "dev": len(dev), "test": len(test)},
         "dev_is_held_out": "dev" not in read,
         "sha256": {"train": digest(train), "dev": digest(dev), "test": digest(test)},
-        **of_reading(reading),
+        **reading.counted(),
         "labels_divided_at": separator,
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
@@ -124,18 +124,6 @@ def read_data(settings: DataSettings) -> Splits:
     )
     told = reading.passed_over.told(), reading.remarks.told()
     return Splits(train, dev, test, formats["test"], *told, described, sources)
-
-
-def of_reading(reading: Reading) -> dict[str, Any]:
-    """What was checked, left out and passed over, ready for JSON."""
-    return {
-        "mentions_checked": reading.alignment.mentions,
-        "left_out": [f"{where}: {fault}" for fault, where in reading.alignment.faults],
-        "passed_over": dict(reading.passed_over),
-        "passed_over_at": dict(reading.passed_over.places),
-        "remarks": dict(reading.remarks),
-        "remarks_at": dict(reading.remarks.places),
-    }
 
 
 def places_of(settings: DataSettings) -> dict[str, Path | None]:

@@ -21,7 +21,7 @@ from longbio.encoders.configs import refuse_unnamed_head
 from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
 from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability
-from longbio.finetuning.data import digest, of_reading
+from longbio.finetuning.data import digest
 from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import inputs_of, task_of
 from longbio.finetuning.settings import Machine
@@ -148,7 +148,7 @@ def _report(
     report = {
         "task": task.kind,
         "warnings": task.warnings(documents),
-        "data": None if reading is None else of_reading(reading),
+        "data": None if reading is None else reading.counted(),
         "scores": task.score(documents, predictions),
         "interval": score_interval([added]),
         "by_length": by_length(task, documents, predictions),

@@ -35,7 +35,7 @@ class Notes:
     Args:
         path: a file or a folder.
         format_name: one of `corpus.readers.READERS`; found by itself when None.
-        reading: encoding and columns.
+        reading: encoding and columns; counts what was left out and passed over.
         questions: that are asked of every note, besides its own.
     """
 
@@ -72,7 +72,8 @@ def annotate(
 
     Returns:
         `notes` that were done (`failed` among them), `found` (mentions, answers, labels), `tokens`,
-        `model` (its hash), `temperature`, and whether all was `finished_before`.
+        `model` (its hash), `temperature`, whether all was `finished_before`, and `data`: what of the
+        notes was left out and passed over, with the place of the first.
 
     Raises:
         LongbioError: `out` holds something else or was begun by another plan, notes that were done
@@ -103,7 +104,7 @@ def annotate(
         finished_before = was_finished and journal.notes == before
         if not finished_before:
             writer.finish()
-            journal.finish()
+            journal.finish(notes.reading.counted())
     return {
         "notes": journal.notes,
         "failed": journal.counts["failed"],
@@ -112,6 +113,7 @@ def annotate(
         "model": digest,
         "temperature": getattr(model.task, "temperature", None),
         "finished_before": finished_before,
+        "data": notes.reading.counted(),
     }
 
 

@@ -73,11 +73,11 @@ class Journal:
         self.counts.update(counts)
         self._write(finished=False)
 
-    def finish(self) -> None:
-        """All notes are done."""
-        self._write(finished=True)
+    def finish(self, data: Mapping[str, Any]) -> None:
+        """All notes are done; `data` is what of them was left out and passed over."""
+        self._write(finished=True, data=data)
 
-    def _write(self, *, finished: bool) -> None:
+    def _write(self, *, finished: bool, data: Mapping[str, Any] | None = None) -> None:
         self.is_finished = finished
         progress = {
             "finished": finished,
@@ -86,4 +86,6 @@ class Journal:
             "bytes": self.sizes,
             "counts": dict(self.counts),
         }
+        if data is not None:
+            progress["data"] = data
         write_json(self.out / PROGRESS, progress)

@@ -23,7 +23,7 @@ from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
-from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means
+from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means, of_ranks
 from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts
 from longbio.tasks.task import Array, Prediction, Sample
@@ -268,13 +268,16 @@ class Classes:
         found = [[each.details["probabilities"].get(name, 0.0) for name in names] for each in predictions]
         return names, np.array(found, dtype=np.float64).reshape(len(predictions), len(names))
 
-    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence | None:
-        """Documents that are right, or labels that are found, made up and missed."""
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
+        """Documents that are right, or labels that are found, made up and missed, or what is ranked."""
         wanted = [self._labels(document) for document in gold]
         given = [self._chosen(each.details["probabilities"]) for each in predictions]
         pairs = list(zip(wanted, given, strict=True))
         if self.choose_by == "auroc":
-            return None
+            names, found = self._table(predictions, wanted)
+            ranked = [number for number, name in enumerate(names) if name != self.negative]
+            truth = np.array([[float(name in labels) for name in names] for labels in wanted])
+            return of_ranks(truth[:, ranked], found[:, ranked])
         if self.choose_by == "accuracy":
             return of_means([float(w == g) for w, g in pairs], [1] * len(pairs))
         counts = [

@@ -1,7 +1,8 @@
 """What each document adds to a score, so that any set of documents can be scored again at once.
 
 F1, accuracy, a mean over questions and Pearson's correlation all follow from numbers that are summed
-over documents. So a bootstrap over ten thousand draws of documents is a few products of matrices.
+over documents. So a bootstrap over ten thousand draws of documents is a few products of matrices. AUROC
+follows from how documents are ranked, see `tasks.ranking`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longbio.tasks.metrics import Counts
+from longbio.tasks.ranking import AUROC, auroc
 
 Numbers = NDArray[np.float64]
 
@@ -25,8 +27,9 @@ class Evidence:
     """A score's parts.
 
     Args:
-        measure: one of `MEASURES`.
-        totals: (D, K) what each document adds; the measure of their sum is the score.
+        measure: one of `MEASURES`, or `AUROC`.
+        totals: (D, K) what each document adds; the measure of their sum is the score. For AUROC what
+            `Rankings` takes.
     """
 
     measure: str
@@ -35,6 +38,8 @@ class Evidence:
     @property
     def value(self) -> float:
         """The score of all documents."""
+        if self.measure == AUROC:
+            return auroc(self.totals)
         return float(MEASURES[self.measure](self.totals.sum(axis=0)))
 
 
@@ -73,6 +78,16 @@ def of_counts_by_type(documents: Sequence[dict[str, Counts]], types: Iterable[st
 def of_means(sums: Sequence[float], counts: Sequence[int]) -> Evidence:
     """The mean of what is counted, a document having any number of it."""
     return Evidence("mean", np.array([sums, counts], dtype=np.float64).T.reshape(-1, 2))
+
+
+def of_ranks(truth: Numbers, probabilities: Numbers) -> Evidence:
+    """AUROC of classes against the others, averaged.
+
+    Args:
+        truth: (D, C) 1 where a document is of a class, 0 elsewhere.
+        probabilities: (D, C) how likely it seemed.
+    """
+    return Evidence(AUROC, np.stack([truth, probabilities], axis=-1).reshape(len(truth), -1))
 
 
 def of_pairs(gold: Sequence[float], predicted: Sequence[float]) -> Evidence:

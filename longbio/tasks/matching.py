@@ -22,6 +22,7 @@ and spurious in the other. So types don't add up to the whole, where such a pair
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -263,8 +264,8 @@ def _by_type(
     of_type: dict[str, list[_Outcome]] = {span.label: [] for span in gold}
     for span, outcome in zip(predicted, outcomes, strict=True):
         of_type.setdefault(span.label, []).append(outcome)
-    labels = [span.label for span in gold]
-    return {label: _micro(theirs, labels.count(label)) for label, theirs in of_type.items()}
+    wanted = Counter(span.label for span in gold)
+    return {label: _micro(theirs, wanted[label]) for label, theirs in of_type.items()}
 
 
 def _add_to(sums: list[int], matches: Matches) -> None:

@@ -1,7 +1,7 @@
 """What a difference between two models is worth: over documents, with seeds averaged.
 
-A score is a measure of numbers that documents add up (`tasks.evidence`), so documents can be drawn again
-without anything being predicted again.
+A score is a measure of numbers that documents add up (`tasks.evidence`), or of how they are ranked
+(`tasks.ranking`), so documents can be drawn again without anything being predicted again.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import bootstrap, permutation_test
+from scipy.stats import permutation_test
 
 from longbio.tasks.evidence import MEASURES
+from longbio.tasks.ranking import AUROC, Rankings
 
 Numbers = NDArray[np.float64]
 Measure = Callable[[Numbers], Numbers]
@@ -27,6 +27,9 @@ PERMUTATIONS = 9999
 CONFIDENCE = 0.95
 BATCHED_NUMBERS = 4_000_000
 NO_SPREAD = 1e-12
+
+
+S = TypeVar("S", bound="Scores")
 
 
 @dataclass(frozen=True)
@@ -95,21 +98,25 @@ def score_interval(seeds: Sequence[Kept | None]) -> dict[str, Any] | None:
         seeds: what each seed's results keep.
 
     Returns:
-        `value`; `low` and `high`, None where there is a single unit, which says nothing of others; `over`,
-        groups or documents, and how many `units` of them. None for a score that is no sum over documents.
+        `value`; `low` and `high`, None where there is a single unit, which says nothing of others, or
+        nothing that can be ranked; `over`,
+        groups or documents, and how many `units` of them. None for results of before that keep nothing.
     """
     kept = [each for each in seeds if each is not None]
     if not kept or len(kept) < len(seeds):
         return None
-    units, measure = _units(kept[0]), MEASURES[kept[0]["measure"]]
-    totals_USK = _totals(kept, units)
-    value = float(_mean_over_seeds(measure, totals_USK.sum(axis=0)))
-    low, high = (None, None) if units.count < 2 else interval(totals_USK, None, measure)
+    units = Units.of(kept[0]["ids"], kept[0]["groups"])
+    scores = _scores(kept, units)
+    value, low, high = scores.of_all(), None, None
+    if math.isnan(value):
+        value = 0.0
+    elif units.count > 1:
+        low, high = _interval(scores, None)
     return {"value": value, "low": low, "high": high, "over": units.kind, "units": units.count}
 
 
 def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] | None:
-    """`compare` of what two models' results keep, over patients or documents; ready for JSON.
+    """One model minus another, of what their results keep, over patients or documents; ready for JSON.
 
     Args:
         ours: of each seed.
@@ -121,29 +128,86 @@ def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] |
     Raises:
         ValueError: the two are of other classes.
     """
-    units, measure = _units(ours[0]), MEASURES[ours[0]["measure"]]
-    a, b = (np.moveaxis(_totals(each, units), 0, 1) for each in (ours, theirs))
-    found = compare(a, b, measure)
+    units = Units.of(ours[0]["ids"], ours[0]["groups"])
+    found = _compare(_scores(ours, units), _scores(theirs, units))
     return None if found is None else asdict(found) | {"over": units.kind, "units": units.count}
 
 
 def spoken_interval(interval: Mapping[str, Any] | None) -> str:
     """`95% interval 0.845 to 0.922 over 12 groups (patients)`, or why there is none."""
     if interval is None:
-        return "no interval: it is no sum over documents"
-    if interval["low"] is None:
+        return "no interval: scored before AUROC had one"
+    if interval["low"] is None and interval["units"] < 2:
         return f"no interval: a single {interval['over'].removesuffix('s')}"
+    if interval["low"] is None:
+        return "no interval: no class is true of some and not of others"
     over = "groups (patients)" if interval["over"] == "groups" else "documents"
     return f"95% interval {interval['low']:.3f} to {interval['high']:.3f} over {interval['units']:,} {over}"
 
 
-def _units(kept: Kept) -> Units:
-    return Units.of(kept["ids"], kept["groups"])
+class Scores(Protocol):
+    """A model's score, averaged over seeds, of all documents and of any.
+
+    `shape` is (S, D, K): two models that are compared have the same. `count` is how many units are drawn.
+    """
+
+    shape: tuple[int, ...]
+    count: int
+
+    def of_all(self) -> float: ...
+    def of_all_but_one(self) -> Numbers: ...
+    def of_drawn(self, times_RU: Numbers) -> Numbers: ...
+    def exchanged(self, other: Self, sign_RU: Numbers) -> Numbers: ...
 
 
-def _totals(seeds: Sequence[Kept], units: Units) -> Numbers:
-    """(U, S, K) what each unit adds to the score of each seed."""
-    return np.stack([units.summed(np.array(one["totals"], dtype=np.float64)) for one in seeds], axis=1)
+class Sums:
+    """A measure of what units add up.
+
+    Args:
+        totals_USK: what each unit adds, for each seed.
+        measure: (..., K) sums to (...) scores.
+    """
+
+    def __init__(self, totals_USK: Numbers, measure: Measure) -> None:
+        self.shape, self.count = totals_USK.shape, len(totals_USK)
+        self._totals_USK, self._measure = totals_USK, measure
+
+    def of_all(self) -> float:
+        """The score."""
+        return float(self._score(self._totals_USK.sum(axis=0)))
+
+    def of_all_but_one(self) -> Numbers:
+        """(U,) without each unit."""
+        return self._score(self._totals_USK.sum(axis=0) - self._totals_USK)
+
+    def of_drawn(self, times_RU: Numbers) -> Numbers:
+        """(R,) of units that count so often."""
+        return self._score(self._combined(times_RU, self._totals_USK))
+
+    def exchanged(self, other: Sums, sign_RU: Numbers) -> Numbers:
+        """(R,) this minus another's, what both say of units with the sign -1 exchanged."""
+        a, b = self._totals_USK, other._totals_USK
+        whole, swing = (a + b).sum(axis=0), self._combined(sign_RU, a - b)
+        return self._score((whole + swing) / 2) - self._score((whole - swing) / 2)
+
+    def _combined(self, factor_RU: Numbers, totals_USK: Numbers) -> Numbers:
+        """(R, S, K)."""
+        sums: Numbers = factor_RU @ totals_USK.reshape(self.count, -1)
+        return sums.reshape(len(factor_RU), *totals_USK.shape[1:])
+
+    def _score(self, sums: Numbers) -> Numbers:
+        """(...) of (..., S, K)."""
+        mean: Numbers = self._measure(sums).mean(axis=-1)
+        return mean
+
+
+def _scores(seeds: Sequence[Kept], units: Units) -> Any:
+    """`Scores` of what results keep; either kind, so that two of the same kind can be compared."""
+    totals = [np.array(one["totals"], dtype=np.float64) for one in seeds]
+    measure = seeds[0]["measure"]
+    if measure == AUROC:
+        return Rankings(totals, units.unit_D, units.count)
+    return Sums(np.stack([units.summed(one) for one in totals], axis=1), MEASURES[measure])
 
 
 def compare(ours: Numbers, theirs: Numbers, measure: Measure, *, seed: int = 0) -> Comparison | None:
@@ -158,15 +222,17 @@ def compare(ours: Numbers, theirs: Numbers, measure: Measure, *, seed: int = 0) 
     Returns:
         None for a single document: it says nothing of others.
     """
-    if ours.shape != theirs.shape:
-        raise ValueError(f"evidence of {ours.shape} and of {theirs.shape}")
-    if ours.shape[1] < 2:
+    a, b = (Sums(np.moveaxis(each, 1, 0), measure) for each in (ours, theirs))
+    return _compare(a, b, seed)
+
+
+def _compare(a: S, b: S, seed: int = 0) -> Comparison | None:
+    if a.shape != b.shape:
+        raise ValueError(f"evidence of {a.shape} and of {b.shape}")
+    difference = a.of_all() - b.of_all()
+    if a.count < 2 or math.isnan(difference):
         return None
-    # Documents first, then seeds: (D, S, K).
-    a, b = np.moveaxis(ours, 1, 0), np.moveaxis(theirs, 1, 0)
-    difference = _mean_over_seeds(measure, a.sum(axis=0)) - _mean_over_seeds(measure, b.sum(axis=0))
-    low, high = interval(a, b, measure, seed=seed)
-    return Comparison(float(difference), low, high, permuted_p(a, b, measure, seed=seed))
+    return Comparison(difference, *_interval(a, b, seed), _permuted_p(a, b, seed))
 
 
 def interval(
@@ -175,7 +241,8 @@ def interval(
     """The 95% BCa bootstrap interval (Efron 1987) of a score, or of a difference, documents drawn in pairs.
 
     Where BCa has no answer, because all draws lie on one side of the value, it is the interval of
-    percentiles; where every document says the same, there is no spread.
+    percentiles; where every document says the same, there is no spread. Draws that have no score, because
+    nothing in them can be ranked, are left out.
 
     Args:
         a_DSK: what each document adds to the score, for each seed.
@@ -183,44 +250,36 @@ def interval(
         measure: (..., K) sums to (...) scores.
         seed: of what is drawn.
     """
+    return _interval(Sums(a_DSK, measure), None if b_DSK is None else Sums(b_DSK, measure), seed)
 
-    def difference(chosen: Callable[[Numbers], Numbers]) -> Numbers:
-        ours = _mean_over_seeds(measure, chosen(a_DSK))
-        return ours if b_DSK is None else ours - _mean_over_seeds(measure, chosen(b_DSK))
 
-    without_one = difference(lambda every: every.sum(axis=0) - every)
-    if np.ptp(without_one) < NO_SPREAD:
-        value = float(difference(lambda every: every.sum(axis=0)))
+def _interval(a: S, b: S | None, seed: int = 0) -> tuple[float, float]:
+    value = a.of_all() - (0.0 if b is None else b.of_all())
+    without_one = a.of_all_but_one() - (0.0 if b is None else b.of_all_but_one())
+    without_one = without_one[np.isfinite(without_one)]
+    if not len(without_one) or np.ptp(without_one) < NO_SPREAD:
         return value, value
 
-    def statistic(rows: Any, axis: int = -1) -> Numbers:
-        return difference(partial(_summed_draws, np.moveaxis(rows, axis, -1)))
-
-    drawn = bootstrap(
-        (np.arange(len(a_DSK)),),
-        statistic,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCHED_NUMBERS // len(a_DSK)),
-        confidence_level=CONFIDENCE,
-        # Its BCa draws every jackknife sample by its indices: 50,000 documents would take minutes.
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    value = float(difference(lambda every: every.sum(axis=0)))
-    low, high = _bca(drawn.bootstrap_distribution, value, without_one)
-    if math.isfinite(low) and math.isfinite(high):
-        return low, high
-    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+    # SciPy's BCa draws every jackknife sample by its indices: 50,000 documents would take minutes. And its
+    # percentiles want a score of every draw.
+    rng, drawn = np.random.default_rng(seed), np.empty(RESAMPLES)
+    batch = max(1, BATCHED_NUMBERS // a.shape[1])
+    for start in range(0, RESAMPLES, batch):
+        rows_RU = rng.integers(0, a.count, (min(batch, RESAMPLES - start), a.count))
+        times_RU = _times(rows_RU, a.count)
+        scores = a.of_drawn(times_RU) - (0.0 if b is None else b.of_drawn(times_RU))
+        drawn[start : start + batch] = scores
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = _bca(drawn, value, without_one)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
-def _summed_draws(rows_RD: NDArray[np.int64], every_DSK: Numbers) -> Numbers:
-    """(R, S, K) sums over drawn documents: how often each was drawn, times what it adds."""
-    draws, documents = len(rows_RD), len(every_DSK)
-    places = (rows_RD + documents * np.arange(draws)[:, None]).ravel()
-    times_RD = np.bincount(places, minlength=draws * documents).reshape(draws, documents)
-    sums: Numbers = times_RD.astype(np.float64) @ every_DSK.reshape(documents, -1)
-    return sums.reshape(draws, *every_DSK.shape[1:])
+def _times(rows_RU: NDArray[np.int64], count: int) -> Numbers:
+    """(R, U) how often each unit was drawn."""
+    places = (rows_RU + count * np.arange(len(rows_RU))[:, None]).ravel()
+    return np.bincount(places, minlength=len(rows_RU) * count).reshape(-1, count).astype(np.float64)
 
 
 def _bca(drawn: Numbers, value: float, without_one: Numbers) -> tuple[float, float]:
@@ -243,21 +302,22 @@ def permuted_p(a_DSK: Numbers, b_DSK: Numbers, measure: Measure, *, seed: int = 
 
     Exact where that can be done in fewer than 10,000 ways.
     """
-    documents = len(a_DSK)
-    whole, half = (a_DSK + b_DSK).sum(axis=0), (a_DSK - b_DSK).reshape(documents, -1)
+    return _permuted_p(Sums(a_DSK, measure), Sums(b_DSK, measure), seed)
 
+
+def _permuted_p(a: S, b: S, seed: int) -> float:
     def statistic(first: Numbers, second: Numbers, axis: int = -1) -> Numbers:
-        # A document's sign says whether its two results are exchanged: sums follow from one product.
-        swing = (np.moveaxis(first, axis, -1) @ half).reshape(*_without(first.shape, axis), *whole.shape)
-        return _mean_over_seeds(measure, (whole + swing) / 2) - _mean_over_seeds(measure, (whole - swing) / 2)
+        # A unit's sign says whether its two results are exchanged.
+        sign = np.moveaxis(first, axis, -1)
+        return a.exchanged(b, sign.reshape(-1, a.count)).reshape(sign.shape[:-1])
 
     tested = permutation_test(
-        (np.ones(documents), -np.ones(documents)),
+        (np.ones(a.count), -np.ones(a.count)),
         statistic,
         permutation_type="samples",
         vectorized=True,
         n_resamples=PERMUTATIONS,
-        batch=max(1, BATCHED_NUMBERS // max(documents, half.shape[1])),
+        batch=max(1, BATCHED_NUMBERS // max(a.shape[1], math.prod(a.shape) // a.count)),
         alternative="two-sided",
         rng=np.random.default_rng(seed),
     )
@@ -272,15 +332,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (count - rank) * p_values[place]))
         corrected[place] = largest
     return corrected
-
-
-def _mean_over_seeds(measure: Measure, sums: Numbers) -> Numbers:
-    """(...) of (..., S, K)."""
-    mean: Numbers = measure(sums).mean(axis=-1)
-    return mean
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    left = list(shape)
-    del left[axis]
-    return tuple(left)

@@ -123,8 +123,8 @@ class Task(Protocol[E]):
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Scores of documents in the same order, ready for JSON; `main` is the one to choose by."""
 
-    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence | None:
-        """What each document adds to `main`; None where that is no sum over documents, as AUROC."""
+    def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
+        """What each document adds to `main`, or says in it."""
 
     def confidences(
         self, gold: Sequence[Document], predictions: Sequence[Prediction]

@@ -25,7 +25,11 @@ def render(report: Mapping[str, Any], name: str, model_type: str, *, has_head: b
         used += ["contexts", "context_tokens", "seed"]
         used += ["layers"] if settings["method"] == "contextual" else ["distil"]
     task = "mlm" if has_head else "features"
-    without = f"{len(report['without_contexts']):,} pieces had no context and began as the mean of theirs."
+    because = "; ".join(
+        f"{len(some):,} {reason}" for reason, some in report["without_contexts_because"].items()
+    )
+    without = f"{len(report['without_contexts']):,} pieces had no context and began as the mean of theirs"
+    without += f": {because}." if because else "."
     sections = [
         (
             "How to load it",

@@ -23,7 +23,7 @@ from longbio.vocabulary.contexts import Context, Sought, find_contexts
 from longbio.vocabulary.distil import KEPT, DistilSettings, distilled_rows
 from longbio.vocabulary.injection import Injected, as_text, is_byte_level
 from longbio.vocabulary.matching import Folding
-from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, words_with
+from longbio.vocabulary.spans import Encoded, encode, packed, unpacked, why_without, words_with
 from longbio.vocabulary.states import span_states
 
 OVERDRAWN = 2
@@ -107,7 +107,7 @@ class Sources:
 
 def new_rows(
     sources: Sources, settings: ExtendSettings, processes: int, run: Run, tell: Narrator
-) -> tuple[Tensor, Tensor | None, list[str]]:
+) -> tuple[Tensor, Tensor | None, dict[str, list[str]]]:
     """Begin the row of every new piece.
 
     Args:
@@ -118,10 +118,11 @@ def new_rows(
         tell: told of the progress.
 
     Returns:
-        (N, H) rows, (N,) biases of the decoder where there is one, and pieces without a context.
+        (N, H) rows, (N,) biases of the decoder where there is one, and by the reason the pieces without
+        a context.
 
     Raises:
-        LongbioError: the corpus holds none of the terms.
+        LongbioError: no piece has a context.
     """
     model, weights, tokenizer, injected = sources.model, sources.weights, sources.tokenizer, sources.injected
     old_VH = next(weight for name, weight in weights.items() if name.endswith(EMBEDDINGS)).float()
@@ -130,12 +131,12 @@ def new_rows(
     biases = None if bias is None else initialise.mean_of_pieces(bias, pieces)
     if settings.method == "random":
         std = float(AutoConfig.from_pretrained(str(model)).initializer_range)
-        return initialise.random_rows(old_VH, len(pieces), std=std, seed=settings.seed), biases, []
+        return initialise.random_rows(old_VH, len(pieces), std=std, seed=settings.seed), biases, {}
     if settings.method == "gaussian":
-        return initialise.gaussian_rows(old_VH, len(pieces), seed=settings.seed), biases, []
+        return initialise.gaussian_rows(old_VH, len(pieces), seed=settings.seed), biases, {}
     rows = initialise.calibrated(initialise.mean_of_pieces(old_VH, pieces), old_VH, settings.calibration)
     if settings.method == "mean":
-        return rows, biases, []
+        return rows, biases, {}
 
     found = run.once(
         "contexts.safetensors", lambda: save(packed(_encoded_contexts(sources, settings, processes, tell)))
@@ -144,10 +145,12 @@ def new_rows(
     numbers = {piece.id: number for number, piece in enumerate(injected.pieces)}
     flat = [(numbers[piece], each) for piece, of_piece in contexts.items() for each in of_piece]
     with_contexts = {number: place for place, number in enumerate(sorted({number for number, _ in flat}))}
-    without = [p.piece for n, p in enumerate(injected.pieces) if n not in with_contexts]
+    lacking = [piece for number, piece in enumerate(injected.pieces) if number not in with_contexts]
+    without = why_without(lacking, sources.counts, injected.tokenizer) if lacking else {}
     if not flat:
+        reasons = "; ".join(f"{len(some):,} {reason}" for reason, some in without.items())
         raise LongbioError(
-            f"{settings.method} needs contexts and the corpus holds none of the terms",
+            f"{settings.method} needs contexts, and there is none of any piece: {reasons}",
             where="corpus",
             remedy="give texts that use them, or choose the method mean",
         )

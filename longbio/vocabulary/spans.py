@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 from numpy.typing import NDArray
 from torch import Tensor
 
 from longbio.corpus.words import readable
 from longbio.vocabulary.contexts import Context
-from longbio.vocabulary.injection import NewPiece
+from longbio.vocabulary.injection import CONTINUES, NewPiece, as_text
 from longbio.vocabulary.words import encoded
 
 
@@ -124,6 +125,38 @@ def words_with(
             of_piece = found.setdefault(number, [])
             if len(of_piece) < most:
                 of_piece.append(word)
+    return found
+
+
+NOWHERE = "don't occur in the corpus"
+NEVER_USED = "stand only within words that are written with other pieces"
+NO_CONTEXT = "stand only in words of which no context can be taken (signs in them, or too long)"
+STEP = "are steps to longer pieces, with which no word is written"
+
+
+def why_without(pieces: Sequence[NewPiece], counts: Mapping[str, int], new: Any) -> dict[str, list[str]]:
+    """Pieces for which no context was found, by the reason.
+
+    Args:
+        pieces: those pieces.
+        counts: of the corpus' words.
+        new: the tokenizer with them.
+    """
+    backend = new.backend_tokenizer
+    texts = [as_text(piece.piece, backend).removeprefix(CONTINUES).encode() for piece in pieces]
+    words = "\n".join(counts).encode()
+    seek = BytesAhoCorasick(texts, matchkind=MatchKind.Standard, implementation=Implementation.ContiguousNFA)
+    there = {number for number, _, _ in seek.find_matches_as_indexes(words, overlapping=True)}
+    used = words_with(pieces, counts, new, 1)
+    found: dict[str, list[str]] = {}
+    for number, piece in enumerate(pieces):
+        if piece.id in used:
+            reason = NO_CONTEXT
+        elif not piece.is_asked:
+            reason = STEP
+        else:
+            reason = NEVER_USED if number in there else NOWHERE
+        found.setdefault(reason, []).append(piece.piece)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import transformers
 import yaml
 
 from longbio.benchmark import run
-from longbio.benchmark.pretraining import models_of, steps_to
+from longbio.benchmark.pretraining import make, models_of, steps_to
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
 from longbio.encoders.loading import load, load_tokenizer
@@ -174,6 +175,32 @@ def test_steps_to_a_loss_by_hand() -> None:
     assert steps_to(8.0, bits) == 10
     assert steps_to(3.9, bits) is None
     assert steps_to(6.0, [1.0] * 9) is None
+
+
+def test_a_model_of_another_start_or_corpus_has_to_be_made_again(study: Make, tmp_path: Path) -> None:
+    start = shutil.copytree(models_of(study())[0]["start"], tmp_path / "start")
+    [made] = [
+        each for each in models_of(study(f"models={{start: {start}}}"))[1] if each.asked.name == "continued"
+    ]
+    make(made.given(), Silence())
+    assert made.is_done()
+    notes = made.curriculum.corpora["notes"].paths[0]
+    with notes.open("a") as corpus:
+        corpus.write('{"text": "another note"}\n')
+    with pytest.raises(LongbioError):
+        make(made.given(), Silence())
+    assert not made.is_done()
+    notes.write_text("".join(notes.read_text().splitlines(keepends=True)[:-1]))
+    for file in (notes, start / "model.safetensors", start / "tokenizer_config.json"):
+        before = file.read_bytes()
+        file.write_bytes(before + b"\n")
+        assert not made.is_done(), file.name
+        file.write_bytes(before)
+        assert made.is_done()
+    # A finished benchmark has its report even where its corpora are gone.
+    notes.unlink()
+    shutil.rmtree(start)
+    assert made.is_done()
 
 
 def test_what_was_made_is_recorded(study: Make) -> None:

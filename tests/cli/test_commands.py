@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from longbio.artifacts.locks import alone
 from longbio.cli import main
 from longbio.corpus.readers import read_splits
 from longbio.corpus.records import Document, Span
@@ -135,6 +136,13 @@ def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, cap
         splits["test"][0].spans
     )
     assert json.loads((scored / "scores.json").read_text()) == scores
+
+
+def test_two_dont_synthesize_into_one_folder(tmp_path: Path, capsys, monkeypatch) -> None:
+    with alone(tmp_path / "notes"):
+        code, _, told = run(["synthesize", str(tmp_path / "notes"), "--notes", "1"], capsys, monkeypatch)
+    assert code == 1
+    assert "another process is writing there" in told
 
 
 def test_predict_tells_of_notes_that_failed(

@@ -46,6 +46,25 @@ def test_same_conversion_again_touches_nothing(
     assert contents(tmp_path) == before
 
 
+def test_a_source_whose_tokenizer_has_changed_isnt_done(
+    make_source: Make, plain: dict[str, Any], tmp_path: Path
+) -> None:
+    source, out = make_source("bert"), tmp_path / "long"
+    convert(source, out, **plain)
+    file = next(source / name for name in ("tokenizer.json", "vocab.txt") if (source / name).is_file())
+    before = file.read_bytes()
+    file.write_bytes(before + b"\n")
+    with pytest.raises(LongbioError):
+        convert(source, out, **plain)
+    file.write_bytes(before)
+    assert convert(source, out, **plain).already_done
+    # One of before says nothing of the tokenizer.
+    report = json.loads((out / "conversion.json").read_text())
+    del report["source_tokenizer_sha256"]
+    (out / "conversion.json").write_text(json.dumps(report))
+    assert convert(source, out, **plain).already_done
+
+
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_an_unverified_result_does_not_answer_for_a_verified_one(
     make_source: Make, small: dict[str, Settings], tmp_path: Path

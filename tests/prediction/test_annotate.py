@@ -345,3 +345,16 @@ def test_a_note_that_failed_keeps_its_name(
     result = annotate(reader_of(), notes, tmp_path / "out", output="brat", on_error="skip")
     assert (result["notes"], result["failed"]) == (2, 1)
     assert sorted(file.name for file in (tmp_path / "out").glob("*.txt")) == ["a.2.txt"]
+
+
+def test_what_was_passed_over_is_in_the_result_and_stays_in_the_folder(
+    reader_of: Reader, tmp_path: Path
+) -> None:
+    notes = write(tmp_path / "in", {"a": "no drug 1 today", "b": "drug 2"})
+    (notes / "scan.pdf").write_bytes(b"%PDF")
+    for _ in ("done", "done before"):
+        found = annotate(reader_of(), Notes(notes), tmp_path / "out")
+        assert found["data"]["passed_over"] == {".pdf file": 1}
+        assert found["data"]["passed_over_at"] == {".pdf file": str(notes / "scan.pdf")}
+        progress = json.loads((tmp_path / "out" / "progress.json").read_text())
+        assert progress["data"] == found["data"]

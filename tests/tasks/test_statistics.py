@@ -235,7 +235,6 @@ def test_notes_of_a_patient_that_say_the_same_make_nothing_surer() -> None:
 
 def test_where_there_is_no_interval_it_is_said_why() -> None:
     assert spoken_interval(score_interval([kept([1.0], [None])])) == "no interval: a single document"
-    assert spoken_interval(score_interval([None])) == "no interval: it is no sum over documents"
 
 
 def test_a_difference_is_over_patients_too() -> None:

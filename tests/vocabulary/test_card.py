@@ -20,6 +20,7 @@ def test_the_call_runs_without_longbio(
             "settings": {"method": "mean", "calibration": "none"},
             "needs_contexts": False,
             "without_contexts": [],
+            "without_contexts_because": {},
             "origin": "long",
             "pieces": ["a"],
             "old_tokens": 5,

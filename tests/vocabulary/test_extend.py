@@ -35,7 +35,7 @@ from longbio.vocabulary.distil import DistilSettings
 from longbio.vocabulary.extend import REPORT, extend
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.rows import ExtendSettings
-from longbio.vocabulary.spans import encode
+from longbio.vocabulary.spans import NEVER_USED, NO_CONTEXT, NOWHERE, STEP, encode, why_without
 from longbio.vocabulary.states import span_states
 
 TEXTS = [
@@ -95,6 +95,34 @@ def test_old_rows_and_all_other_weights_are_as_they_were(
     assert after["cls.predictions.bias"][count] == pytest.approx(float(bias[of_warfarin].mean()))
 
 
+@pytest.mark.parametrize(
+    ("context_tokens", "because"),
+    [
+        (64, {NEVER_USED: ["warf"], NOWHERE: ["nowhere"]}),
+        # A context of eight has no room for the eight pieces of warfarin and the two at its ends.
+        (8, {NO_CONTEXT: ["warfarin"], NEVER_USED: ["warf"], NOWHERE: ["nowhere"]}),
+    ],
+)
+def test_why_a_piece_has_no_context(
+    context_tokens: int, because: dict[str, list[str]], tiny_mlm_folder: Path, tmp_path: Path
+) -> None:
+    settings = ExtendSettings(layers=(0,), context_tokens=context_tokens)
+    terms = ["warfarin", "warf", "nowhere", "daily", "sleeps"]
+    report = extend(tiny_mlm_folder, tmp_path / "out", terms, TEXTS, settings=settings)
+    assert report["without_contexts_because"] == because
+    assert sorted(report["without_contexts"]) == sorted(p for some in because.values() for p in some)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"1 {reason}" in card for reason in because)
+
+
+def test_steps_between_letters_and_a_word_are_no_terms_that_are_missing(byte_pairs) -> None:
+    injected = inject(byte_pairs, ["warfarin"])
+    steps = [piece for piece in injected.pieces if not piece.is_asked]
+    assert steps
+    found = why_without(steps, {" warfarin": 3}, injected.tokenizer)
+    assert found == {STEP: [piece.piece for piece in steps]}
+
+
 def test_plain_transformers_reads_it(tiny_mlm_folder: Path, tmp_path: Path) -> None:
     extend(tiny_mlm_folder, tmp_path / "out", TERMS, settings=ExtendSettings("mean"))
     with quiet():
@@ -142,7 +170,7 @@ def test_a_run_that_is_refused_leaves_nothing(
         assert not list(tmp_path.glob(".*begun/*.safetensors"))
 
     refused("no term can become a piece", terms=["drug", ""])
-    refused("holds none of the terms", texts=[Text("else")])
+    refused("no.* of any piece: 3 don't occur in the corpus", texts=[Text("else")])
     refused("masked-LM head", tiny_bert_folder, method="token-distillation")
     refused("0 contexts of 64 tokens", contexts=0)
     refused("of 65 tokens can't be read", context_tokens=65)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longbio.corpus.readers import asked, tagged
+from longbio.corpus.cells import is_written, value_in
+from longbio.corpus.counting import CHARACTERS, FileUnit, said
+from longbio.corpus.readers import asked, mentions, tagged
 from longbio.corpus.readers.iob import TAG
 from longbio.corpus.readers.mentions import (
     are_mentions,
@@ -26,6 +28,9 @@ USUAL: dict[str, tuple[str, ...]] = {
     "relations": ("relations",),
 }
 """By what they hold: the members that may, the first that does."""
+
+LABELS = ("label", "labels")
+"""Members of mentions or tags that may hold labels of the text instead."""
 
 MARKS = ("answer", "_task_hash", "_input_hash", "is_impossible", "title")
 """Other members that say how a row is meant."""
@@ -63,6 +68,33 @@ def is_rejected(cells: Mapping[str, Any]) -> bool:
     return is_task and cells.get("answer") in REJECTED
 
 
+NAMES = tuple(dict.fromkeys(name for names in USUAL.values() for name in names))
+
+
+def as_lists(cells: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    """Cells with the annotations that are written in them, see `corpus.cells`; what can't be read stays.
+
+    A list of labels isn't such: it has other spellings, see `corpus.labels`.
+    """
+    found = dict(cells)
+    for name in _written(cells, named):
+        value = value_in(cells[name])
+        if isinstance(value, list | dict) and (name not in LABELS or are_mentions(value)):
+            found[name] = value
+    return found
+
+
+def note_unwritten(cells: Mapping[str, Any], named: Mapping[str, str], where: str, reading: Reading) -> None:
+    """Count the cells that begin as annotations, and are none."""
+    for name in _written(cells, named):
+        reading.passed_over.note(f"cell of {name[:40]!r} that can't be read", where, name not in LABELS)
+
+
+def _written(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+    names = {*(named[field] for field in USUAL if field in named), *NAMES}
+    return [name for name, cell in cells.items() if name in names and is_written(cell)]
+
+
 def comes_in_words(cells: Mapping[str, Any], named: Mapping[str, str]) -> bool:
     """Whether a row has a list where its words may be, so that it needs no text."""
     names = [named["tokens"].lower()] if "tokens" in named else USUAL["tokens"]
@@ -75,6 +107,7 @@ def annotations_of(
     class_names: Mapping[str, Sequence[str]],
     text: str | None,
     query: str | None,
+    unit: FileUnit,
     name: str,
     where: str,
     reading: Reading,
@@ -87,6 +120,7 @@ def annotations_of(
         class_names: of columns whose numbers are classes, see `features.class_names`.
         text: of the row.
         query: its question, where it has answers.
+        unit: of the file's offsets.
         name: of the question.
         where: the row's place.
         reading: counts mentions and answers, and what is passed over: other members that hold a list or
@@ -97,14 +131,17 @@ def annotations_of(
     """
     text, units, spans, read = _tagged(cells, named, class_names, text, where, reading)
     relations: tuple[Relation, ...] = ()
+    ruler = unit.ruler(text or "", placed_in(cells, named))
+    if ruler.unit != CHARACTERS:
+        reading.remarks.note(said(ruler.unit), where)
     holder = _holder("spans", cells, named, are_mentions)
     if holder is not None and text is not None:
-        mentions = mentions_of(cells[holder], text, f"{where}.{holder}", reading)
-        spans = tuple(sorted({*spans, *mentions.spans}))
+        found = mentions_of(cells[holder], text, ruler, f"{where}.{holder}", reading)
+        spans = tuple(sorted({*spans, *found.spans}))
         read.append(holder)
         related = _holder("relations", cells, named, lambda cell: bool(items_of(cell)))
         if related is not None:
-            relations = relations_of(cells[related], mentions, f"{where}.{related}", reading)
+            relations = relations_of(cells[related], found, f"{where}.{related}", reading)
             read.append(related)
     answers = _holder("answers", cells, named, asked.are_answers) if query is not None else None
     question = None
@@ -115,11 +152,24 @@ def annotations_of(
             query,
             cells[answers],
             text or "",
+            ruler,
             where,
             reading,
             is_impossible=cells.get("is_impossible") is True,
         )
     return Annotations(text, spans, units, relations, question, answers is not None, frozenset(read))
+
+
+def placed_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[int, str | None]]:
+    """Where a row's mentions and answers say that they begin, and their words."""
+    spans, answers = (
+        _holder("spans", cells, named, are_mentions),
+        _holder("answers", cells, named, asked.are_answers),
+    )
+    return [
+        *(mentions.placed(cells[spans]) if spans is not None else ()),
+        *(asked.placed(cells[answers]) if answers is not None else ()),
+    ]
 
 
 def _tagged(

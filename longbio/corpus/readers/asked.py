@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from longbio.corpus.counting import Ruler
 from longbio.corpus.readers.mentions import items_of
-from longbio.corpus.readers.squad import LOST, answer_span
+from longbio.corpus.readers.squad import LOST, answer_span, placed_answers
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Question
 
@@ -24,8 +25,21 @@ def are_answers(cell: Any) -> bool:
     return items is not None and all(isinstance(each, dict) and START in each for each in items)
 
 
+def placed(cell: Any) -> list[tuple[int, str]]:
+    """Where a cell's answers say that they begin, and their words."""
+    return placed_answers(each for each in _answers(cell) or () if isinstance(each, dict))
+
+
 def question_of(
-    name: str, asked: str, cell: Any, context: str, where: str, reading: Reading, *, is_impossible: bool
+    name: str,
+    asked: str,
+    cell: Any,
+    context: str,
+    ruler: Ruler,
+    where: str,
+    reading: Reading,
+    *,
+    is_impossible: bool,
 ) -> Question | None:
     """The question of a row; None of one that has lost its answers.
 
@@ -34,6 +48,7 @@ def question_of(
         asked: its text.
         cell: its answers, see `are_answers`.
         context: which holds them.
+        ruler: of their offsets.
         where: the row's place.
         reading: counts answers, and those that aren't where they say.
         is_impossible: the row says that there is no answer; those that it has nevertheless are passed over.
@@ -43,7 +58,7 @@ def question_of(
         reading.passed_over.note("answer to an impossible question", where, len(given))
         return Question(name, asked)
     places = ((f"{where}.answers[{number}]", each) for number, each in enumerate(given))
-    found = [answer_span(each, context, place, reading) for place, each in places]
+    found = [answer_span(each, context, ruler, place, reading) for place, each in places]
     answers = tuple(dict.fromkeys(span for span in found if span is not None))
     if given and not answers:
         reading.passed_over.note(LOST, where)

@@ -28,6 +28,7 @@ from longbio.corpus.readers.bioc_files import JSON_SUFFIXES, documents_of_json, 
 from longbio.corpus.readers.bioc_text import Filling, laid, text_of
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 SUFFIXES = (".xml", *JSON_SUFFIXES)
@@ -113,8 +114,8 @@ def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
         text = text_of(bioc, where, Filling(), unit)
     except LongbioError:
         return 0  # passages can't lie so
-    ruler = Ruler(text, unit)
-    return sum(_fault(each, text, ruler) is None for each in _annotations(bioc) if each.text)
+    ruler, solid = Ruler(text, unit), Solid(text)
+    return sum(_fault(each, solid, ruler) is None for each in _annotations(bioc) if each.text)
 
 
 def _units(bioc: BioCDocument) -> tuple[str, ...]:
@@ -133,14 +134,14 @@ def _document(bioc: BioCDocument, where: str, filling: Filling, unit: str, readi
     if not isinstance(bioc.id, (str, int)) or bioc.id == "":
         raise LongbioError("the document has no id", where=where, remedy="give it one")
     text = text_of(bioc, where, filling, unit)
-    ruler = Ruler(text, unit)
+    ruler, solid = Ruler(text, unit), Solid(text)
     if unit != CHARACTERS:
         reading.remarks.note(said(unit), where)
 
     spans_of: defaultdict[str, set[Span]] = defaultdict(set)
     attributes: set[Attribute] = set()
     for annotation in _annotations(bioc):
-        span = _span(annotation, text, ruler, where, reading)
+        span = _span(annotation, solid, ruler, where, reading)
         if span is not None:
             spans_of[str(annotation.id)].add(span)
             attributes.update(_attributes(annotation, span, where, reading))
@@ -162,30 +163,33 @@ def _document(bioc: BioCDocument, where: str, filling: Filling, unit: str, readi
     )
 
 
-def _span(annotation: BioCAnnotation, text: str, ruler: Ruler, where: str, reading: Reading) -> Span | None:
+def _span(
+    annotation: BioCAnnotation, solid: Solid, ruler: Ruler, where: str, reading: Reading
+) -> Span | None:
     label = annotation.infons.get(LABEL)
     if not annotation.locations or not isinstance(label, str) or not label:
         lacks = "type" if annotation.locations else "place"
         reading.passed_over.note(f"annotations without a {lacks}", where)
         return None
-    if not reading.alignment.holds(_fault(annotation, text, ruler), where):
+    if not reading.alignment.holds(_fault(annotation, solid, ruler), where):
         return None
-    return Span(joined(_fragments(annotation, ruler), text), label)
+    return Span(joined(_fragments(annotation, ruler), solid.text), label)
 
 
 def _fragments(annotation: BioCAnnotation, ruler: Ruler) -> list[Fragment]:
     return [ruler.span(each.offset, each.offset + each.length) for each in annotation.locations]
 
 
-def _fault(annotation: BioCAnnotation, text: str, ruler: Ruler) -> str | None:
+def _fault(annotation: BioCAnnotation, solid: Solid, ruler: Ruler) -> str | None:
+    text = solid.text
     fragments = _fragments(annotation, ruler)
     for start_char, end_char in fragments:
         if not 0 <= start_char <= end_char <= len(text):
             return f"an annotation is located outside a text of {len(text)} characters"
     if all(start == end for start, end in fragments):
         return "an annotation covers no character"
-    words = (annotation.text or "").split()
-    if words and words != [word for start, end in fragments for word in text[start:end].split()]:
+    said = annotation.text or ""
+    if said.strip() and not solid.says(fragments, said):
         start_char, end_char = fragments[0]
         return f"the annotation disagrees with the text at offsets {start_char} {end_char}"
     return None

@@ -24,6 +24,7 @@ from longbio.corpus.fragments import Fragment, joined
 from longbio.corpus.readers.text import text_files
 from longbio.corpus.reading import Reading, listed, read_markup, read_text
 from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 SUFFIXES = (".ann", ".txt")
@@ -166,8 +167,10 @@ def _read_mentions(found: _Annotations, text: str, file: Path, reading: Reading)
         else:
             lines.append((where, line, offsets))
 
+    solid = Solid(text)
+
     def fault(line: re.Match[str], offsets: list[Fragment], ruler: Ruler) -> str | None:
-        return _fault(line["column"], text, [ruler.span(start, end) for start, end in offsets])
+        return _fault(line["column"], solid, [ruler.span(start, end) for start, end in offsets])
 
     marks = (0, 1) if text.startswith(BYTE_ORDER_MARK) else (0,)
     ruler = best(
@@ -223,19 +226,21 @@ def _parse(pattern: re.Pattern[str], line: str, where: str) -> re.Match[str]:
     return match
 
 
-def _fault(column: str, text: str, fragments: list[Fragment]) -> str | None:
+def _fault(column: str, solid: Solid, fragments: list[Fragment]) -> str | None:
     """How the text column disagrees with the text, fragment by fragment; None where it doesn't.
 
     White space isn't compared: tools write it as they like, and old ones none between fragments.
     """
+    text = solid.text
     for start_char, end_char in fragments:
         if not 0 <= start_char <= end_char <= len(text):
             return f"offsets {start_char} {end_char} are outside a text of {len(text)} characters"
     column = "".join(column.split())
     position = 0
     for number, (start_char, end_char) in enumerate(fragments, start=1):
-        expected = "".join(text[start_char:end_char].split())
-        if not column.startswith(expected, position):
+        is_longer = solid.length(start_char, end_char) > len(column) - position
+        expected = "" if is_longer else "".join(solid.words(start_char, end_char))
+        if is_longer or not column.startswith(expected, position):
             return (
                 f"the text column disagrees with the text at offsets {start_char} {end_char} "
                 f"(fragment {number} of {len(fragments)})"

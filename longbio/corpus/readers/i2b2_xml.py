@@ -24,6 +24,7 @@ from xml.sax.saxutils import unescape
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from longbio.corpus.reading import Reading, read_markup
+from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 SHIFTS = (0, 1, -1)
@@ -32,6 +33,9 @@ without the line feed that stands there. That under which most of a file's menti
 is taken, of equals the first."""
 
 QUOTES = {"&apos;": "'", "&quot;": '"', "&#39;": "'", "&#34;": '"'}
+
+LONGEST_REFERENCE = 6
+"""Characters, of `QUOTES`."""
 
 OFFSET = re.compile(r"[0-9]{1,9}")
 AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
@@ -104,11 +108,12 @@ def placed(tags: list[Tag], text: str, reading: Reading) -> Iterator[tuple[Tag, 
     Raises:
         LongbioError: an offset is no number.
     """
+    solid = Solid(text)
     offsets = [(_offset(tag, "start"), _offset(tag, "end")) for tag in tags]
 
     def agreeing(shift: int) -> int:
         return sum(
-            _agrees(tag, text, start - shift, end - shift)
+            _agrees(tag, solid, start - shift, end - shift)
             for tag, (start, end) in zip(tags, offsets, strict=True)
         )
 
@@ -116,19 +121,23 @@ def placed(tags: list[Tag], text: str, reading: Reading) -> Iterator[tuple[Tag, 
     if shift:
         reading.remarks.note("files whose offsets are one off, and were read so", tags[0].where)
     for tag, (start, end) in zip(tags, offsets, strict=True):
-        agrees = _agrees(tag, text, start - shift, end - shift)
+        agrees = _agrees(tag, solid, start - shift, end - shift)
         fault = None if agrees else f"the mention disagrees with the text at offsets {start} {end}"
         if reading.alignment.holds(fault, tag.where):
             yield tag, start - shift, end - shift
 
 
-def _agrees(tag: Tag, text: str, start_char: int, end_char: int) -> bool:
-    if not 0 <= start_char < end_char <= len(text):
+def _agrees(tag: Tag, solid: Solid, start_char: int, end_char: int) -> bool:
+    said = tag.says.get("text", "")
+    if not 0 <= start_char < end_char <= len(solid.text):
+        return False
+    # References are longer than what they are read as.
+    if solid.length(start_char, end_char) > LONGEST_REFERENCE * len(said):
         return False
     # An XML attribute holds no line end, and some tools left spaces out at both ends. Quotes are
     # references in some texts (CDATA leaves them so), and in some attributes twice over.
-    covered, said = text[start_char:end_char], tag.says.get("text", "")
-    return covered.split() == said.split() or _read(covered).split() == _read(said).split()
+    covered, words = solid.words(start_char, end_char), said.split()
+    return covered == words or [*map(_read, covered)] == [*map(_read, words)]
 
 
 def _read(text: str) -> str:

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.counting import CHARACTERS, FileUnit, said
 from longbio.corpus.files import stem_of
 from longbio.corpus.objects import identifier
-from longbio.corpus.readers.mentions import Mentions, mentions_of, relations_of
+from longbio.corpus.readers.mentions import mentions_of, placed, relations_of
 from longbio.corpus.readers.tables import USUAL
 from longbio.corpus.reading import Reading, files_of, sniffed
 from longbio.corpus.records import Document
-from longbio.corpus.rows import beginning_of, endings_of, name_of, read_rows
+from longbio.corpus.rows import Row, beginning_of, endings_of, name_of, read_rows
 from longbio.errors import LongbioError
 
 ENDINGS = endings_of(".json")
@@ -61,10 +63,11 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: a task has no text. Names the task by its place, never the text.
     """
     for file in files_of(path, ENDINGS):
+        unit = FileUnit(partial(_placed, file, reading))
         try:
             for row in read_rows(file, reading.encoding, failed=reading.failed):
                 try:
-                    document = _document(row.cells, row.number, f"{file}, {row.where}", file, reading)
+                    document = _document(row, unit, file, reading)
                 except LongbioError as error:
                     reading.skip(error)
                     continue
@@ -74,36 +77,66 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
             reading.skip(error)
 
 
-def _document(
-    task: Mapping[str, Any], number: int, where: str, file: Path, reading: Reading
-) -> Document | None:
-    data = task.get("data")
-    cells = {name.lower(): cell for name, cell in data.items()} if isinstance(data, dict) else {}
+def _document(row: Row, unit: FileUnit, file: Path, reading: Reading) -> Document | None:
+    task, where = row.cells, f"{file}, {row.where}"
+    cells = _data(task)
     text = _text(cells)
     if text is None:
         raise LongbioError("the task has no text in its data", where=where)
-    done: list[Any] = next((task[name] for name in ANNOTATIONS if isinstance(task.get(name), list)), [])
-    kept = [each for each in done if isinstance(each, dict) and each.get("was_cancelled") is not True]
+    done, kept = _annotations(task)
     if done and not kept:
         reading.passed_over.note("task that was cancelled", where)
         return None
-    kept.sort(key=lambda each: each.get("ground_truth") is not True)
     reading.passed_over.note("annotation of a task that has another", where, len(kept) - 1 if kept else 0)
     if not kept:
         reading.passed_over.note(UNANNOTATED, where)
-    results = kept[0].get("result") if kept else []
-    results = [each for each in results if isinstance(each, dict)] if isinstance(results, list) else []
-    mentions = _mentions(results, text, where, reading)
+    results = _results(kept)
+    items = _items(results)
+    ruler = unit.ruler(text, placed(items))
+    if ruler.unit != CHARACTERS:
+        reading.remarks.note(said(ruler.unit), where)
+    for each in results:
+        if each.get("type") not in ("choices", "relation") and not _is_mention(each):
+            reading.passed_over.note(f"result of the type {str(each.get('type'))[:40]!r}", where)
+    mentions = mentions_of(items, text, ruler, f"{where}.result", reading)
     related = [each for each in results if each.get("type") == "relation"]
     group = next((cells[name] for name in USUAL["group"] if name in cells), None)
     return Document(
-        identifier(task.get("id")) or f"{stem_of(file)}-{number:06}",
+        identifier(task.get("id")) or f"{stem_of(file)}-{row.number:06}",
         text,
         mentions.spans,
         relations=relations_of(related, mentions, f"{where}.result", reading),
         labels=_labels(results),
         group=None if isinstance(group, list | dict) else name_of(group),
     )
+
+
+def _data(task: Mapping[str, Any]) -> dict[str, Any]:
+    data = task.get("data")
+    return {name.lower(): cell for name, cell in data.items()} if isinstance(data, dict) else {}
+
+
+def _annotations(task: Mapping[str, Any]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Those of a task, and of them what wasn't cancelled, that which is read first."""
+    done: list[Any] = next((task[name] for name in ANNOTATIONS if isinstance(task.get(name), list)), [])
+    kept = [each for each in done if isinstance(each, dict) and each.get("was_cancelled") is not True]
+    return done, sorted(kept, key=lambda each: each.get("ground_truth") is not True)
+
+
+def _results(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    results = kept[0].get("result") if kept else []
+    return [each for each in results if isinstance(each, dict)] if isinstance(results, list) else []
+
+
+def _placed(file: Path, reading: Reading) -> Iterator[tuple[str, list[tuple[int, str | None]]]]:
+    """The texts of a file, and where their mentions say that they begin."""
+    try:
+        for row in read_rows(file, reading.encoding, failed=lambda error: None):
+            text = _text(_data(row.cells))
+            if text is not None and not text.isascii():
+                yield text, placed(_items(_results(_annotations(row.cells)[1])))
+    except LongbioError:
+        return  # who reads its documents says what is wrong
 
 
 def _text(cells: Mapping[str, Any]) -> str | None:
@@ -113,15 +146,13 @@ def _text(cells: Mapping[str, Any]) -> str | None:
     return texts[0] if named or len(texts) == 1 else None
 
 
-def _mentions(results: list[dict[str, Any]], text: str, where: str, reading: Reading) -> Mentions:
-    items = []
-    for each in results:
-        kind, value = each.get("type"), each.get("value")
-        if kind == "labels" and isinstance(value, dict):
-            items.append({"id": each.get("id"), **value})
-        elif kind not in ("choices", "relation"):
-            reading.passed_over.note(f"result of the type {str(kind)[:40]!r}", where)
-    return mentions_of(items, text, f"{where}.result", reading)
+def _items(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The mentions among results, with their ids."""
+    return [{"id": each.get("id"), **each["value"]} for each in results if _is_mention(each)]
+
+
+def _is_mention(result: Mapping[str, Any]) -> bool:
+    return result.get("type") == "labels" and isinstance(result.get("value"), dict)
 
 
 def _labels(results: list[dict[str, Any]]) -> tuple[str, ...] | None:

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from longbio.corpus.counting import Ruler
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Relation, Span
+from longbio.corpus.solid import Solid
 
 OFFSETS = (
     ("start", "end"),
@@ -53,10 +55,12 @@ class Mentions:
 
     Args:
         spans: that stand where they say, sorted, each once.
+        ruler: of their offsets.
         by_id: those that have an id.
     """
 
-    spans: tuple[Span, ...] = ()
+    spans: tuple[Span, ...]
+    ruler: Ruler
     by_id: dict[str, Span] = field(default_factory=dict)
 
 
@@ -76,32 +80,41 @@ def are_mentions(cell: Any) -> bool:
     return any(pieces_of(each) is not None for each in items_of(cell) or ())
 
 
-def mentions_of(cell: Any, text: str, where: str, reading: Reading) -> Mentions:
+def placed(cell: Any) -> list[tuple[int, str | None]]:
+    """Where a member's mentions say that they begin, and their words where these are all of one piece."""
+    found = [(pieces_of(item), _written(item)) for item in items_of(cell) or ()]
+    return [(pieces[0][0], written if len(pieces) == 1 else None) for pieces, written in found if pieces]
+
+
+def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading) -> Mentions:
     """The mentions that a member holds.
 
     Args:
         cell: see `items_of`.
         text: of the document.
+        ruler: of their offsets.
         where: the member's place; items have a number behind it.
         reading: counts mentions, and those that aren't in the text where they say; items without a start
             and an end, or without a type, are passed over.
     """
     found: set[Span] = set()
     by_id: dict[str, Span] = {}
+    solid = Solid(text)
     for number, item in enumerate(items_of(cell) or ()):
         place = f"{where}[{number}]"
         pieces, labels = pieces_of(item), labels_of(item)
         if pieces is None or not labels:
             reading.passed_over.note(UNREAD, place)
             continue
-        if not reading.alignment.holds(_fault(pieces, _written(item), text), place):
+        pieces = [ruler.span(*piece) for piece in pieces]
+        if not reading.alignment.holds(_fault(pieces, _written(item), solid), place):
             continue
         spans = [Span(tuple(pieces), label) for label in labels]
         found.update(spans)
         name = _first(item, IDS) if isinstance(item, dict) else None
         if name is not None:
             by_id[str(name)] = spans[0]
-    return Mentions(tuple(sorted(found)), by_id)
+    return Mentions(tuple(sorted(found)), ruler, by_id)
 
 
 def relations_of(cell: Any, mentions: Mentions, where: str, reading: Reading) -> tuple[Relation, ...]:
@@ -127,7 +140,8 @@ def _ends(item: Any, mentions: Mentions) -> tuple[Span | None, Span | None]:
     spans = []
     for name in SPANS_OF_ENDS:
         pieces, labels = pieces_of(members.get(name)), labels_of(members.get(name))
-        here = (span for span in mentions.spans if pieces == [*span.fragments])
+        places = [mentions.ruler.span(*piece) for piece in pieces or ()]
+        here = (span for span in mentions.spans if places == [*span.fragments])
         spans.append(next((span for span in here if not labels or span.label in labels), None))
     return spans[0], spans[1]
 
@@ -192,8 +206,8 @@ def _written(item: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _fault(pieces: list[tuple[int, int]], written: str | None, text: str) -> str | None:
-    last = 0
+def _fault(pieces: list[tuple[int, int]], written: str | None, solid: Solid) -> str | None:
+    text, last = solid.text, 0
     for start, end in pieces:
         if not last <= start < end <= len(text):
             return (
@@ -201,8 +215,7 @@ def _fault(pieces: list[tuple[int, int]], written: str | None, text: str) -> str
                 " of order"
             )
         last = end
-    covered = " ".join(text[start:end] for start, end in pieces)
-    if written is not None and written.split() != covered.split():
+    if written is not None and not solid.says(pieces, written):
         return "the text written beside the offsets is not what is there"
     return None
 

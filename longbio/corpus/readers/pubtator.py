@@ -22,6 +22,7 @@ from longbio.corpus.counting import CHARACTERS, Ruler, best, rulers, said
 from longbio.corpus.reading import Reading, beginnings_of, files_of
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.corpus.rows import read_lines
+from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 TITLE = re.compile(r"[^|\t\n]+\|t\|")
@@ -112,12 +113,13 @@ def _checked(fields: list[str], where: str) -> list[str]:
 
 def _document(found: _Lines, file: Path, reading: Reading) -> Document:
     text = found.text
+    solid = Solid(text)
 
     def fault(fields: list[str], ruler: Ruler) -> str | None:
         start, end = ruler.span(int(fields[1]), int(fields[2]))
         if not 0 <= start < end <= len(text):
             return f"offsets {start} {end} are outside a text of {len(text)} characters, or cover none"
-        if text[start:end].split() != fields[3].split():
+        if not solid.says([(start, end)], fields[3]):
             return f"the mention disagrees with the text at offsets {start} {end}"
         return None
 

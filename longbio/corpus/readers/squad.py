@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from longbio.corpus.counting import CHARACTERS, Ruler, said, unit_of, votes
+from longbio.corpus.counting import CHARACTERS, FileUnit, Ruler, said
 from longbio.corpus.files import stem_of
 from longbio.corpus.names import Names
 from longbio.corpus.objects import identifier, member, members, parse
@@ -54,15 +54,15 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
     names = ParagraphNames()
     for file in files_of(path, SUFFIXES):
         paragraphs = list(paragraphs_of(file, reading))
-        unit = unit_of(_votes(paragraph) for _, _, paragraph in paragraphs)
+        unit = FileUnit([_placed(each) for _, _, each in paragraphs].copy)
         for where, title, paragraph in paragraphs:
             context = member(paragraph, "context", str, where)
-            if unit != CHARACTERS and not context.isascii():
-                reading.remarks.note(said(unit), where)
-                _count_characters(paragraph, Ruler(context, unit))
+            ruler = unit.ruler(*_placed(paragraph))
+            if ruler.unit != CHARACTERS:
+                reading.remarks.note(said(ruler.unit), where)
             name = names.of(identifier(paragraph.get("document_id")), title or stem_of(file))
             found = [
-                _question(qa, context, f"{name}/{number}", place, reading)
+                _question(qa, context, ruler, f"{name}/{number}", place, reading)
                 for number, (place, qa) in enumerate(members(paragraph, "qas", where), start=1)
             ]
             questions = tuple(question for question in found if question is not None)
@@ -77,27 +77,19 @@ def paragraphs_of(file: Path, reading: Reading) -> Iterator[tuple[str, str | Non
             yield where, identifier(article.get("title")), paragraph
 
 
-def _votes(paragraph: dict[str, Any]) -> Counter[str]:
-    context, answers = paragraph.get("context"), _answers(paragraph)
-    if not isinstance(context, str):
-        return Counter()
-    return votes(context, [(answer["answer_start"], answer["text"]) for answer in answers])
-
-
-def _count_characters(paragraph: dict[str, Any], ruler: Ruler) -> None:
-    for answer in _answers(paragraph):
-        answer["answer_start"] = ruler.char(answer["answer_start"])
-
-
-def _answers(paragraph: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers of a paragraph that have a text and a place; whatever is malformed comes up later."""
-    found = [paragraph]
+def _placed(paragraph: Mapping[str, Any]) -> tuple[str, list[tuple[int, str]]]:
+    """The context and its answers, of which any may be malformed: that comes up later."""
+    context, found = paragraph.get("context"), [paragraph]
     for name in ("qas", "answers"):
         lists = [given for each in found if isinstance(given := each.get(name), list)]
         found = [each for given in lists for each in given if isinstance(each, dict)]
-    return [
-        each for each in found if type(each.get("answer_start")) is int and isinstance(each.get("text"), str)
-    ]
+    return context if isinstance(context, str) else "", placed_answers(found)
+
+
+def placed_answers(answers: Iterable[Mapping[str, Any]]) -> list[tuple[int, str]]:
+    """Where answers say that they begin, and their words; those that are malformed left out."""
+    pairs = ((each.get("answer_start"), each.get("text")) for each in answers)
+    return [(start, text) for start, text in pairs if type(start) is int and isinstance(text, str)]
 
 
 class ParagraphNames:
@@ -115,7 +107,7 @@ class ParagraphNames:
 
 
 def _question(
-    qa: Mapping[str, Any], context: str, fallback: str, where: str, reading: Reading
+    qa: Mapping[str, Any], context: str, ruler: Ruler, fallback: str, where: str, reading: Reading
 ) -> Question | None:
     """A question; None for one that has lost its answers."""
     name, text = identifier(qa.get("id")) or fallback, member(qa, "question", str, where)
@@ -124,9 +116,8 @@ def _question(
         reading.passed_over.note("answer to an impossible question", where, len(given))
         return Question(name, text)
 
-    answers = tuple(
-        span for place, answer in given if (span := answer_span(answer, context, place, reading)) is not None
-    )
+    found = [answer_span(answer, context, ruler, place, reading) for place, answer in given]
+    answers = tuple(span for span in found if span is not None)
     if given and not answers:
         reading.passed_over.note(LOST, where)
         return None
@@ -134,10 +125,10 @@ def _question(
 
 
 def answer_span(
-    answer: Mapping[str, Any], context: str, where: str, reading: Reading
+    answer: Mapping[str, Any], context: str, ruler: Ruler, where: str, reading: Reading
 ) -> tuple[int, int] | None:
     """Where an answer stands; None of one that is left out, and counted."""
-    start, text = member(answer, "answer_start", int, where), member(answer, "text", str, where)
+    start, text = ruler.char(member(answer, "answer_start", int, where)), member(answer, "text", str, where)
     end = start + len(text)
     fault = None
     if not 0 <= start < end <= len(context):

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.counting import FileUnit
 from longbio.corpus.features import class_names, nested_columns
 from longbio.corpus.labels import listed_in
 from longbio.corpus.readers import annotated
@@ -57,9 +59,18 @@ ENDINGS = endings_of(*(kind for kind in ROWS if kind != ".json"))
 HEADED = (".csv", ".tsv", ".parquet")
 """Kinds of tables of which all rows have the same columns."""
 
+WRITTEN = (".csv", ".tsv")
+"""Those whose cells are texts, whatever they hold."""
+
 THERE, NOT_THERE = ("1", "1.0", "true", "t", "yes", "y"), ("", "0", "0.0", "false", "f", "no", "n")
 UNCERTAIN = ("-1", "-1.0")
 """What stands in a column that is a label of its own."""
+
+MAX_DIGITS = 9
+"""Of the number of a class."""
+
+NO_CLASS = "-1"
+"""What `datasets` writes of a row whose class isn't given out."""
 
 UNDECIDED = ("gold_label", "-")
 """Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
@@ -115,6 +126,7 @@ def read_tables(files: Sequence[Path], reading: Reading) -> Iterator[Document]:
 def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterator[Document]:
     is_checked = kind_of(file) not in HEADED
     names = class_names(file)
+    unit = FileUnit(partial(_placed, file, wanted, reading))
     unread = [name for name in nested_columns(file) if name.lower() not in wanted]
     for row in read_rows(file, reading.encoding, wanted, reading.failed):
         if not is_checked:
@@ -126,7 +138,7 @@ def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterato
         for name in unread:
             reading.passed_over.note(f"member {name[:40]!r} that isn't read", f"{file}, {row.where}")
         try:
-            document = _document(row, file, names, reading)
+            document = _document(row, file, names, unit, reading)
         except LongbioError as error:
             reading.skip(error)
             continue
@@ -135,10 +147,11 @@ def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterato
 
 
 def _document(
-    row: Row, file: Path, class_names: Mapping[str, Sequence[str]], reading: Reading
+    row: Row, file: Path, class_names: Mapping[str, Sequence[str]], unit: FileUnit, reading: Reading
 ) -> Document | None:
     where = f"{file}, {row.where}"
-    cells = {name.lower(): cell for name, cell in row.cells.items()}
+    named = {field: column.lower() for field, column in reading.columns.items()}
+    cells = _cells(row, named, file)
     if is_withdrawn(cells):
         reading.passed_over.note("row marked as an error", where)
         return None
@@ -152,12 +165,15 @@ def _document(
     found = {field: None if column is None else cells[column] for field, column in columns.items()}
     text, query = _text(found["text"], "text", where), _text(found["query"], "query", where)
     name = _name(found["id"], "id", where) or f"{stem_of(file)}-{row.number:06}"
-    named = {field: column.lower() for field, column in reading.columns.items()}
+    if kind_of(file) in WRITTEN:
+        annotated.note_unwritten(cells, named, where, reading)
     for field in annotated.USUAL:
         if field in named and named[field] not in cells:
             raise _no_column(field, reading.columns, cells, file, row.where)
-    more = annotations_of(cells, named, class_names, text, query, name, where, reading)
+    more = annotations_of(cells, named, class_names, text, query, unit, name, where, reading)
     labels = None if columns["labels"] in more.read else _labels(found["labels"], where)
+    if labels is not None and (classes := class_names.get(columns["labels"] or "")):
+        labels = _named(labels, classes, where, reading)
     if label_columns := _label_columns(cells, reading.columns):
         labels = _labels_there(label_columns, cells, file, row.where, reading)
     group = _name(found["group"], "group", where)
@@ -177,6 +193,28 @@ def _document(
         score=score_of(found["score"], where),
         group=group,
     )
+
+
+def _cells(row: Row, named: Mapping[str, str], file: Path) -> dict[str, Any]:
+    """By lower-case names; annotations that a cell of CSV can only hold in writing are read from it."""
+    cells = {name.lower(): cell for name, cell in row.cells.items()}
+    return annotated.as_lists(cells, named) if kind_of(file) in WRITTEN else cells
+
+
+def _placed(
+    file: Path, wanted: Collection[str], reading: Reading
+) -> Iterator[tuple[str, list[tuple[int, str | None]]]]:
+    """The texts of a file, and where their mentions and answers say that they begin."""
+    named = {field: column.lower() for field, column in reading.columns.items()}
+    names = [named["text"]] if "text" in named else USUAL["text"]
+    try:
+        for row in read_rows(file, reading.encoding, wanted, lambda error: None):
+            cells = _cells(row, named, file)
+            text = next((cells[name] for name in names if name in cells), None)
+            if isinstance(text, str) and not text.isascii():
+                yield text, annotated.placed_in(cells, named)
+    except LongbioError:
+        return  # who reads its documents says what is wrong
 
 
 def _title(cell: Any) -> str | None:
@@ -228,6 +266,27 @@ def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
         raise LongbioError("the cell of the labels holds no name", where=where)
     names = tuple(name for each in listed if (name := value_of(each)) is not None)
     return names if names or isinstance(cell, list) else None
+
+
+def _named(
+    labels: Sequence[str], classes: Sequence[str], where: str, reading: Reading
+) -> tuple[str, ...] | None:
+    """Labels by the names of their classes, where they are numbers; None where a row has none (-1)."""
+    if [*labels] == [NO_CLASS]:
+        reading.passed_over.note("row without a gold label", where)
+        return None
+    named = []
+    for label in labels:
+        number = name_of(label) or ""
+        if label in classes or not number.isdecimal() or len(number) > MAX_DIGITS:
+            named.append(label)
+        elif int(number) < len(classes):
+            named.append(classes[int(number)])
+        else:
+            raise LongbioError(
+                f"class {int(number)} is none of the {len(classes)} that have names", where=where
+            )
+    return tuple(named)
 
 
 def _label_columns(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
