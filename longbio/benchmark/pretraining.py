@@ -13,6 +13,7 @@ from longbio.artifacts.checkpoints import locate, weights_digest
 from longbio.artifacts.files import read_json, sha256_of, write_json
 from longbio.benchmark.cost import Meter, peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
+from longbio.benchmark.worker import model_digest
 from longbio.corpus.texts import Columns, Corpus, text_files
 from longbio.errors import LongbioError
 from longbio.pretraining.curriculum import Curriculum
@@ -24,6 +25,7 @@ from longbio.vocabulary.mine import read_terms
 from longbio.vocabulary.rows import ExtendSettings
 
 DONE = "pretrained.json"
+START = "start_sha256"
 SMOOTHED_STEPS = 10
 """A step's loss is of few tokens: it is the mean of so many that has to be low."""
 
@@ -53,15 +55,23 @@ class Made:
         words = self.asked.new_words
         return {
             "start": self.start,
+            START: model_digest(Path(self.start)),
             "new_words": words and words.model_dump(mode="json"),
             "terms_sha256": sha256_of(words.terms) if words and words.terms.is_file() else None,
             "curriculum": self.curriculum.model_dump(mode="json"),
         }
 
     def is_done(self) -> bool:
-        """Whether it has been made, just so."""
+        """Whether it has been made, just so, of a start that is what it was."""
         file = self.curriculum.out / DONE
-        return file.is_file() and read_json(file)["asked"] == self.given()
+        if not file.is_file():
+            return False
+        asked, now = read_json(file)["asked"], self.given()
+        if None in (asked.get(START), now[START]):
+            # Models of before know nothing of it, and a finished benchmark is reported without its start.
+            asked.pop(START, None)
+            del now[START]
+        return bool(asked == now)
 
 
 def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:

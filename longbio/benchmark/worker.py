@@ -92,7 +92,7 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
 
 def inputs_of(plan: Finetuning) -> dict[str, str | None]:
     """SHA-256 of the `model` and of the `data` that a plan names; None of what isn't there."""
-    model = _of_model(Path(plan.model))
+    model = model_digest(Path(plan.model))
     try:
         named = places_of(plan.data)
     except LongbioError:
@@ -105,7 +105,9 @@ def inputs_of(plan: Finetuning) -> dict[str, str | None]:
     return {"model": model, "data": digest.hexdigest()}
 
 
-def _of_model(folder: Path) -> str | None:
+def model_digest(folder: Path) -> str | None:
+    """SHA-256 of a model's weights, config and tokenizer, a file that hasn't changed read once; None where
+    there is none."""
     folder = folder.expanduser()
     if not (folder / CONFIG_FILE).is_file():
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 import transformers
 import yaml
 
+from longbio.artifacts.files import write_json
 from longbio.benchmark import run
-from longbio.benchmark.pretraining import models_of, steps_to
+from longbio.benchmark.pretraining import DONE, models_of, steps_to
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
 from longbio.encoders.loading import load, load_tokenizer
@@ -180,3 +182,24 @@ def test_what_was_made_is_recorded(study: Make) -> None:
     given = models_of(study())[1][2].given()
     assert json.loads(json.dumps(given)) == given
     assert given["new_words"]["init"] == "mean"
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer_config.json"])
+def test_what_was_made_belongs_to_the_model_it_began_with(
+    changed: str, study: Make, with_head: Path, tmp_path: Path
+) -> None:
+    start = shutil.copytree(with_head, tmp_path / "start")
+    made = models_of(study(f"models={{start: {start}}}"))[1][1]
+    made.curriculum.out.mkdir(parents=True)
+    write_json(made.curriculum.out / DONE, {"asked": made.given(), "cost": None})
+    assert made.is_done()
+    aside = start.rename(tmp_path / "aside")
+    assert made.is_done(), "what isn't there any more tells nothing"
+    aside.rename(start)
+    data = bytearray((start / changed).read_bytes())
+    data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
+    (start / changed).write_bytes(data)
+    assert not made.is_done()
+    before = {name: value for name, value in made.given().items() if name != "start_sha256"}
+    write_json(made.curriculum.out / DONE, {"asked": before, "cost": None})
+    assert made.is_done(), "models of before know nothing of it"

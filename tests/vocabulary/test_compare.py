@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,13 @@ def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Pat
     assert compare(tiny_mlm, tmp_path / "run", terms, TEXTS, unseen, settings=plan)["runs"] == results["runs"]
     with pytest.raises(AssertionError):  # of other terms nothing is known
         compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
+    moved = shutil.copytree(tiny_mlm, tmp_path / "moved")
+    assert compare(moved, tmp_path / "run", terms, TEXTS, unseen, settings=plan)["runs"] == results["runs"]
+    weights = moved / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(AssertionError):  # nor of other weights
+        compare(moved, tmp_path / "run", terms, TEXTS, unseen, settings=plan)
     assert json.loads((tmp_path / "run" / comparing.RESULTS).read_text())["runs"] == results["runs"]
     with pytest.raises(LongbioError, match="passages of unseen text"):
         compare(tiny_mlm, tmp_path / "other", ["warfarin"], TEXTS, [Text("short")], settings=plan)

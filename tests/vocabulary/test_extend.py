@@ -321,7 +321,9 @@ def test_contexts_are_made_up_for_where_a_word_is_cut_otherwise(byte_pairs) -> N
     assert len(found[piece]) == 2
 
 
-def test_another_tokenizer_takes_nothing_up(tiny_mlm_folder: Path, tmp_path: Path, monkeypatch) -> None:
+def test_another_tokenizer_and_other_weights_take_nothing_up(
+    tiny_mlm_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
     model = tmp_path / "model"
     shutil.copytree(tiny_mlm_folder, model)
     keys = []
@@ -331,7 +333,11 @@ def test_another_tokenizer_takes_nothing_up(tiny_mlm_folder: Path, tmp_path: Pat
     for lower in (True, False):
         BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(model)
         extend(model, tmp_path / str(lower), ["warfarin"], settings=ExtendSettings("mean"))
-    assert keys[0] != keys[1]
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    extend(model, tmp_path / "other", ["warfarin"], settings=ExtendSettings("mean"))
+    assert len({*keys}) == 3
 
 
 def test_refused_terms_are_named_to_the_user_and_not_published(tiny_mlm_folder: Path, tmp_path: Path) -> None:
