@@ -15,7 +15,8 @@ import transformers
 import yaml
 
 from longbio.artifacts.files import write_json
-from longbio.benchmark import run
+from longbio.artifacts.locks import locked
+from longbio.benchmark import report, run
 from longbio.benchmark.pretraining import DONE, models_of, steps_to
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
@@ -135,6 +136,29 @@ def test_models_are_made_scored_and_compared(study: Make, tmp_path: Path) -> Non
     assert "made of others, or otherwise" in next(
         each["what"] for each in changed["failed"] if each["arm"] == "new words"
     )
+
+
+def test_what_is_made_or_run_is_locked_and_so_is_the_report(
+    study: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+
+    def refused(place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        with pytest.raises(LongbioError, match="another process is writing there"), locked(place):
+            pass
+        places.append(place.relative_to(tmp_path / "out"))
+
+    def fail(work: Any, given: Any, tell: Any, title: str) -> str:
+        refused(Path(given.get("curriculum", given)["out"]))
+        return "it was stopped"
+
+    write = report.write
+    monkeypatch.setattr(run, "run_apart", fail)
+    monkeypatch.setattr(report, "write", lambda out, *rest: refused(out) or write(out, *rest))
+    benchmark(study(), only_tasks=["notes"])
+    made = ["pretrained/scratch", "pretrained/continued", "pretrained/new-words"]
+    assert [str(place) for place in places] == [*made, "notes/start", "."]
 
 
 @pytest.mark.usefixtures("here")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from longbio.corpus.readers import READERS, format_of, read_documents
+from longbio.corpus.readers import MISREAD, READERS, format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.errors import LongbioError
 
@@ -159,3 +159,14 @@ def test_line_ends_inside_a_text_are_kept(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(f'text\r\n"{text}"\r\n'.encode())
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}))
     assert [d.text for d in read_documents(tmp_path, "table")] == [text, text]
+
+
+def test_cp1252_is_recommended_and_latin_1_in_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("the patient’s pain".encode("cp1252"))
+    with pytest.raises(LongbioError, match=r"byte 11 is not UTF-8; .*: cp1252, most often \(not latin-1\)"):
+        read_documents(tmp_path)
+    for encoding, remarks in (("latin-1", {MISREAD: 1}), ("cp1252", {})):
+        reading = Reading(encoding)
+        (document,) = read_documents(tmp_path, reading=reading)
+        assert ("’" in document.text) == (encoding == "cp1252")
+        assert reading.remarks == remarks

@@ -152,6 +152,8 @@ def test_every_call_on_a_card_runs_without_longbio(
 def test_a_card_says_which_tokens_were_global(tiny_long_folder: Path, tmp_path: Path) -> None:
     text = (tuned(tiny_long_folder, Entities(types=("Drug",)), tmp_path / "ner") / "README.md").read_text()
     assert "the first token; the tokens of section headings" in text
+    assert "for headings take longbio" in text
+    assert "A pipeline of transformers ends after 256 tokens and doesn't say so" in text
     text = (tuned(tiny_long_folder, Answers(), tmp_path / "qa") / "README.md").read_text()
     assert "the first token; the tokens of the question or first text" in text
     assert text.count("## ") == text[: text.index("## A call to copy")].count("## ") + 1
