@@ -57,6 +57,12 @@ def test_the_same_words_are_hidden_whatever_the_pieces(tokenizers, words: list[s
     assert hidden[0] == hidden[1]
 
 
+def test_characters_that_the_normaliser_deletes_part_words(tokenizers) -> None:
+    passage = Passage(0, "the\x93metoprolol\x94the", (4, 14), hides_term=True)
+    assert [mask_words(passage, tokenizer, 512, 0).characters for tokenizer in tokenizers] == [10, 10]
+    assert room_of(tokenizers[0], 6)("no\x93" * 60) == len("no\x93no\x93no\x93no")
+
+
 def test_a_term_is_hidden_alone_or_shown_and_rates_are_met(tokenizers) -> None:
     old, _ = tokenizers
     text = "he took metoprolol daily " * 200

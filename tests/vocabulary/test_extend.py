@@ -192,6 +192,14 @@ def test_contexts_are_cut_around_their_word(tiny_mlm_folder: Path) -> None:
     ]
 
 
+def test_a_context_may_hold_characters_that_the_normaliser_deletes(tiny_mlm_folder: Path) -> None:
+    old = load_tokenizer(tiny_mlm_folder)
+    new = inject(old, ["zzz"])
+    context = Context(0, "a\x93zzz\x94b c", 2, 5)
+    (found,) = encode({new.pieces[0].id: [context]}, old, new.tokenizer, max_tokens=10)[new.pieces[0].id]
+    assert " ".join(old.convert_ids_to_tokens(list(found.ids))[1:-1]) == "a z ##z ##z b c"
+
+
 def test_rows_have_the_moments_they_are_drawn_with() -> None:
     draw = torch.Generator().manual_seed(0)
     mixing = torch.randn(8, 8, generator=draw)
