@@ -33,8 +33,8 @@ from longbio.tasks.similarity import Similarity
 RunCalls = Callable[..., list[str]]
 
 
-def tuned(source: Path, task: AnyTask, out: Path) -> Path:
-    """A model with a random head and the card that `learn` would give it."""
+def tuned(source: Path, task: AnyTask, out: Path, max_tokens: int | None = None) -> Path:
+    """A model with a random head and the card that `learn` would give it, of rows of so many tokens."""
     model = load(source, task.head, head_seed=3, dtype=torch.float32, **task.config_changes())
     with torch.no_grad():
         for weight in model.parameters():
@@ -51,7 +51,7 @@ def tuned(source: Path, task: AnyTask, out: Path) -> Path:
         "origin": source.name,
         "dev": None,
     }
-    inputs = InputFormat.of(model.config, tokenizer)
+    inputs = InputFormat.of(model.config, tokenizer, max_tokens)
     with quiet():
         save(model, out, origin=source)
     tokenizer.save_pretrained(out)
@@ -124,6 +124,7 @@ def test_every_call_on_a_card_runs_without_longbio(
             ("similar", tiny_long_folder, similarity),
         )
     }
+    made["ner-windows"] = tuned(tiny_bert_folder, entities, tmp_path / "ner-windows", max_tokens=16)
     printed = dict(zip(made, run_calls(*made.values()), strict=True))
 
     text = "Chest pain since Monday, so aspirin was given."
@@ -142,7 +143,7 @@ def test_every_call_on_a_card_runs_without_longbio(
     assert float(printed["similar"]) == pytest.approx(
         answered(made["similar"], similarity, pair).document.score, abs=1e-3
     )
-    for name in ("ner", "ner-short"):
+    for name in ("ner", "ner-short", "ner-windows"):
         lines = [line.split(" ") for line in printed[name].splitlines()]
         text = "No fever. Chest pain since Monday, aspirin given."
         assert all(text[int(start) : int(end)] == word for start, end, word, _ in lines)
