@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ def test_every_call_on_a_card_runs_without_longbio(
 ) -> None:
     entities = Entities(types=("Drug", "Finding"), global_tokens=("cls",))
     classes = Classes(classes=("no", "yes"))
+    without = replace(classes, global_tokens=())  # where none is named, plain transformers takes the first
     several = Classes(classes=("a", "b", "c"), multi_label=True, choose_by="micro_f1")
     similarity = Similarity(mean=2.0, deviation=1.5)
     made = {
@@ -120,6 +121,7 @@ def test_every_call_on_a_card_runs_without_longbio(
             ("qa-roberta", tiny_roberta_long_folder, Answers()),
             ("qa-bigbird", tiny_bigbird_folder, Answers()),
             ("classes", tiny_long_folder, classes),
+            ("without", tiny_long_folder, without),
             ("several", tiny_bigbird_folder, several),
             ("similar", tiny_long_folder, similarity),
         )
@@ -135,8 +137,10 @@ def test_every_call_on_a_card_runs_without_longbio(
     assert printed["qa-bigbird"].strip() in text
 
     note = Document("d", "Chest pain since Monday.")
-    said = answered(made["classes"], classes, note).details["probabilities"]
-    assert ast.literal_eval(printed["classes"]) == pytest.approx(said, abs=1e-4)
+    for name, task in (("classes", classes), ("without", without)):
+        said = answered(made[name], task, note).details["probabilities"]
+        assert ast.literal_eval(printed[name]) == pytest.approx(said, abs=1e-4)
+    assert printed["classes"] != printed["without"]
     said = answered(made["several"], several, note).details["probabilities"]
     assert ast.literal_eval(printed["several"]) == pytest.approx(said, abs=1e-4)
     pair = Document("d", "The chest has hurt for two days.", query=note.text)
