@@ -14,8 +14,10 @@ import torch
 import transformers
 import yaml
 
-from longbio.benchmark import run
-from longbio.benchmark.pretraining import make, models_of, steps_to
+from longbio.artifacts.files import write_json
+from longbio.artifacts.locks import alone
+from longbio.benchmark import report, run
+from longbio.benchmark.pretraining import DONE, _made_of, make, models_of, steps_to
 from longbio.benchmark.run import benchmark
 from longbio.benchmark.settings import Benchmark
 from longbio.encoders.loading import load, load_tokenizer
@@ -136,6 +138,29 @@ def test_models_are_made_scored_and_compared(study: Make, tmp_path: Path) -> Non
     )
 
 
+def test_what_is_made_or_run_is_locked_and_so_is_the_report(
+    study: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+
+    def refused(place: Path) -> None:
+        target = place if place == tmp_path / "out" else place.with_name(f"{place.name}.cell")
+        with pytest.raises(LongbioError, match="another process is writing there"), alone(target):
+            pass
+        places.append(place.relative_to(tmp_path / "out"))
+
+    def fail(work: Any, given: Any, tell: Any, title: str) -> str:
+        refused(Path(given.get("curriculum", given)["out"]))
+        return "it was stopped"
+
+    write = report.write
+    monkeypatch.setattr(run, "run_apart", fail)
+    monkeypatch.setattr(report, "write", lambda out, *rest: refused(out) or write(out, *rest))
+    benchmark(study(), only_tasks=["notes"])
+    made = ["pretrained/scratch", "pretrained/continued", "pretrained/new-words"]
+    assert [str(place) for place in places] == [*made, "notes/start", "."]
+
+
 @pytest.mark.usefixtures("here")
 def test_a_model_that_cannot_be_made_fails_with_all_that_begins_with_it(study: Make) -> None:
     results = benchmark(study("pretrained.1.set=[phases.0.sequence_tokens=256]"), only_tasks=["notes"])
@@ -207,3 +232,22 @@ def test_what_was_made_is_recorded(study: Make) -> None:
     given = models_of(study())[1][2].given()
     assert json.loads(json.dumps(given)) == given
     assert given["new_words"]["init"] == "mean"
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer_config.json"])
+def test_what_was_made_belongs_to_the_model_it_began_with(
+    changed: str, study: Make, with_head: Path, tmp_path: Path
+) -> None:
+    start = shutil.copytree(with_head, tmp_path / "start")
+    made = models_of(study(f"models={{start: {start}}}"))[1][1]
+    made.curriculum.out.mkdir(parents=True)
+    given = made.given()
+    write_json(made.curriculum.out / DONE, {"asked": given, "made_of": _made_of(given), "cost": None})
+    assert made.is_done()
+    aside = start.rename(tmp_path / "aside")
+    assert made.is_done(), "what isn't there any more tells nothing"
+    aside.rename(start)
+    data = bytearray((start / changed).read_bytes())
+    data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
+    (start / changed).write_bytes(data)
+    assert not made.is_done()

@@ -25,7 +25,7 @@ def test_failures_carry_no_tick(is_terminal: bool) -> None:
     assert "✓ another: done" in done
 
 
-def test_a_result_without_a_stage_is_timed_from_when_the_narrator_was_made(
+def test_a_result_without_a_stage_is_timed_from_what_was_told_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 90_000.0
@@ -39,8 +39,11 @@ def test_a_result_without_a_stage_is_timed_from_when_the_narrator_was_made(
     narrator.begin("words", 0)
     now += 7
     narrator.end("4 words")
+    now += 3
+    narrator.end("a report")
     assert screen.getvalue().splitlines() == [
         "✓ 3 new pieces 2 s",
         "words ...",
         "✓ words: 4 words 7 s",
+        "✓ a report 3 s",
     ]

@@ -221,3 +221,9 @@ def test_a_bigbird_does_not_mind_the_longformers_window(make_source: Make, tmp_p
 
 def test_a_source_that_is_not_there(small: dict[str, Settings], tmp_path: Path) -> None:
     assert "there is no such folder" in refusal(tmp_path / "nowhere", tmp_path, small["longformer"])
+
+
+def test_a_kernel_that_is_none_is_said_before_a_source_is_read(tmp_path: Path) -> None:
+    with pytest.raises(LongbioError, match="no kernel 'foo'"):
+        convert(tmp_path / "nowhere", tmp_path / "long", kernel="foo")
+    assert list(tmp_path.iterdir()) == []

@@ -310,6 +310,13 @@ def test_a_question_that_loses_its_answers_is_left_out_and_none_is_asked(tmp_pat
     assert reading.passed_over == {"question whose answers are not where they say": 1}
 
 
+@pytest.mark.parametrize("write", [lines, parquet])
+def test_answers_to_an_impossible_question_are_passed_over(write: Any, tmp_path: Path) -> None:
+    (document,), reading = read(write(tmp_path, {**SQUAD, "is_impossible": True}))
+    assert document.questions == (Question("q1", "What helps?"),)
+    assert reading.passed_over == {"answer to an impossible question": 2}
+
+
 def test_questions_to_one_text_stay_together_where_there_is_no_title(tmp_path: Path) -> None:
     rows = [{key: value for key, value in SQUAD.items() if key != "title"} | {"id": name} for name in "ab"]
     first, second = read(lines(tmp_path, *rows))[0]

@@ -159,3 +159,10 @@ def test_line_ends_inside_a_text_are_kept(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(f'text\r\n"{text}"\r\n'.encode())
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}))
     assert [d.text for d in read_documents(tmp_path, "table")] == [text, text]
+
+
+def test_cp1252_is_recommended_where_a_note_is_no_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("the patient’s pain".encode("cp1252"))
+    with pytest.raises(LongbioError, match=r"byte 11 is not UTF-8; .*: cp1252, most often \(not latin-1\)"):
+        read_documents(tmp_path)
+    assert read_documents(tmp_path, reading=Reading("cp1252"))[0].text == "the patient’s pain"

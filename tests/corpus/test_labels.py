@@ -89,6 +89,13 @@ def test_names_that_hold_a_separator_stay_whole(names: list[str]) -> None:
     assert separator_of([Document(str(n), "x", labels=(name,)) for n, name in enumerate(names)]) is None
 
 
+@pytest.mark.parametrize(("separator", "found"), [(";", ";"), ("|", "|"), (",", None)])
+def test_labels_that_stand_alone_nowhere_are_fewer_than_the_cells(separator: str, found: str | None) -> None:
+    """A comma may stand in a class' own name; the others hardly do."""
+    cells = [separator.join(cell) for cell in ("ab", "bc", "ac", "abc")]
+    assert separator_of([Document(cell, "x", labels=(cell,)) for cell in cells]) == found
+
+
 def test_documents_without_labels_dont_become_some_with_none(tmp_path: Path) -> None:
     data = splits(tmp_path, ["a;b", "a", "b"], ["", ""])
     assert labels_of(data.test) == [None, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from longbio.tasks.similarity import Similarity
 RunCalls = Callable[..., list[str]]
 
 
-def tuned(source: Path, task: AnyTask, out: Path) -> Path:
-    """A model with a random head and the card that `learn` would give it."""
+def tuned(source: Path, task: AnyTask, out: Path, max_tokens: int | None = None) -> Path:
+    """A model with a random head and the card that `learn` would give it, of rows of so many tokens."""
     model = load(source, task.head, head_seed=3, dtype=torch.float32, **task.config_changes())
     with torch.no_grad():
         for weight in model.parameters():
@@ -51,7 +51,7 @@ def tuned(source: Path, task: AnyTask, out: Path) -> Path:
         "origin": source.name,
         "dev": None,
     }
-    inputs = InputFormat.of(model.config, tokenizer)
+    inputs = InputFormat.of(model.config, tokenizer, max_tokens)
     with quiet():
         save(model, out, origin=source)
     tokenizer.save_pretrained(out)
@@ -109,6 +109,7 @@ def test_every_call_on_a_card_runs_without_longbio(
 ) -> None:
     entities = Entities(types=("Drug", "Finding"), global_tokens=("cls",))
     classes = Classes(classes=("no", "yes"))
+    without = replace(classes, global_tokens=())  # where none is named, plain transformers takes the first
     several = Classes(classes=("a", "b", "c"), multi_label=True, choose_by="micro_f1")
     similarity = Similarity(mean=2.0, deviation=1.5)
     made = {
@@ -120,10 +121,12 @@ def test_every_call_on_a_card_runs_without_longbio(
             ("qa-roberta", tiny_roberta_long_folder, Answers()),
             ("qa-bigbird", tiny_bigbird_folder, Answers()),
             ("classes", tiny_long_folder, classes),
+            ("without", tiny_long_folder, without),
             ("several", tiny_bigbird_folder, several),
             ("similar", tiny_long_folder, similarity),
         )
     }
+    made["ner-windows"] = tuned(tiny_bert_folder, entities, tmp_path / "ner-windows", max_tokens=16)
     printed = dict(zip(made, run_calls(*made.values()), strict=True))
 
     text = "Chest pain since Monday, so aspirin was given."
@@ -134,15 +137,17 @@ def test_every_call_on_a_card_runs_without_longbio(
     assert printed["qa-bigbird"].strip() in text
 
     note = Document("d", "Chest pain since Monday.")
-    said = answered(made["classes"], classes, note).details["probabilities"]
-    assert ast.literal_eval(printed["classes"]) == pytest.approx(said, abs=1e-4)
+    for name, task in (("classes", classes), ("without", without)):
+        said = answered(made[name], task, note).details["probabilities"]
+        assert ast.literal_eval(printed[name]) == pytest.approx(said, abs=1e-4)
+    assert printed["classes"] != printed["without"]
     said = answered(made["several"], several, note).details["probabilities"]
     assert ast.literal_eval(printed["several"]) == pytest.approx(said, abs=1e-4)
     pair = Document("d", "The chest has hurt for two days.", query=note.text)
     assert float(printed["similar"]) == pytest.approx(
         answered(made["similar"], similarity, pair).document.score, abs=1e-3
     )
-    for name in ("ner", "ner-short"):
+    for name in ("ner", "ner-short", "ner-windows"):
         lines = [line.split(" ") for line in printed[name].splitlines()]
         text = "No fever. Chest pain since Monday, aspirin given."
         assert all(text[int(start) : int(end)] == word for start, end, word, _ in lines)
@@ -152,6 +157,8 @@ def test_every_call_on_a_card_runs_without_longbio(
 def test_a_card_says_which_tokens_were_global(tiny_long_folder: Path, tmp_path: Path) -> None:
     text = (tuned(tiny_long_folder, Entities(types=("Drug",)), tmp_path / "ner") / "README.md").read_text()
     assert "the first token; the tokens of section headings" in text
+    assert "for headings take longbio" in text
+    assert "A pipeline of transformers ends after 256 tokens and doesn't say so" in text
     text = (tuned(tiny_long_folder, Answers(), tmp_path / "qa") / "README.md").read_text()
     assert "the first token; the tokens of the question or first text" in text
     assert text.count("## ") == text[: text.index("## A call to copy")].count("## ") + 1

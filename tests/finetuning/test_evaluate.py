@@ -114,6 +114,22 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
         task_for(tiny_bert_folder)
 
 
+@pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer_config.json"])
+def test_scores_belong_to_a_model_wherever_it_lies(
+    changed: str, tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    folder, gold = tmp_path / "model", [Document("a", "drug 1 the drug 2", (Span.of(0, 6, "Drug"),))]
+    save_tagger(tiny_bert_folder, ["O", "B-Drug", "I-Drug"], folder)
+    report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder))
+    folder = folder.rename(tmp_path / "moved")
+    assert evaluate(folder, gold, tmp_path / "scores", task=task_for(folder)) == report
+    data = bytearray((folder / changed).read_bytes())
+    data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
+    (folder / changed).write_bytes(data)
+    with pytest.raises(LongbioError, match="of another model or other documents"):
+        evaluate(folder, gold, tmp_path / "scores", task=task_for(folder))
+
+
 def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tmp_path: Path) -> None:
     model = save_tagger(tiny_bert_folder, ["B-Drug", "I-Sign", "O", "B-Sign"], tmp_path)
     with torch.no_grad():

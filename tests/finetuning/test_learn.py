@@ -14,6 +14,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
+from longbio.artifacts.checkpoints import read_weights
 from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import PassedOver
@@ -161,6 +162,16 @@ def test_every_task_is_learned(name: str, folder: str, request, tmp_path: Path) 
         native = getattr(transformers, f"AutoModelFor{head}")
         _, info = native.from_pretrained(tmp_path / "model", output_loading_info=True)
     assert not info["missing_keys"]
+
+
+def test_a_longformers_head_for_documents_begins_as_its_pooler(
+    tiny_long_folder: Path, tmp_path: Path
+) -> None:
+    task, tiny = Classes(multi_label=True, choose_by="macro_f1"), recipe(1, batch=4, learning_rate=1e-7)
+    learn(tiny_long_folder, pairs(4), pairs(4), task, tiny, tmp_path / "model")
+    learned, given = read_weights(tmp_path / "model"), read_weights(tiny_long_folder)
+    pooler = next(given[name] for name in given if name.endswith("pooler.dense.weight"))
+    torch.testing.assert_close(learned["classifier.dense.weight"], pooler, atol=1e-5, rtol=0)
 
 
 def test_the_record_gives_the_task_back(tiny_bert_folder: Path, tmp_path: Path) -> None:

@@ -128,6 +128,10 @@ def test_seeds_have_results_and_native_models(plan: Make, tmp_path: Path) -> Non
     mains = [run["test"]["main"] for run in results["runs"]]
     assert results["test"]["mean"] == pytest.approx(sum(mains) / 2)
     assert results["test"]["minimum"] == min(mains)
+    interval = results["test"]["interval"]
+    assert interval["value"] == pytest.approx(results["test"]["mean"])
+    assert interval["low"] <= interval["value"] <= interval["high"]
+    assert (interval["over"], interval["units"]) == ("documents", 2)
     for seed in (0, 1):
         home = tmp_path / "run" / f"seed-{seed}"
         load(home / "model", "ner")

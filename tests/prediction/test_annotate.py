@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -278,6 +279,19 @@ def test_another_plan_another_folder_and_a_second_process_are_refused(
     annotate(reader_of(), notes, tmp_path / "again")  # nothing was done there
     with Run.open(out, {}), pytest.raises(LongbioError, match="another process"):
         annotate(reader_of(), notes, out)
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer_config.json"])
+def test_another_model_in_the_same_place_is_refused(changed: str, reader_of: Reader, tmp_path: Path) -> None:
+    notes, out, model = Notes(write(tmp_path / "in", notes_of(2))), tmp_path / "out", reader_of()
+    model = replace(model, folder=shutil.copytree(model.folder, tmp_path / "model"))
+    annotate(reader_of(), notes, out)
+    assert annotate(model, notes, out)["finished_before"], "moved, it is the same model"
+    data = bytearray((model.folder / changed).read_bytes())
+    data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
+    (model.folder / changed).write_bytes(data)
+    with pytest.raises(LongbioError, match="another model"):
+        annotate(model, notes, out)
 
 
 def test_a_shortened_file_is_not_gone_on_with(reader_of: Reader, tmp_path: Path) -> None:

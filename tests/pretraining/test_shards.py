@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,24 @@ def test_two_builds_of_one_corpus_make_it_once(tiny_bert_folder: Path, tmp_path:
     assert [each.returncode for each in both] == [0, 0]
     assert one == other
     assert one.startswith("400 ")
+
+
+def test_what_another_build_made_meanwhile_is_taken(
+    tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = shards.locked
+
+    @contextmanager
+    def waited(folder: Path, *, wait: bool) -> Iterator[None]:
+        assert wait
+        with monkeypatch.context() as patched:
+            patched.setattr(shards, "locked", honest)
+            small_shards(TEXTS, tokenizer, folder)
+        yield
+
+    monkeypatch.setattr(shards, "locked", waited)
+    made = small_shards((pytest.fail("read again") for _ in "x"), tokenizer, tmp_path / "corpus")
+    assert len(made) == len(TEXTS)
 
 
 def test_the_owner_alone_can_read_it(tokenizer, tmp_path: Path) -> None:

@@ -110,6 +110,14 @@ def test_tokens_hold_the_marks_of_their_last_letter(kind: str) -> None:
     assert 8 in offsets[:, 1].tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("glue", "\x93\x0c\x00\ufffd")
+def test_tokens_hold_nothing_that_tokenizers_delete(kind: str, glue: str) -> None:
+    offsets = tokenize(f"failure{glue}aspirin{glue}", tokenizer_of(kind)).offsets
+    covered = {place for start, end in offsets.tolist() for place in range(start, end)}
+    assert covered == {*range(7), *range(8, 15)}
+
+
 def test_a_mention_that_does_not_come_back_takes_no_words_from_one_that_does() -> None:
     text = "no fevers now"
     within, whole = Span.of(0, 8, "Disease"), Span.of(3, 9, "Disease")
@@ -138,6 +146,14 @@ def test_reasons_are_told_apart_with_a_place() -> None:
     assert found.lost.places[tags.OVERLAPPING] == "n, character 17"
     assert found.counts.true_positives == 1
     assert found.counts.false_negatives == 4
+
+
+def test_mentions_of_types_that_are_not_learned_are_lost_too() -> None:
+    spans = (Span.of(0, 5, "Disease"), Span.of(6, 13, "Drug"))
+    labels = tags.Labels(("Drug",))
+    found = tags.ceiling([Document("n", "fever aspirin", spans)], tokenizer_of("XLM-R"), labels)
+    assert (found.lost, found.lost.places) == ({tags.UNLEARNED: 1}, {tags.UNLEARNED: "n"})
+    assert (found.counts.true_positives, found.counts.false_negatives) == (1, 1)
 
 
 CORPORA = {

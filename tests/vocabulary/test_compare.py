@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,12 @@ def test_the_same_words_are_hidden_whatever_the_pieces(tokenizers, words: list[s
         for tokenizer, masked in zip(tokenizers, (one, other), strict=True)
     ]
     assert hidden[0] == hidden[1]
+
+
+def test_characters_that_the_normaliser_deletes_part_words(tokenizers) -> None:
+    passage = Passage(0, "the\x93metoprolol\x94the", (4, 14), hides_term=True)
+    assert [mask_words(passage, tokenizer, 512, 0).characters for tokenizer in tokenizers] == [10, 10]
+    assert room_of(tokenizers[0], 6)("no\x93" * 60) == len("no\x93no\x93no\x93no")
 
 
 def test_a_term_is_hidden_alone_or_shown_and_rates_are_met(tokenizers) -> None:
@@ -194,6 +201,13 @@ def test_a_comparison_is_written_drawn_and_goes_on(tiny_mlm: Path, tmp_path: Pat
     assert compare(tiny_mlm, tmp_path / "run", terms, TEXTS, unseen, settings=plan)["runs"] == results["runs"]
     with pytest.raises(LongbioError, match="another plan: terms has changed"):
         compare(tiny_mlm, tmp_path / "run", ["warfarin"], TEXTS, unseen, settings=plan)
+    moved = shutil.copytree(tiny_mlm, tmp_path / "moved")
+    assert compare(moved, tmp_path / "run", terms, TEXTS, unseen, settings=plan)["runs"] == results["runs"]
+    weights = moved / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(AssertionError):  # nor of other weights
+        compare(moved, tmp_path / "run", terms, TEXTS, unseen, settings=plan)
     assert json.loads((tmp_path / "run" / comparing.RESULTS).read_text())["runs"] == results["runs"]
     with pytest.raises(LongbioError, match="passages of unseen text"):
         compare(tiny_mlm, tmp_path / "other", ["warfarin"], TEXTS, [Text("short")], settings=plan)

@@ -223,6 +223,14 @@ def test_contexts_are_cut_around_their_word(tiny_mlm_folder: Path) -> None:
     ]
 
 
+def test_a_context_may_hold_characters_that_the_normaliser_deletes(tiny_mlm_folder: Path) -> None:
+    old = load_tokenizer(tiny_mlm_folder)
+    new = inject(old, ["zzz"])
+    context = Context(0, "a\x93zzz\x94b c", 2, 5)
+    (found,) = encode({new.pieces[0].id: [context]}, old, new.tokenizer, max_tokens=10)[new.pieces[0].id]
+    assert " ".join(old.convert_ids_to_tokens(list(found.ids))[1:-1]) == "a z ##z ##z b c"
+
+
 def test_rows_have_the_moments_they_are_drawn_with() -> None:
     draw = torch.Generator().manual_seed(0)
     mixing = torch.randn(8, 8, generator=draw)
@@ -347,7 +355,9 @@ def test_contexts_are_made_up_for_where_a_word_is_cut_otherwise(byte_pairs) -> N
     assert len(found[piece]) == 2
 
 
-def test_another_tokenizer_takes_nothing_up(tiny_mlm_folder: Path, tmp_path: Path, monkeypatch) -> None:
+def test_another_tokenizer_and_other_weights_take_nothing_up(
+    tiny_mlm_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
     model = tmp_path / "model"
     shutil.copytree(tiny_mlm_folder, model)
     plans = []
@@ -357,7 +367,11 @@ def test_another_tokenizer_takes_nothing_up(tiny_mlm_folder: Path, tmp_path: Pat
     for lower in (True, False):
         BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(model)
         extend(model, tmp_path / str(lower), ["warfarin"], settings=ExtendSettings("mean"))
-    assert plans[0] != plans[1]
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    extend(model, tmp_path / "other", ["warfarin"], settings=ExtendSettings("mean"))
+    assert len({json.dumps(plan) for plan in plans}) == 3
 
 
 def test_refused_terms_are_named_to_the_user_and_not_published(tiny_mlm_folder: Path, tmp_path: Path) -> None:
