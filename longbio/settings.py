@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -23,13 +27,90 @@ class Settings(BaseModel):
 
 T = TypeVar("T", bound=BaseModel)
 
+PRESETS = Path(__file__).parent / "configs"
+"""The configurations that come with longbio, a folder for each command that takes one."""
 
-def load_settings(model: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
+
+def settings_file(config: Path | str, command: str, *, named_in: Path | None = None) -> Path:
+    """The file of a configuration, which is given as a path or as the name of a preset.
+
+    Args:
+        config: `mine.yaml`, or `craft`.
+        command: `pretrain`, `finetune` or `benchmark`.
+        named_in: the file that names it, where a relative path begins; None for the working folder.
+
+    Raises:
+        LongbioError: there is neither; names the nearest.
+    """
+    file = Path(os.path.normpath((named_in or Path()).parent / Path(config).expanduser()))
+    preset = PRESETS / command / f"{config}.yaml"
+    if file.is_file():
+        return file
+    if preset.is_file():
+        return preset
+    there = [path for folder in (file.parent, preset.parent) for path in folder.glob("*.yaml")]
+    near = difflib.get_close_matches(file.stem, [path.stem for path in there], n=1, cutoff=0.0)
+    raise LongbioError(
+        f"there is no configuration {config}",
+        where=named_in,
+        remedy=f"did you mean {near[0]}{file.suffix}? `longbio configs` lists those that come with longbio",
+    )
+
+
+def presets() -> dict[str, str]:
+    """What each preset is for, by its command and name: `finetune/craft`."""
+    return {
+        f"{file.parent.name}/{file.stem}": _first_sentence(file.read_text("utf-8"))
+        for file in sorted(PRESETS.glob("*/*.yaml"))
+    }
+
+
+def preset_file(name: str) -> Path:
+    """The file of a preset.
+
+    Args:
+        name: `craft`, or with the command that it is for, `finetune/craft`.
+
+    Raises:
+        LongbioError: there is none, or one for each of two commands.
+    """
+    found = [preset for preset in presets() if name in (preset, preset.rpartition("/")[2])]
+    if len(found) != 1:
+        near = found or difflib.get_close_matches(name, [n.rpartition("/")[2] for n in presets()], 1, 0.0)
+        raise LongbioError(
+            f"{len(found) or 'no'} configurations have the name {name!r}",
+            remedy=f"did you mean {' or '.join(near)}?",
+        )
+    return PRESETS / f"{found[0]}.yaml"
+
+
+def _first_sentence(text: str) -> str:
+    """Of the comment at the head of a file."""
+    lines = takewhile(lambda line: line.startswith("# "), text.splitlines())
+    return re.split(r"(?<=[.?])\s", " ".join(line[2:].strip() for line in lines), maxsplit=1)[0]
+
+
+def as_overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as they are given to `--set`; of a mapping within, only the keys that it has are changed.
+
+    >>> as_overrides({"recipe": {"batch": 2}, "phases.0.steps": 100})
+    ['recipe.batch=2', 'phases.0.steps=100']
+    """
+    overrides = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            overrides += [f"{key}.{inner}" for inner in as_overrides(value)]
+        else:
+            overrides.append(f"{key}={json.dumps(value, ensure_ascii=False, default=str)}")
+    return overrides
+
+
+def load_settings(model: type[T], path: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> T:
     """Read a YAML file, lay the overrides over it, and check the result.
 
     Args:
         model: the schema.
-        path: the YAML file.
+        path: the YAML file, or what could stand in one.
         overrides: "a.b=c" each, as given to `--set`: `c` is read as YAML, and a number in the
             key picks an element of a list ("phases.0.steps=100"). Later ones win.
 
@@ -38,7 +119,7 @@ def load_settings(model: type[T], path: Path, overrides: Sequence[str] = ()) -> 
             setting is unknown, missing or has a wrong value. Names the file, the key and the
             nearest known one.
     """
-    settings = _read_mapping(path)
+    settings = deepcopy(dict(path)) if isinstance(path, Mapping) else _read_mapping(path)
     overridden = set()
     for override in overrides:
         overridden.add(_apply(override, settings))
@@ -46,7 +127,8 @@ def load_settings(model: type[T], path: Path, overrides: Sequence[str] = ()) -> 
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise _in_one_line(error, model, path, overridden) from None
+        where = "settings" if isinstance(path, Mapping) else path
+        raise _in_one_line(error, model, where, overridden) from None
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -153,7 +235,7 @@ UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 def _in_one_line(
-    error: ValidationError, model: type[BaseModel], path: Path, overridden: set[str]
+    error: ValidationError, model: type[BaseModel], where: Path | str, overridden: set[str]
 ) -> LongbioError:
     # A misspelt key is often why another one is missing: speak of it first.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] not in UNKNOWN)
@@ -174,7 +256,7 @@ def _in_one_line(
         what += f" (and {len(problems) - 1} more)"
     # One lies within the other: a single value may have been given where a table belongs.
     from_override = any(f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in overridden)
-    return LongbioError(what, where="--set" if from_override else path, remedy=remedy)
+    return LongbioError(what, where="--set" if from_override else where, remedy=remedy)
 
 
 def _known_keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:

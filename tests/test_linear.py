@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from longbio.corpus.file_names import FileNames
+from longbio.corpus.marks import Mark, segments
 from longbio.corpus.readers import READERS, format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question, Span
@@ -28,7 +29,6 @@ from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.roles import section_headings
 from longbio.encoders.tokens import tokenize
 from longbio.errors import LongbioError
-from longbio.prediction.marks import Mark, segments
 from longbio.prediction.pages import note_page
 from longbio.prediction.questions import read_questions
 from longbio.tasks.answers import score_answer

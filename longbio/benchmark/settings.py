@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from longbio.benchmark.readings import Reads
 from longbio.conversion.settings import Settings as Conversion
 from longbio.errors import LongbioError
-from longbio.settings import Settings, load_settings
+from longbio.settings import Settings, load_settings, settings_file
 from longbio.tasks import TASKS
 from longbio.vocabulary.initialise import Method
 
@@ -47,7 +46,8 @@ class TaskEntry(Settings):
 
     Args:
         name: in tables; its letters and digits name folders.
-        config: a plan of `longbio finetune`; a relative path starts at the benchmark's own file.
+        config: a plan of `longbio finetune`: a preset's name, or a path, which starts at the benchmark's own
+            file.
         data: a folder within the benchmark's `data`.
         set: overrides of the plan, for every arm.
         arms: those that do it; None for all.
@@ -84,7 +84,8 @@ class Pretrained(Settings):
     Args:
         name: its name.
         start: a model of the benchmark, or one of `pretrained` that stands before this one.
-        config: a curriculum of `longbio pretrain`; a relative path starts at the benchmark's own file.
+        config: a curriculum of `longbio pretrain`: a preset's name, or a path, which starts at the
+            benchmark's own file.
         set: overrides of it.
         new_words: what the vocabulary gets before.
         convert: the long model that it becomes before.
@@ -96,6 +97,9 @@ class Pretrained(Settings):
     set: Overrides = ()
     new_words: NewWords | None = None
     convert: Conversion | None = None
+
+
+Entry = TypeVar("Entry", TaskEntry, Pretrained)
 
 
 class Benchmark(Settings):
@@ -175,37 +179,26 @@ class Benchmark(Settings):
         return [arm for arm in self.arms if task.arms is None or arm.name in task.arms]
 
 
-def load_benchmark(file: Path, overrides: Sequence[str] = ()) -> Benchmark:
+def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Benchmark:
     """Read a benchmark; the paths of its configurations then start where the caller is.
 
     Args:
-        file: the YAML file.
+        file: the YAML file, or what could stand in one.
         overrides: as for `load_settings`.
 
     Raises:
         LongbioError: a setting is wrong, or a configuration isn't there; names the nearest.
     """
     suite = load_settings(Benchmark, file, overrides)
+    named_in = None if isinstance(file, Mapping) else file
 
-    def found(config: Path) -> Path:
-        place = Path(os.path.normpath(file.parent / config))
-        if place.is_file():
-            return place
-        near = difflib.get_close_matches(
-            place.stem, [path.stem for path in place.parent.glob("*.yaml")], n=1, cutoff=0.0
-        )
-        raise LongbioError(
-            f"there is no configuration {config}",
-            where=file,
-            remedy=f"did you mean {near[0]}.yaml?" if near else "give a path from this file",
-        )
+    def with_file(entry: Entry, command: str) -> Entry:
+        return entry.model_copy(update={"config": settings_file(entry.config, command, named_in=named_in)})
 
     return suite.model_copy(
         update={
-            "tasks": tuple(task.model_copy(update={"config": found(task.config)}) for task in suite.tasks),
-            "pretrained": tuple(
-                made.model_copy(update={"config": found(made.config)}) for made in suite.pretrained
-            ),
+            "tasks": tuple(with_file(task, "finetune") for task in suite.tasks),
+            "pretrained": tuple(with_file(made, "pretrain") for made in suite.pretrained),
         }
     )
 

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from longbio.cli import (
     benchmark,
+    configs,
     convert,
     doctor,
     evaluate,
@@ -60,3 +61,4 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("quickstart")(quickstart.quickstart)
 app.add_typer(vocab.app, name="vocab")
+app.add_typer(configs.app, name="configs")

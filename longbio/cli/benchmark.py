@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Json, Verbose, narrated, print_json
+from longbio.cli.output import Device, Json, Verbose, narrated, print_json, tell_device
 
 
 def benchmark(
-    config: Annotated[Path, typer.Argument(help="A suite, see configs/benchmark.")],
+    config: Annotated[str, typer.Argument(help="A suite, see configs/benchmark.")],
     data: Annotated[Path | None, typer.Option(help="The corpora of the suite.")] = None,
     tasks: Annotated[
         list[str] | None, typer.Option("--task", help="Run only this task now; again for more.")
@@ -26,16 +26,19 @@ def benchmark(
     show_text: Annotated[
         bool, typer.Option(help="Show a note of each task in the report, whose text it then holds.")
     ] = False,
+    device: Device = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Run models on tasks with several seeds, compare them, and report; goes on where it stopped."""
     from longbio.benchmark import run
     from longbio.benchmark.settings import load_benchmark
+    from longbio.settings import settings_file
 
     given = [] if data is None else [f"data={json.dumps(str(data))}"]
-    suite = load_benchmark(config, [*given, *(overrides or [])])
-    with narrated(as_json=as_json, verbose=verbose) as tell:
+    suite = load_benchmark(settings_file(config, "benchmark"), [*given, *(overrides or [])])
+    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
+        tell_device(tell)
         results = run.benchmark(
             suite, tell, only_tasks=tasks or (), only_arms=arms or (), show_text=show_text
         )

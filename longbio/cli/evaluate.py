@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Json, Verbose, narrated, print_json
+from longbio.cli.output import Device, Dtype, Json, Verbose, narrated, print_json, tell_model
 
 SHOWN_FAULTS = 10
 
@@ -30,6 +30,8 @@ def evaluate(
     max_misaligned: Annotated[
         float, typer.Option(min=0, max=1, help="Share of mentions that may not be where they say.")
     ] = 0.01,
+    device: Device = None,
+    dtype: Dtype = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
@@ -42,8 +44,11 @@ def evaluate(
     from longbio.tasks.classification import Classes
     from longbio.tasks.examples import refuse_without_examples
 
-    with narrated(as_json=as_json, verbose=verbose) as tell:
-        task = evaluation.task_for(model, task_name)
+    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
+        folder = evaluation.fine_tuned(model)
+        task = evaluation.task_for(folder, task_name)
+        ready = evaluation.model_of(folder, task, dtype=dtype)
+        tell_model(tell, model, ready)
         reading = Reading(encoding, named_columns(columns or []))
         found = format_name or format_of(data)
         documents = read_documents(data, found, reading=reading, max_misaligned=max_misaligned)
@@ -65,10 +70,9 @@ def evaluate(
             tell.console.print(line, markup=False)
         advance = tell.begin(f"read {len(documents)} documents", len(documents))
         report = evaluation.evaluate(
-            model,
+            ready,
             documents,
             out,
-            task=task,
             format_name=found,
             reading=reading,
             on_document=lambda done: advance(done, ""),

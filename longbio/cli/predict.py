@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Json, Verbose, narrated, print_json
+from longbio.cli.output import Device, Dtype, Json, Verbose, narrated, print_json, tell_model
 
 
 class Format(StrEnum):
@@ -46,6 +46,8 @@ def predict(
     processes: Annotated[int, typer.Option(min=1, help="That predict, each with a copy of the model.")] = 1,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Of a forward pass, at least one row.")] = 4096,
     kernel: Annotated[str, typer.Option(help="The attention kernel.")] = "auto",
+    device: Device = None,
+    dtype: Dtype = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
@@ -53,19 +55,18 @@ def predict(
     from longbio.corpus.labels import spelled_as
     from longbio.corpus.readers import format_of, read_documents
     from longbio.corpus.reading import Reading, named_columns
-    from longbio.encoders.loading import config_of
     from longbio.errors import LongbioError
-    from longbio.finetuning.evaluate import task_for
-    from longbio.finetuning.learn import inputs_of
+    from longbio.finetuning.evaluate import fine_tuned, model_of
     from longbio.prediction.annotate import Notes, annotate
     from longbio.prediction.outputs import FAILED
     from longbio.prediction.questions import read_questions
-    from longbio.prediction.work import Model
     from longbio.tasks.classification import Classes
     from longbio.tasks.examples import refuse_without_examples
 
-    with narrated(as_json=as_json, verbose=verbose) as tell:
-        task = task_for(model)
+    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
+        ready = model_of(fine_tuned(model), None, kernel, batch_tokens, dtype=dtype)
+        task = ready.task
+        tell_model(tell, model, ready)
         if questions is not None and task.kind != "qa":
             raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
         reading = Reading(encoding, named_columns(columns or []))
@@ -78,7 +79,7 @@ def predict(
             refuse_without_examples(task, labelled, calibrate, format_of(calibrate))
         advance = tell.begin(f"predict {task.kind}", 0)
         result = annotate(
-            Model(model, task, inputs_of(model, config_of(model)).max_tokens, kernel, batch_tokens),
+            ready,
             Notes(notes, read_as, reading, asked),
             out,
             output=output.value,

@@ -138,3 +138,9 @@ class Document:
     labels: tuple[str, ...] | None = None
     score: float | None = None
     group: str | None = None
+
+    def _repr_html_(self) -> str:
+        """The text with its mentions marked, as a notebook shows it."""
+        from longbio.corpus.marks import as_html, mention_marks
+
+        return as_html(self.text, mention_marks(self.spans))

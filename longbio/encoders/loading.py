@@ -44,6 +44,9 @@ NEW_HEADS: dict[str, tuple[str, ...]] = {
 """The weights that a task may start at random: its own head, nothing else; that of masked LM when
 it is asked for."""
 
+DTYPES = ("float32", "bfloat16", "float16")
+"""What weights may be loaded as."""
+
 MAX_SAID_CHARS = 120
 """What a message quotes of a library's, at most."""
 
@@ -65,6 +68,8 @@ def load(
     for_training: bool = False,
     dropout: float | None = None,
     bigbird_pattern: str = "longbio",
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
     **config_changes: Any,
 ) -> PreTrainedModel:
     """A native model whose attention runs on the named kernel, in evaluation mode.
@@ -91,13 +96,17 @@ def load(
         bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
             Face's BigBird with one of its two patterns. The first of these differs from head to
             head and runs on the slow `reference`.
+        device: where the model goes, `cpu`, `cuda` or `cuda:1`; None for the CPU.
+        dtype: of its weights, `bfloat16` or torch's own; None for what they are stored in.
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
         LongbioError: weights are missing from the folder or have the wrong shape; there is no such
-            kernel, or it can't run here.
+            kernel, or it can't run here; there is no such device or type.
         ValueError: an unknown task or pattern.
     """
+    place = ready_device(device or "cpu")
+    refuse_dtype(dtype)
     if task not in TASKS:
         raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
     if bigbird_pattern not in bigbird.PATTERNS:
@@ -106,6 +115,8 @@ def load(
     chosen = None if kernel == "stock" else ready_kernel(kernel)
     config = config_of(path)
     changes = {"pad_token_id": config.pad_token_id, **config_changes}
+    if dtype is not None:
+        changes["dtype"] = dtype
     if task == "qa":
         changes.setdefault("num_labels", 2)  # where an answer starts and ends, whatever else was learned
     if config.model_type == "longformer":
@@ -123,7 +134,36 @@ def load(
         bigbird.install(model, chosen, bigbird_pattern)
     elif kernel != "stock" and config.model_type in FAMILIES:
         FAMILIES[config.model_type](model, chosen)
-    return model.eval()
+    return model.eval().to(place)
+
+
+def ready_device(name: str) -> torch.device:
+    """The device of this name.
+
+    Raises:
+        LongbioError: there is none here.
+    """
+    try:
+        device = torch.device(name)
+        # Something is put there: that a device has a name doesn't say that it is there.
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LongbioError(
+            f"there is no {name!r} here", where="device", remedy="`longbio doctor` says what there is"
+        ) from error
+    return device
+
+
+def refuse_dtype(dtype: Any) -> None:
+    """Return if weights can have a type: one of `DTYPES`, torch's own, or None.
+
+    Raises:
+        LongbioError: they can't.
+    """
+    if isinstance(dtype, str) and dtype not in DTYPES:
+        raise LongbioError(
+            f"weights can't have the type {dtype!r}", where="dtype", remedy=f"choose {', '.join(DTYPES)}"
+        )
 
 
 def _from_pretrained(

@@ -11,7 +11,7 @@ from typing import Any
 
 from longbio.artifacts.checkpoints import checkpoint_digest
 from longbio.artifacts.files import read_json
-from longbio.artifacts.runs import make_once
+from longbio.artifacts.runs import RUN, make_once
 from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
@@ -24,8 +24,8 @@ from longbio.finetuning.breakdown import by_length, by_position, evidence, relia
 from longbio.finetuning.data import digest
 from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import inputs_of, task_of
-from longbio.finetuning.settings import Machine
-from longbio.prediction.run import load_for, predict
+from longbio.prediction.run import predict
+from longbio.prediction.work import Model, Predictor
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.examples import refuse_without_examples
@@ -68,27 +68,23 @@ def micro_f1(documents: Sequence[dict[str, Counts]]) -> float:
 
 
 def evaluate(
-    model_folder: Path,
+    model: Model | Path,
     documents: Sequence[Document],
     out: Path,
     *,
-    task: AnyTask | None = None,
     format_name: str = "jsonl",
-    machine: Machine | None = None,
     reading: Reading | None = None,
     on_document: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Score a fine-tuned model on documents, and leave its predictions in `out`.
 
     Args:
-        model_folder: what `learn` left, short or long.
+        model: fine-tuned, short or long; of a folder alone, see `model_of`.
         documents: with what is true of them.
         out: the folder to make; when it is there already, of the same model and documents, nothing is
             done.
-        task: what the model was trained for; what `learn` recorded when None.
         format_name: the format the documents came in, in which predictions are written where it can
             hold them.
-        machine: how the work is done.
         reading: of the documents: what it left out and passed over is kept with the scores.
         on_document: told how many documents are done.
 
@@ -101,20 +97,22 @@ def evaluate(
     Raises:
         LongbioError: `out` holds something else, or the documents can't be scored.
     """
-    task = task or task_of(model_folder)
+    model = model_of(model) if isinstance(model, Path) else model
+    task = model.task
     if isinstance(task, Classes):
         documents = spelled_as(documents, task.classes)
     made_of = {
-        "model": checkpoint_digest(model_folder),
+        "model": checkpoint_digest(model.folder),
         "documents": digest(documents),
         "task": asdict(task),
+        **({} if model.dtype is None else {"dtype": model.dtype}),
     }
 
     def make(folder: Path) -> dict[str, Any]:
         refuse_without_examples(task, documents, "the documents", format_name)
-        predictions, seconds = _predicted(model_folder, documents, task, machine or Machine(), on_document)
+        report, predictions = score(model, documents, reading=reading, on_document=on_document)
         write_predictions(predictions, task, format_name, folder)
-        return _report(task, documents, predictions, reading) | {"seconds": seconds}
+        return report
 
     if processes().is_main_process:
         make_once(out, REPORT, made_of, make)
@@ -123,22 +121,84 @@ def evaluate(
     return saved
 
 
-def _predicted(
-    model_folder: Path,
+def score(
+    model: Model,
     documents: Sequence[Document],
-    task: AnyTask,
-    machine: Machine,
-    on_document: Callable[[int], None],
-) -> tuple[list[Prediction], float]:
-    """Of each document, and the seconds that it took."""
-    model = load_for(task, model_folder, machine.kernel).to(processes().device)
-    inputs = inputs_of(model_folder, model.config)
-    task.check(documents, inputs)
+    *,
+    reading: Reading | None = None,
+    on_document: Callable[[int], None] = lambda done: None,
+) -> tuple[dict[str, Any], list[Prediction]]:
+    """Score a fine-tuned model on documents.
+
+    Args:
+        model: fine-tuned.
+        documents: with what is true of them, classes spelled as the model spells them.
+        reading: of the documents.
+        on_document: told how many documents are done.
+
+    Returns:
+        What `evaluate` saves, and the predictions.
+
+    Raises:
+        LongbioError: the model can't be loaded, or the documents can't be scored.
+    """
+    predictor, task = Predictor(model), model.task
+    task.check(documents, predictor.inputs)
     start = time.monotonic()
-    found = predict(
-        model, inputs, task, documents, batch_tokens=machine.batch_tokens, on_document=on_document
+    predictions = list(
+        predict(
+            predictor.network,
+            predictor.inputs,
+            task,
+            documents,
+            batch_tokens=predictor.batch_tokens,
+            on_document=on_document,
+        )
     )
-    return list(found), round(time.monotonic() - start, 1)
+    seconds = round(time.monotonic() - start, 1)
+    return _report(task, documents, predictions, reading) | {"seconds": seconds}, predictions
+
+
+def fine_tuned(folder: Path) -> Path:
+    """The folder of a fine-tuned model: the one that is given, or that of the first seed of a run.
+
+    Raises:
+        LongbioError: it is the folder of a run that has no model yet.
+    """
+    if (folder / "config.json").is_file() or not (folder / RUN).is_file():
+        return folder
+    configs = list(folder.glob("seed-*/model/config.json"))
+    if not configs:
+        raise LongbioError(
+            "the run has no fine-tuned model", where=folder, remedy="run longbio finetune to its end"
+        )
+    return min(configs, key=lambda file: int(file.parts[-3].removeprefix("seed-"))).parent
+
+
+def model_of(
+    folder: Path,
+    task: AnyTask | None = None,
+    kernel: str = "auto",
+    batch_tokens: int = 4096,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> Model:
+    """A fine-tuned model as prediction takes it: it reads in the rows that it learned from.
+
+    Args:
+        folder: where it lies.
+        task: what it was fine-tuned for; as it was recorded, or as its config tells, when None.
+        kernel: of attention.
+        batch_tokens: of a forward pass.
+        device: where it goes; None for the GPU, where there is one.
+        dtype: of its weights; None for what they are stored in.
+
+    Raises:
+        LongbioError: there is no fine-tuned model.
+    """
+    task = task or task_for(folder)
+    max_tokens = inputs_of(folder, config_of(folder)).max_tokens
+    return Model(folder, task, max_tokens, kernel, batch_tokens, device, dtype)
 
 
 def _report(

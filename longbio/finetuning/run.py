@@ -15,7 +15,7 @@ from longbio.artifacts.folders import refuse_unless_writable
 from longbio.encoders.loading import config_of, dropout_names, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.finetuning.data import Splits, places_of, read_data
-from longbio.finetuning.evaluate import evaluate
+from longbio.finetuning.evaluate import evaluate, model_of
 from longbio.finetuning.grid import learn_best, recipes_of
 from longbio.finetuning.learn import learn, training_settings
 from longbio.finetuning.settings import Finetuning, Recipe
@@ -235,12 +235,12 @@ def _run(
     home = _home(plan, seed)
     learned = _learn(plan, source, data, recipe, seed, home / "model", f"seed {seed}", tell)
     advance = tell.begin(f"seed {seed}: test documents", len(data.test))
+    machine = plan.machine
     scored = evaluate(
-        home / "model",
+        model_of(home / "model", kernel=machine.kernel, batch_tokens=machine.batch_tokens),
         data.test,
         home / "test",
         format_name=data.format,
-        machine=plan.machine,
         on_document=lambda done: advance(done, ""),
     )
     tell.end(f"{scored['scores']['main']:.4f}")

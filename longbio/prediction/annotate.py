@@ -141,6 +141,7 @@ def _plan(model: Model, notes: Notes, output: str, labelled: Sequence[Document])
         "max_tokens": model.max_tokens,
         "kernel": model.kernel,
         "batch_tokens": model.batch_tokens,
+        "dtype": model.dtype,
         "format": output,
         "read_as": notes.format_name or format_of(notes.path),
         "encoding": notes.reading.encoding,

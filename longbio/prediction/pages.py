@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, Template
 
+from longbio.corpus.marks import PICTURES, Mark, mention_marks, segments
 from longbio.corpus.records import Document
-from longbio.prediction.marks import PICTURES, Mark, segments
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
 
@@ -89,13 +89,11 @@ def _marks(prediction: Prediction, task: AnyTask, labels: Sequence[str]) -> list
     if task.kind not in ("ner", "relations"):
         return []
     probabilities = details["probabilities"] if task.kind == "ner" else [None] * len(document.spans)
-    marks = []
-    for span, probability in zip(document.spans, probabilities, strict=True):
-        words = span.label if probability is None else f"{span.label} {probability:.2f}"
-        for start, end in span.fragments:
-            said = words if end == span.end_char else ""
-            marks.append(Mark(start, end, labels.index(span.label), said))
-    return marks
+    words = [
+        span.label if probability is None else f"{span.label} {probability:.2f}"
+        for span, probability in zip(document.spans, probabilities, strict=True)
+    ]
+    return mention_marks(document.spans, words, labels)
 
 
 def _labels(document: Document, task: AnyTask) -> list[str]:

@@ -17,18 +17,29 @@ from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.task import Array, Encoded, Prediction, Task, forward
+from longbio.training.processes import processes
 
 POOLED_ROWS = 512
 """Rows that are sorted by length before they are cut into batches."""
 
 
-def load_for(task: AnyTask, folder: Path, kernel: str = "auto") -> PreTrainedModel:
+def load_for(
+    task: AnyTask, folder: Path, kernel: str = "auto", device: str | None = None, dtype: str | None = None
+) -> PreTrainedModel:
     """A fine-tuned model, its outputs in the order that the task has its classes in.
 
+    Args:
+        task: what it was fine-tuned for.
+        folder: where it lies.
+        kernel: of attention.
+        device: where it goes; None for the GPU, where there is one.
+        dtype: of its weights, one of `encoders.loading.DTYPES`; None for what they are stored in.
+
     Raises:
-        LongbioError: weights are missing, or the kernel can't run here.
+        LongbioError: weights are missing, or the kernel, the device or the type can't be had here.
     """
-    model = load(folder, task.head, kernel, own_head=True)
+    place = device or str(processes().device)
+    model = load(folder, task.head, kernel, own_head=True, device=place, dtype=dtype)
     if isinstance(task, Entities):
         order_classes(model, task.labels.names())
     return model

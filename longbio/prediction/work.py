@@ -19,7 +19,6 @@ from longbio.prediction.lots import LOT_CHARS, Failure, Lot
 from longbio.prediction.run import load_for, predict
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
-from longbio.training.processes import processes as processes_of_torch
 from longbio.workers import Workers
 
 Outcome = Prediction | Failure
@@ -36,6 +35,8 @@ class Model:
             None.
         kernel: of attention.
         batch_tokens: tokens of a forward pass, padding included; at least one row.
+        device: where it goes; None for the GPU, where there is one.
+        dtype: of its weights; None for what they are stored in.
     """
 
     folder: Path
@@ -43,10 +44,12 @@ class Model:
     max_tokens: int | None = None
     kernel: str = "auto"
     batch_tokens: int = 4096
+    device: str | None = None
+    dtype: str | None = None
 
 
 class Predictor:
-    """A model that is loaded, on the GPU where there is one.
+    """A model that is loaded.
 
     Raises:
         LongbioError: its folder is damaged, or the kernel can't run here.
@@ -54,8 +57,7 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         self.task, self.batch_tokens = model.task, model.batch_tokens
-        network = load_for(model.task, model.folder, model.kernel)
-        self.network = network.to(processes_of_torch().device)
+        self.network = load_for(model.task, model.folder, model.kernel, model.device, model.dtype)
         self.inputs = InputFormat.of(self.network.config, load_tokenizer(model.folder), model.max_tokens)
 
     def outcomes(self, documents: Sequence[Document]) -> list[Outcome]:

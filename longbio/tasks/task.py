@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from longbio.corpus.marks import Mark, as_html, mention_marks
 from longbio.corpus.reading import PassedOver
-from longbio.corpus.records import Document
+from longbio.corpus.records import Document, Relation
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.evidence import Evidence
 
@@ -36,6 +38,44 @@ class Sample:
     labels: tuple[Array, ...]
 
 
+@dataclass(frozen=True)
+class Mention:
+    """An entity that a model found.
+
+    Args:
+        text: its words.
+        label: its type.
+        start_char: where it begins in the text.
+        end_char: where it ends, exclusive.
+        probability: of its least sure word; None where it was given with the text.
+    """
+
+    text: str
+    label: str
+    start_char: int
+    end_char: int
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says to a question.
+
+    Args:
+        question: its words.
+        text: the words that answer it; None where the text holds no answer.
+        start_char: where they begin in the text.
+        end_char: where they end, exclusive.
+        probability: of this answer, or that there is none.
+    """
+
+    question: str
+    text: str | None
+    start_char: int | None
+    end_char: int | None
+    probability: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """A document with what a model found in place of what was known.
@@ -47,6 +87,77 @@ class Prediction:
 
     document: Document
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Of the document."""
+        return self.document.id
+
+    @property
+    def text(self) -> str:
+        """Of the document."""
+        return self.document.text
+
+    @property
+    def mentions(self) -> list[Mention]:
+        """What a model of entities found, in the order of the text."""
+        spans, sure = self.document.spans, self.details.get("probabilities")
+        # Of a model of other things, these are the classes', and the mentions came with the text.
+        of_spans = sure if isinstance(sure, list) else [None] * len(spans)
+        return [
+            Mention(span.covered(self.text), span.label, span.start_char, span.end_char, probability)
+            for span, probability in zip(spans, of_spans, strict=True)
+        ]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Of each question, what a model of answers found; without text where it found none."""
+        found = []
+        for question, detail in zip(self.document.questions, self.details.get("questions", ()), strict=False):
+            start, end = question.answers[0] if question.answers else (None, None)
+            sure = detail["best"][0]["probability"] if question.answers else detail["null_probability"]
+            words = None if start is None else self.text[start:end]
+            found.append(Answer(question.text, words, start, end, sure))
+        return found
+
+    @property
+    def classes(self) -> dict[str, float]:
+        """The probability of each class, the likeliest first, of a model of classes; those that it chose are
+        `document.labels`."""
+        sure = self.details.get("probabilities")
+        return dict(sorted(sure.items(), key=lambda each: -each[1])) if isinstance(sure, Mapping) else {}
+
+    @property
+    def relations(self) -> list[tuple[Relation, float]]:
+        """What a model of relations found, with its probability."""
+        details = self.details.get("relations", ())
+        return [
+            (relation, detail["probability"])
+            for relation, detail in zip(self.document.relations, details, strict=False)
+        ]
+
+    def _repr_html_(self) -> str:
+        """The text with what was found, as a notebook shows it."""
+        told = [f"{name} {probability:.2f}" for name, probability in self.classes.items()]
+        told += [
+            f"{relation.label} {probability:.2f}: {relation.head.covered(self.text)} – "
+            f"{relation.tail.covered(self.text)}"
+            for relation, probability in self.relations
+        ]
+        marks = []
+        for answer in self.answers:
+            told.append(f"{answer.question} {answer.text or 'no answer'}")
+            if answer.start_char is not None and answer.end_char is not None:
+                marks.append(Mark(answer.start_char, answer.end_char, 0, "answer"))
+        if self.document.score is not None:
+            told.append(f"score {self.document.score:.3f}")
+        words = [
+            each.label if each.probability is None else f"{each.label} {each.probability:.2f}"
+            for each in self.mentions
+        ]
+        marks += mention_marks(self.document.spans, words)
+        lines = "".join(f"<div>{escape(line)}</div>" for line in told)
+        return lines + as_html(self.text, marks)
 
 
 class Encoded(Protocol):

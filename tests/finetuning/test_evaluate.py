@@ -16,7 +16,7 @@ from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import evaluate as evaluation
-from longbio.finetuning.evaluate import by_length, evaluate, spoken, task_for, write_predictions
+from longbio.finetuning.evaluate import by_length, evaluate, model_of, spoken, task_for, write_predictions
 from longbio.prediction.run import load_for
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
@@ -94,14 +94,14 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
     save_tagger(tiny_bert_folder, ["O", "B-Drug", "I-Drug"], folder)
     assert task_for(folder, "ner") == task_for(folder) == Entities(types=("Drug",), constrained=False)
     gold = [Document("a", "drug 1 the drug 2", (Span.of(0, 6, "Drug"),))]
-    report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder, "ner"))
+    report = evaluate(folder, gold, tmp_path / "scores")
     assert report == read_json(tmp_path / "scores" / "scores.json")
     with pytest.raises(LongbioError, match="another plan: documents has changed"):
-        evaluate(folder, [Document("a", "drug 1")], tmp_path / "scores", task=task_for(folder))
+        evaluate(folder, [Document("a", "drug 1")], tmp_path / "scores")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     with pytest.raises(LongbioError, match="not empty"):
-        evaluate(folder, gold, tmp_path / "full", task=task_for(folder))
+        evaluate(folder, gold, tmp_path / "full")
     with pytest.raises(LongbioError, match="no such folder"):
         task_for(tmp_path / "mistyped")
     assert report["micro"]["true_positives"] + report["micro"]["false_negatives"] == 1
@@ -120,14 +120,14 @@ def test_scores_belong_to_a_model_wherever_it_lies(
 ) -> None:
     folder, gold = tmp_path / "model", [Document("a", "drug 1 the drug 2", (Span.of(0, 6, "Drug"),))]
     save_tagger(tiny_bert_folder, ["O", "B-Drug", "I-Drug"], folder)
-    report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder))
+    report = evaluate(folder, gold, tmp_path / "scores")
     folder = folder.rename(tmp_path / "moved")
-    assert evaluate(folder, gold, tmp_path / "scores", task=task_for(folder)) == report
+    assert evaluate(folder, gold, tmp_path / "scores") == report
     data = bytearray((folder / changed).read_bytes())
     data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
     (folder / changed).write_bytes(data)
     with pytest.raises(LongbioError, match="of another model or other documents"):
-        evaluate(folder, gold, tmp_path / "scores", task=task_for(folder))
+        evaluate(folder, gold, tmp_path / "scores")
 
 
 def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_the_interval_of_every_task_is_over_patients(
     monkeypatch.setattr(torch.nn.Linear, "config", None, raising=False)
 
     def scored(name: str, gold: list[Document]) -> dict[str, Any]:
-        report = evaluate(tmp_path, gold, tmp_path / name, task=task)
+        report = evaluate(model_of(tmp_path, task), gold, tmp_path / name)
         assert report["interval"]["value"] == pytest.approx(report["scores"]["main"])
         assert report["interval"]["low"] < report["scores"]["main"] < report["interval"]["high"]
         return report

@@ -12,6 +12,7 @@ from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import evaluate
+from longbio.prediction.work import Model
 from longbio.finetuning.learn import learn
 from longbio.finetuning.run import finetune
 from longbio.finetuning.settings import Finetuning, Recipe
@@ -126,4 +127,4 @@ def test_learning_and_scoring_refuse_before_a_model_is_loaded(tmp_path: Path) ->
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "checkpoint_digest", lambda folder: "0")
         with pytest.raises(LongbioError, match="none of the 1 documents, read as brat, has a question"):
-            evaluate(tmp_path / "nothing", whole, tmp_path / "out", task=Answers(), format_name="brat")
+            evaluate(Model(tmp_path / "nothing", Answers()), whole, tmp_path / "out", format_name="brat")

@@ -16,7 +16,7 @@ from longbio.corpus.records import Document, Span
 from longbio.encoders.loading import config_of, load, load_tokenizer, quiet
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
-from longbio.finetuning.evaluate import evaluate, task_for
+from longbio.finetuning.evaluate import evaluate, model_of, task_for
 from longbio.finetuning.learn import inputs_of, learn
 from longbio.finetuning.settings import Recipe
 from longbio.prediction.run import load_for
@@ -67,7 +67,7 @@ def test_without_model_type_every_command_names_the_line_to_write(
         lambda: load(folder),
         lambda: task_for(folder),
         lambda: learn(folder, DOCUMENTS, [], task, recipe, tmp_path / "learned"),
-        lambda: evaluate(folder, DOCUMENTS, tmp_path / "scores", task=task),
+        lambda: evaluate(model_of(folder, task), DOCUMENTS, tmp_path / "scores"),
         lambda: Predictor(Model(folder, task)),
     ):
         assert 'write "model_type": "bert" into it' in refusal(work)
@@ -116,7 +116,7 @@ def test_labels_that_do_not_fit_the_heads_rows(
     task = task_for(folder)
     for work in (
         lambda: load_for(task, folder),
-        lambda: evaluate(folder, DOCUMENTS, tmp_path / "scores", task=task),
+        lambda: evaluate(model_of(folder, task), DOCUMENTS, tmp_path / "scores"),
         lambda: Predictor(Model(folder, task)),
     ):
         message = refusal(work)

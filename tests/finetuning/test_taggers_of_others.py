@@ -15,7 +15,7 @@ from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.tag_schemes import scheme_of
 from longbio.errors import LongbioError
-from longbio.finetuning.evaluate import evaluate, task_for
+from longbio.finetuning.evaluate import evaluate, model_of, task_for
 
 BILOU = ["B-Drug", "I-Drug", "L-Drug", "U-Drug"]
 BIOES = ["E-Drug", "S-Drug", "B-Drug", "I-Drug"]
@@ -77,7 +77,7 @@ def test_mentions_are_those_that_the_scheme_says(
     spaced = [" ".join(each) for each in expected]
     spans = [Span.of(text.index(each), text.index(each) + len(each), "Drug") for each in spaced]
     gold = [Document("a", text, tuple(spans))]
-    report = evaluate(tmp_path / "theirs", gold, tmp_path / "scores", task=task)
+    report = evaluate(model_of(tmp_path / "theirs", task), gold, tmp_path / "scores")
     (found,) = read_documents(tmp_path / "scores" / "documents.jsonl")
     assert [text[span.start_char : span.end_char] for span in found.spans] == spaced
     assert report["scores"]["main"] == 1.0

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longbio.corpus.file_names import FileNames
+from longbio.corpus.marks import Mark, segments
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.corpus.writers import jsonl
 from longbio.errors import LongbioError
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.marks import Mark, segments
 from longbio.prediction.outputs import Brat, described, rounded
 from longbio.prediction.pages import note_page
 from longbio.prediction.work import Model

@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from html import escape
 from itertools import pairwise
+
+from longbio.corpus.records import Span
 
 # A browser drops control characters; their pictures have the same number of characters.
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
@@ -77,3 +80,53 @@ def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
             )
         )
     return found
+
+
+COLOURS = (
+    "#cfe3f7",
+    "#fbd9c5",
+    "#d5efd2",
+    "#e6d9f3",
+    "#fdeeb8",
+    "#f7d2e0",
+    "#d0efed",
+    "#e3e3d3",
+    "#d9dcf5",
+    "#f1e0c8",
+    "#cfeadd",
+    "#ecd4ec",
+)
+"""Backgrounds of labels, for dark text; with more labels they begin again."""
+
+STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;max-height:40em;overflow-y:auto"
+
+
+def mention_marks(
+    spans: Sequence[Span], words: Sequence[str] | None = None, labels: Sequence[str] = ()
+) -> list[Mark]:
+    """A mark for each piece of each mention.
+
+    Args:
+        spans: the mentions.
+        words: said at the end of each; its label when None.
+        labels: whose places are the kinds of the marks; those of the mentions, sorted, when empty.
+    """
+    labels = labels or sorted({span.label for span in spans})
+    return [
+        Mark(start, end, labels.index(span.label), said if end == span.end_char else "")
+        for span, said in zip(spans, words or [span.label for span in spans], strict=True)
+        for start, end in span.fragments
+    ]
+
+
+def as_html(text: str, marks: Sequence[Mark]) -> str:
+    """A text with its marks for a notebook, which brings no style of its own."""
+    pieces = []
+    for segment in segments(text, marks):
+        inner = escape(segment.text)
+        if segment.kind is not None:
+            colour = COLOURS[segment.kind % len(COLOURS)]
+            inner = f'<mark style="background:{colour};color:#1d2733">{inner}</mark>'
+        ended = (f"<sup>{escape(words)}</sup>" for words in segment.ended)
+        pieces.append(inner + "".join(ended))
+    return f'<div style="{STYLE}">{"".join(pieces)}</div>'
