@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from longbio.artifacts.locks import alone
-from longbio.benchmark import quickstart as quickstarting
 from longbio.cli import main
 from longbio.corpus.records import Document, Span
 from longbio.encoders.loading import load, load_tokenizer, quiet
@@ -69,7 +68,6 @@ COMMANDS: dict[str, Callable[[Path, Path], list[str | Path]]] = {
     "finetune": lambda at, out: [at / "finetune.yaml", "--set", f"out={out}"],
     "predict": lambda at, out: [at / "ner", at / "notes", "--out", out],
     "evaluate": lambda at, out: [at / "ner", at / "gold", "--out", out],
-    "quickstart": lambda at, out: ["--out", out],
     "vocab mine": lambda at, out: [at / "mlm", at / "notes", "--out", out],
     "vocab train": lambda at, out: [at / "notes", "--out", out, "--size", "60"],
     "vocab extend": lambda at, out: [at / "mlm", out, "--terms", at / "terms.txt", "--init", "mean"],
@@ -78,26 +76,22 @@ COMMANDS: dict[str, Callable[[Path, Path], list[str | Path]]] = {
         *("--unseen", at / "test.tsv", "--methods", "mean"),
     ],
 }
-"""All that leave something behind, but `benchmark`, whose processes wait for each other, and `synthesize`."""
+"""All that leave something behind, but `benchmark` and `quickstart`, whose processes wait for each other, and
+`synthesize`."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_says_that_another_process_is_at_it(
     command: str,
     home: Path,
-    tiny_bert_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quickstarting, "minilm", lambda: tiny_bert_folder)
-    monkeypatch.setattr(quickstarting, "_run", lambda *given: pytest.fail("it went to work"))
     out = tmp_path / "out"
-    if command == "predict":  # its folder is there from the beginning, and locked itself
-        out.mkdir()
     words = [str(word) for word in COMMANDS[command](home, out)]
     monkeypatch.setattr(sys, "argv", ["longbio", *command.split(), *words])
-    with locked(out) if command == "predict" else alone(out), pytest.raises(SystemExit) as stop:
+    with alone(out), pytest.raises(SystemExit) as stop:
         main()
     err = capsys.readouterr().err
     assert stop.value.code == 1, err
