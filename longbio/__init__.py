@@ -87,7 +87,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """`longbio.benchmark` is the function, though a folder has that name too and importing it would set it."""
+    """`longbio.benchmark` stays the function, though importing the folder of that name would set it."""
 
     @property
     def benchmark(self) -> Any:

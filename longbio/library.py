@@ -96,10 +96,9 @@ def pretrain(config: Config, **settings: Any) -> dict[str, Any]:
 
     Example:
         >>> results = longbio.pretrain(
-        ...     "heal", model="long", out="runs/heal", cache="cache", corpora={"open": {"paths": ["notes"]}},
-        ...     phases=[{"name": "healed", "mix": {"open": 1}, "mask_rate": 0.15, "steps": 2, "warmup": 1,
-        ...              "row_tokens": 64, "batch_tokens": 128}],
-        ...     validation={"share": 0.2, "lengths": [64]})
+        ...     "head", model="short", out="runs/head", cache="cache", corpora={"open": {"paths": ["notes"]}},
+        ...     validation={"share": 0.3, "lengths": [64]}, machine={"precision": "float32"},
+        ...     **{"phases.0.steps": 2, "phases.0.sequence_tokens": 64, "phases.0.batch_tokens": 128})
         >>> sorted(results["phases"][0])
         ['bits_after', 'bits_before', 'filled', 'name', 'perplexity']
     """

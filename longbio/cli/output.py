@@ -81,9 +81,7 @@ def tell_device(tell: Narrator) -> None:
 def tell_model(tell: Narrator, asked: Path, model: Model) -> None:
     """Which model is taken, where a run was named, and where it works."""
     if model.folder != asked:
-        tell.console.print(
-            f"the model of the run's first seed: {model.folder}", markup=False
-        )
+        tell.console.print(f"the model of the run's first seed: {model.folder}", markup=False)
     tell_device(tell)
 
 

@@ -16,6 +16,10 @@ class Span:
 
     Raises:
         ValueError: fragments are missing, empty, reversed or out of order.
+
+    Example:
+        >>> longbio.Span.of(4, 11, "Anatomy").covered("The patient fell.")
+        'patient'
     """
 
     fragments: tuple[tuple[int, int], ...]
@@ -125,6 +129,11 @@ class Document:
             several. None where they aren't known.
         score: of the pair, such as its similarity.
         group: whose it is, a patient: documents of a group stay on one side of a split.
+
+    Example:
+        >>> fall = longbio.Span.of(12, 16, "Problem")
+        >>> longbio.Document("note-1", "The patient fell.", spans=(fall,)).spans[0].label
+        'Problem'
     """
 
     id: str

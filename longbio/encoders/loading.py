@@ -104,6 +104,11 @@ def load(
         LongbioError: weights are missing from the folder or have the wrong shape; there is no such
             kernel, or it can't run here; there is no such device or type.
         ValueError: an unknown task or pattern.
+
+    Example:
+        >>> model = longbio.load("long", task="ner", num_labels=3)
+        >>> model.config.model_type, model.classifier.out_features
+        ('longformer', 3)
     """
     place = ready_device(device or "cpu")
     refuse_dtype(dtype)

@@ -12,10 +12,10 @@ from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import evaluate
-from longbio.prediction.work import Model
 from longbio.finetuning.learn import learn
 from longbio.finetuning.run import finetune
 from longbio.finetuning.settings import Finetuning, Recipe
+from longbio.prediction.work import Model
 from longbio.progress import Silence
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
