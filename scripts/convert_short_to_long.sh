@@ -7,7 +7,8 @@
 # use; both load with plain transformers. What follows goes to healing's `longbio pretrain`. Run again, it goes on.
 # TARGET=bigbird makes a BigBird. STEPS and BATCH_TOKENS say what healing may cost: 2,500 steps of 262,144
 # tokens are for a GPU; on one CPU thread STEPS=150 BATCH_TOKENS=4096 took 44 minutes for MiniLM-L6.
-# HELD_OUT=0.05 measures on more than one note in a hundred, for small corpora.
+# One note in a hundred is held out to measure on, one in ten of a folder with fewer than 500; HELD_OUT=0.05
+# says otherwise.
 # HEAD_STEPS=400 learns a masked-LM head before, for an encoder that has none (sentence encoders).
 set -euo pipefail
 
@@ -17,7 +18,9 @@ begin_script 3 "$@"
 short="$1" notes="$2" out="$3"
 shift 3
 precision="$(python -c 'import torch; print("bfloat16" if torch.cuda.is_available() else "float32")')"
-shared=(--set corpora.open.paths="['${notes//\'/\'\'}']" --set validation.share="${HELD_OUT:-0.01}"
+held_out=0.01
+[[ -d "$notes" ]] && (( $(find "$notes" -type f | wc -l) < 500 )) && held_out=0.1
+shared=(--set corpora.open.paths="['${notes//\'/\'\'}']" --set validation.share="${HELD_OUT:-$held_out}"
     --set machine.precision="$precision" --set machine.device_sequences=1)
 
 if [[ -n "${HEAD_STEPS:-}" ]]; then

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import longbio
 from longbio.cli import (
     benchmark,
     configs,
@@ -17,6 +18,7 @@ from longbio.cli import (
     predict,
     pretrain,
     quickstart,
+    split,
     synthesize,
     vocab,
 )
@@ -46,14 +48,30 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="Short clinical encoders become 4,096-token Longformer and BigBird models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"longbio {longbio.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: longbio quickstart")
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Short clinical encoders become 4,096-token Longformer and BigBird models."""
+
+
 app.command("doctor")(doctor.doctor)
 app.command("convert")(convert.convert)
 app.command("synthesize")(synthesize.synthesize)
+app.command("split")(split.split)
 app.command("pretrain")(pretrain.pretrain)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Device, Json, Verbose, narrated, print_json, tell_device
+from longbio.cli.output import Device, Json, Out, Verbose, given, narrated, print_json, tell_device
 
 
 def benchmark(
-    config: Annotated[str, typer.Argument(help="A suite, see configs/benchmark.")],
-    data: Annotated[Path | None, typer.Option(help="The corpora of the suite.")] = None,
+    config: Annotated[str, typer.Argument(help="A suite: a file, or a name that `longbio configs` lists.")],
+    data: Annotated[Path | None, typer.Option(help="The folder with the corpora of the suite.")] = None,
+    out: Out = None,
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="Run only this task now; again for more.")
+        list[str] | None, typer.Option("--task", help="Run only this task now. Give it again for more.")
     ] = None,
     arms: Annotated[
-        list[str] | None, typer.Option("--arm", help="Run only this arm now; again for more.")
+        list[str] | None, typer.Option("--arm", help="Run only this arm now. Give it again for more.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="a.b=c, models.source=FOLDER; again for more.")
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, as models.long=FOLDER. Give it again for more."),
     ] = None,
     show_text: Annotated[
         bool, typer.Option(help="Show a note of each task in the report, whose text it then holds.")
@@ -30,13 +31,17 @@ def benchmark(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Run models on tasks with several seeds, compare them, and report; goes on where it stopped."""
+    """Run models on tasks with several seeds, compare them, and report; goes on where it stopped.
+
+    Example: longbio benchmark open-long --data corpora --set models.source=short
+    """
     from longbio.benchmark import run
     from longbio.benchmark.settings import load_benchmark
     from longbio.settings import settings_file
 
-    given = [] if data is None else [f"data={json.dumps(str(data))}"]
-    suite = load_benchmark(settings_file(config, "benchmark"), [*given, *(overrides or [])])
+    suite = load_benchmark(
+        settings_file(config, "benchmark"), [*given(data=data, out=out), *(overrides or [])]
+    )
     with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
         tell_device(tell)
         results = run.benchmark(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The configurations that come with longbio.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)

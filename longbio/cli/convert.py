@@ -14,26 +14,33 @@ def convert(
     source: Annotated[str, typer.Argument(help="A model folder, or a Hugging Face hub name.")],
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
     to: Annotated[str, typer.Option(help="The long family: longformer or bigbird.")] = "longformer",
-    max_tokens: Annotated[int, typer.Option(help="Tokens the long model reads.")] = 4096,
-    window: Annotated[int, typer.Option(help="Longformer: whole window, half to each side.")] = 512,
-    block: Annotated[int, typer.Option(help="BigBird: tokens in a block.")] = 64,
-    random_blocks: Annotated[int, typer.Option(help="BigBird: random blocks per block.")] = 3,
-    positions: Annotated[str, typer.Option(help="New position rows: tile or interpolate.")] = "tile",
+    max_tokens: Annotated[int, typer.Option(help="How many tokens the long model reads.")] = 4096,
+    window: Annotated[
+        int, typer.Option(help="Longformer: the whole attention window, half of it to each side.")
+    ] = 512,
+    block: Annotated[int, typer.Option(help="BigBird: how many tokens a block has.")] = 64,
+    random_blocks: Annotated[int, typer.Option(help="BigBird: how many random blocks each block sees.")] = 3,
+    positions: Annotated[str, typer.Option(help="How new positions begin: tile or interpolate.")] = "tile",
     verify: Annotated[bool, typer.Option(help="Prove that the result equals its source.")] = True,
     lowercase: Annotated[
         bool | None,
-        typer.Option(help="Whether a WordPiece tokenizer lower-cases; its files say, or its vocabulary."),
+        typer.Option(
+            help="Say whether a WordPiece tokenizer lower-cases. By default its files say, or its vocabulary."
+        ),
     ] = None,
     text: Annotated[
-        Path | None, typer.Option(help="Text for bits per masked token and for unknown tokens.")
+        Path | None, typer.Option(help="Measure bits per masked token and unknown tokens on this text.")
     ] = None,
-    kernel: Annotated[str, typer.Option(help="The kernel that is proven.")] = "auto",
+    kernel: Annotated[str, typer.Option(help="Prove this attention kernel.")] = "auto",
     force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
     offline: Offline = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Convert a short encoder into a native Longformer or BigBird, and verify it."""
+    """Convert a short encoder into a native Longformer or BigBird, and verify it.
+
+    Example: longbio convert emilyalsentzer/Bio_ClinicalBERT clinical-long
+    """
     from longbio.cli.tables import checks_table
     from longbio.conversion import convert as conversion
     from longbio.conversion.settings import Settings

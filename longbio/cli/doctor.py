@@ -17,7 +17,10 @@ PACKAGES = (
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, devices, and which attention kernels can run here and why others can't."""
+    """Show versions, devices, and which attention kernels can run here and why others can't.
+
+    Example: longbio doctor --json
+    """
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

@@ -13,29 +13,39 @@ SHOWN_FAULTS = 10
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model.")],
+    model: Annotated[
+        Path, typer.Argument(help="A fine-tuned model's folder, or the folder of a run of `finetune`.")
+    ],
     data: Annotated[Path, typer.Argument(help="Documents in any format that is read: a folder or a file.")],
-    out: Annotated[Path, typer.Option(help="The folder to make: predictions and scores.json.")],
-    format_name: Annotated[str | None, typer.Option("--format", help="Found by itself.")] = None,
-    task_name: Annotated[
-        str | None, typer.Option("--task", help="What the model shall have learned; found by itself.")
+    out: Annotated[Path, typer.Option(help="The folder to make, with predictions and scores.json.")],
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="The format of the documents. By default it is found.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    task_name: Annotated[
+        str | None, typer.Option("--task", help="Refuse a model that learned another task than this.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="The encoding of the files.")] = "utf-8",
     columns: Annotated[
-        list[str] | None, typer.Option("--column", help="labels=DIAGNOSIS: a table's; again for more.")
+        list[str] | None,
+        typer.Option(
+            "--column", help="Read this column of a table, as labels=DIAGNOSIS. Give it again for more."
+        ),
     ] = None,
     one_type: Annotated[
-        bool, typer.Option(help="All mentions are of one type, as BLURB counts JNLPBA's.")
+        bool, typer.Option(help="Count all mentions as of one type, as BLURB does for JNLPBA.")
     ] = False,
     max_misaligned: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of mentions that may not be where they say.")
+        float, typer.Option(min=0, max=1, help="Stop if a larger share of mentions isn't where it says.")
     ] = 0.01,
     device: Device = None,
     dtype: Dtype = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Score a model on documents, and leave its predictions."""
+    """Score a model on documents, and leave its predictions.
+
+    Example: longbio evaluate runs/ner corpus/test --out scores
+    """
     from longbio.corpus.labels import spelled_as
     from longbio.corpus.readers import format_of, read_documents
     from longbio.corpus.reading import Reading, named_columns

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Device, Json, Verbose, narrated, print_json, tell_device
+from longbio.cli.output import Device, Json, Model, Out, Verbose, given, narrated, print_json, tell_device
 
 
 def finetune(
-    config: Annotated[str, typer.Argument(help="A plan, see configs/finetune.")],
+    config: Annotated[str, typer.Argument(help="A plan: a file, or a name that `longbio configs` lists.")],
     data: Annotated[
-        Path | None, typer.Option(help="The corpus, or the folder of several, as BLURB's.")
+        Path | None,
+        typer.Option(
+            help="The corpus: a folder with train, test and perhaps dev, or undivided with data.test_share."
+        ),
+    ] = None,
+    model: Model = None,
+    out: Out = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learn at this rate alone, without a grid of rates.")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="A budget: optimizer steps of each model at most.")
+        int | None, typer.Option(min=1, help="Stop each model after this many optimizer steps.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="a.b=c, recipe.epochs=3; again for more.")
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, as recipe.epochs=3. Give it again for more."),
     ] = None,
     device: Device = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune for a task and score it, with a grid and several seeds; goes on where it stopped."""
+    """Fine-tune for a task and score it, with a grid and several seeds; goes on where it stopped.
+
+    Example: longbio finetune entities --model clinical-long --data my-corpus --out runs/ner
+    """
     from longbio.finetuning import run
     from longbio.finetuning.settings import Finetuning
     from longbio.settings import load_settings, settings_file
 
-    given = [] if data is None else [f"data.path={json.dumps(str(data))}"]
-    if max_steps is not None:
-        given.append(f"recipe.max_steps={max_steps}")
-    plan = load_settings(Finetuning, settings_file(config, "finetune"), [*given, *(overrides or [])])
+    options = given(
+        model=model,
+        out=out,
+        data__path=data,
+        recipe__learning_rate=learning_rate,
+        grid__learning_rates=None if learning_rate is None else [],
+        recipe__max_steps=max_steps,
+    )
+    plan = load_settings(Finetuning, settings_file(config, "finetune"), [*options, *(overrides or [])])
     with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
         tell_device(tell)
         results = run.finetune(plan, tell)

@@ -17,13 +17,15 @@ from rich.console import Console
 from longbio.cli.progress import Narrator
 
 if TYPE_CHECKING:
-    from longbio.prediction.work import Model
+    from longbio.prediction.work import Model as FineTuned
 
 HIDDEN = "CUDA_VISIBLE_DEVICES"
 """Empty, it hides every GPU from this process and from those that it starts."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Verbose = Annotated[bool, typer.Option(help="Show what the libraries below say too.")]
+Verbose = Annotated[bool, typer.Option(help="Show also what the libraries beneath say.")]
+Model = Annotated[str | None, typer.Option(help="The model: a checkpoint folder, or a hub name.")]
+Out = Annotated[Path | None, typer.Option(help="The folder to make, or to go on with.")]
 Device = Annotated[
     str | None,
     typer.Option(help="Work on this: cpu or cuda. By default on the GPU, where there is one."),
@@ -58,6 +60,15 @@ def narrated(*, as_json: bool, verbose: bool, device: str | None = None) -> Iter
         narrator.stop()
 
 
+def given(**settings: Any) -> list[str]:
+    """Options that stand for settings, as `--set` has them; `__` for a dot, None for one that isn't said."""
+    from longbio.settings import as_overrides
+
+    return as_overrides(
+        {key.replace("__", "."): value for key, value in settings.items() if value is not None}
+    )
+
+
 def tell_passed_over(tell: Narrator, paths: Iterable[Path]) -> None:
     """Which files of folders of texts aren't read, a line a kind."""
     from longbio.corpus.texts import passed_over
@@ -78,7 +89,7 @@ def tell_device(tell: Narrator) -> None:
     tell.console.print(f"on {place}", markup=False, highlight=False)
 
 
-def tell_model(tell: Narrator, asked: Path, model: Model) -> None:
+def tell_model(tell: Narrator, asked: Path, model: FineTuned) -> None:
     """Which model is taken, where a run was named, and where it works."""
     if model.folder != asked:
         tell.console.print(f"the model of the run's first seed: {model.folder}", markup=False)

@@ -12,7 +12,7 @@ from longbio.cli.output import Device, Dtype, Json, Verbose, narrated, print_jso
 
 
 class Format(StrEnum):
-    """What is written."""
+    """The format to write."""
 
     jsonl = "jsonl"
     brat = "brat"
@@ -27,33 +27,47 @@ class OnError(StrEnum):
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model.")],
+    model: Annotated[
+        Path, typer.Argument(help="A fine-tuned model's folder, or the folder of a run of `finetune`.")
+    ],
     notes: Annotated[Path, typer.Argument(help="A folder or a file, in any format that is read.")],
     out: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
-    output: Annotated[Format, typer.Option("--format", help="What is written.")] = Format.jsonl,
-    read_as: Annotated[str | None, typer.Option(help="The format of the notes; found by itself.")] = None,
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    output: Annotated[Format, typer.Option("--format", help="The format to write.")] = Format.jsonl,
+    read_as: Annotated[
+        str | None, typer.Option(help="The format of the notes. By default it is found.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="The encoding of the files.")] = "utf-8",
     columns: Annotated[
-        list[str] | None, typer.Option("--column", help="text=NOTE: a table's; again for more.")
+        list[str] | None,
+        typer.Option("--column", help="Read this column of a table, as text=NOTE. Give it again for more."),
     ] = None,
     questions: Annotated[
-        Path | None, typer.Option(help="A question a line, or a table of them, asked of every note.")
+        Path | None, typer.Option(help="Ask these of every note: a file with a question a line, or a table.")
     ] = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Labelled documents on which probabilities are calibrated.")
+        Path | None, typer.Option(help="Calibrate probabilities on these labelled documents.")
     ] = None,
-    on_error: Annotated[OnError, typer.Option(help="At a broken note.")] = OnError.stop,
-    processes: Annotated[int, typer.Option(min=1, help="That predict, each with a copy of the model.")] = 1,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Of a forward pass, at least one row.")] = 4096,
-    kernel: Annotated[str, typer.Option(help="The attention kernel.")] = "auto",
+    on_error: Annotated[
+        OnError, typer.Option(help="Stop at a broken note, or skip it and list it.")
+    ] = OnError.stop,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Predict with this many processes, each with a copy of the model.")
+    ] = 1,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Read this many tokens in a forward pass, at least one row.")
+    ] = 4096,
+    kernel: Annotated[str, typer.Option(help="The attention kernel; `longbio doctor` lists them.")] = "auto",
     device: Device = None,
     dtype: Dtype = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Find entities, answers or classes in notes of any length; killed, it goes on."""
+    """Find entities, answers or classes in notes of any length; killed, it goes on.
+
+    Example: longbio predict runs/ner notes/ --out found --format html
+    """
     from longbio.corpus.labels import spelled_as
-    from longbio.corpus.readers import format_of, read_documents
+    from longbio.corpus.readers import count_documents, format_of, read_documents
     from longbio.corpus.reading import Reading, named_columns
     from longbio.errors import LongbioError
     from longbio.finetuning.evaluate import fine_tuned, model_of
@@ -77,7 +91,8 @@ def predict(
             if isinstance(task, Classes):
                 labelled = spelled_as(labelled, task.classes)
             refuse_without_examples(task, labelled, calibrate, format_of(calibrate))
-        advance = tell.begin(f"predict {task.kind}", 0)
+        total = count_documents(notes, read_as or format_of(notes)) if notes.exists() else 0
+        advance = tell.begin(f"predict {task.kind}", total)
         result = annotate(
             ready,
             Notes(notes, read_as, reading, asked),

@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -31,6 +38,7 @@ class Narrator:
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[words]}", style="dim"),
             console=self.console,
             transient=True,
@@ -71,6 +79,15 @@ class Narrator:
             if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 of = f" of {total}" if total else ""
-                self.console.print(f"  {step}{of} {words}".rstrip(), highlight=False)
+                left = _left(step, total, last - self.start)
+                self.console.print(f"  {step}{of} {words}{left}".rstrip(), highlight=False)
 
         return advance
+
+
+def _left(step: int, total: int, seconds: float) -> str:
+    """How long the rest takes at the pace so far."""
+    if not 0 < step < total:
+        return ""
+    left = seconds * (total - step) / step
+    return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"

@@ -11,20 +11,31 @@ from longbio.cli.output import Json, Verbose, narrated, print_json
 
 
 def quickstart(
-    data: Annotated[Path | None, typer.Option(help="train, test, perhaps dev: any format.")] = None,
-    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/quickstart"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder with train, test and perhaps dev, in any format with mentions."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")] = Path(
+        "runs/quickstart"
+    ),
     minutes: Annotated[
         float | None, typer.Option(min=1, help="About how long it may take on two cores; 5 by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of notes, masks and training.")] = 0,
-    show_text: Annotated[bool, typer.Option(help="Show a document of --data.")] = False,
+    seed: Annotated[int, typer.Option(help="The seed of notes, masks and training.")] = 0,
+    show_text: Annotated[bool, typer.Option(help="Show a document of --data in the report.")] = False,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Of configs/benchmark/quickstart.yaml, as a.b=c.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a setting of the suite, as seeds='[0, 1]'. Give it again for more."
+        ),
     ] = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Convert a real encoder, heal it, teach it entities, and compare it with 512-token chunks."""
+    """Convert a real encoder, heal it, teach it entities, and compare it with 512-token chunks.
+
+    Example: longbio quickstart --minutes 30
+    """
     from longbio.benchmark import quickstart as suite
 
     with narrated(as_json=as_json, verbose=verbose) as tell:

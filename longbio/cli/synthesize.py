@@ -10,11 +10,16 @@ import typer
 
 def synthesize(
     out: Annotated[Path, typer.Argument(help="The folder to make: train/, dev/ and test/ in BRAT.")],
-    notes: Annotated[int, typer.Option(help="Training notes; dev and test get a fifth each.")] = 50,
+    notes: Annotated[
+        int, typer.Option(help="Write this many training notes; dev and test get a fifth each.")
+    ] = 50,
     seed: Annotated[int, typer.Option(help="Another seed gives other notes.")] = 0,
     force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
 ) -> None:
-    """Write long synthetic discharge summaries with their entities."""
+    """Write long synthetic discharge summaries with their entities.
+
+    Example: longbio synthesize notes --notes 100
+    """
     from longbio.artifacts.runs import make_once
     from longbio.corpus import synthetic
     from longbio.corpus.writers import brat

@@ -15,13 +15,18 @@ app = typer.Typer(help="Words that a tokenizer breaks to pieces.", no_args_is_he
 
 Model = Annotated[Path, typer.Argument(help="A checkpoint folder.")]
 Corpus = Annotated[list[Path], typer.Argument(help="Files or folders of txt, jsonl, csv, tsv, parquet.")]
-TextColumn = Annotated[str | None, typer.Option(help="Of tables; the usual names are found.")]
-GroupColumn = Annotated[str | None, typer.Option(help="The patient: counted instead of documents.")]
-Processes = Annotated[int, typer.Option(min=1, help="That read the corpus.")]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(help="The column of a table that holds the text. By default one of the usual names."),
+]
+GroupColumn = Annotated[
+    str | None, typer.Option(help="The column with the patient, who is counted instead of documents.")
+]
+Processes = Annotated[int, typer.Option(min=1, help="Read the corpus with this many processes.")]
 Layers = Annotated[
     str | None,
     typer.Option(
-        help="Of contextual, as 0,1,2: 0 is the embeddings. By default 0 to 3, as far as they are there."
+        help="Average these layers' states, as 0,1,2 (0: the embeddings). By default 0 to 3, where they are."
     ),
 ]
 Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
@@ -59,10 +64,17 @@ def _numbers(layers: str | None) -> tuple[int, ...] | None:
 def mine(
     model: Model,
     corpus: Corpus,
-    size: Annotated[int, typer.Option(min=1, help="Terms wanted.")] = 1000,
-    out: Annotated[Path | None, typer.Option(help="The terms as JSON lines, to be reviewed.")] = None,
-    min_documents: Annotated[int, typer.Option(min=1, help="Documents (or patients) a term occurs in.")] = 5,
-    min_pieces: Annotated[int, typer.Option(min=2, help="Pieces a term takes at least.")] = 2,
+    size: Annotated[int, typer.Option(min=1, help="Find this many terms.")] = 1000,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the terms to this file as JSON lines, to be reviewed.")
+    ] = None,
+    min_documents: Annotated[
+        int, typer.Option(min=1, help="Take only terms that occur in this many documents (or patients).")
+    ] = 5,
+    min_pieces: Annotated[
+        int,
+        typer.Option(min=2, help="Take only terms that the tokenizer cuts into this many pieces or more."),
+    ] = 2,
     force: Annotated[bool, typer.Option(help="Replace the file that is there.")] = False,
     from_vocab: Annotated[Path | None, typer.Option(help="Propose what this vocab.txt holds.")] = None,
     text_column: TextColumn = None,
@@ -71,7 +83,10 @@ def mine(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Find the terms whose splitting costs most tokens."""
+    """Find the terms whose splitting costs most tokens.
+
+    Example: longbio vocab mine short notes/ --out terms.jsonl
+    """
     from rich.table import Table
 
     from longbio.artifacts.files import refuse_unless_writable
@@ -122,15 +137,18 @@ def mine(
 @app.command("train")
 def train(
     corpus: Corpus,
-    out: Annotated[Path, typer.Option(help="The tokenizer's folder.")],
-    size: Annotated[int, typer.Option(help="Pieces.")] = 30_522,
-    lower: Annotated[bool, typer.Option(help="Lower case, no accents.")] = True,
+    out: Annotated[Path, typer.Option(help="Write the tokenizer to this folder.")],
+    size: Annotated[int, typer.Option(help="Learn this many pieces.")] = 30_522,
+    lower: Annotated[bool, typer.Option(help="Lower-case everything and drop accents.")] = True,
     text_column: TextColumn = None,
     processes: Processes = 1,
     force: Force = False,
     verbose: Verbose = False,
 ) -> None:
-    """Learn a WordPiece vocabulary from scratch, for random weights."""
+    """Learn a WordPiece vocabulary from scratch, for random weights.
+
+    Example: longbio vocab train notes/ --out tokenizer
+    """
     from longbio.corpus.texts import Columns, Corpus
     from longbio.vocabulary.train import train_vocabulary
 
@@ -153,21 +171,28 @@ def train(
 def extend(
     model: Model,
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
-    terms: Annotated[Path, typer.Option(help="What `vocab mine` wrote, or one term a line.")],
-    corpus: Annotated[list[Path] | None, typer.Option(help="Texts with the terms; again for more.")] = None,
-    init: Annotated[Init | None, typer.Option(help="contextual; mean without a corpus.")] = None,
-    contexts: Annotated[int, typer.Option(min=1, help="Of each term.")] = 25,
-    context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
+    terms: Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")],
+    corpus: Annotated[
+        list[Path] | None, typer.Option(help="Texts with the terms. Give it again for more.")
+    ] = None,
+    init: Annotated[
+        Init | None, typer.Option(help="How new rows begin. By default contextual, or mean without a corpus.")
+    ] = None,
+    contexts: Annotated[int, typer.Option(min=1, help="Read this many contexts of each term.")] = 25,
+    context_tokens: Annotated[int, typer.Option(help="Read this many tokens of each context.")] = 64,
     layers: Layers = None,
     calibrate: Annotated[bool, typer.Option(help="Make new rows as long as the old ones.")] = True,
     text_column: TextColumn = None,
     processes: Processes = 1,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
     force: Force = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Give a checkpoint new pieces; everything that was in it stays as it was."""
+    """Give a checkpoint new pieces; everything that was in it stays as it was.
+
+    Example: longbio vocab extend short extended --terms terms.jsonl --corpus notes/
+    """
     from longbio.corpus.texts import Columns, Corpus
     from longbio.vocabulary import extend as extending
     from longbio.vocabulary.mine import read_terms
@@ -212,25 +237,34 @@ def extend(
 @app.command("compare")
 def compare(
     model: Model,
-    out: Annotated[Path, typer.Argument(help="The folder of the run.")],
-    terms: Annotated[Path, typer.Option(help="What `vocab mine` wrote, or one term a line.")],
-    corpus: Annotated[list[Path], typer.Option(help="Texts to learn from; again for more.")],
-    unseen: Annotated[list[Path], typer.Option(help="Texts to be measured on; again for more.")],
-    methods: Annotated[str, typer.Option(help="Which ways to begin rows.")] = ",".join(Init),
-    seeds: Annotated[int, typer.Option(min=1, help="How many, from 0.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="Of the probe.")] = 50,
-    contexts: Annotated[int, typer.Option(min=1, help="Of each term.")] = 25,
-    context_tokens: Annotated[int, typer.Option(help="Of each context.")] = 64,
+    out: Annotated[Path, typer.Argument(help="The folder to make, or to go on with.")],
+    terms: Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")],
+    corpus: Annotated[list[Path], typer.Option(help="Texts to learn from. Give it again for more.")],
+    unseen: Annotated[list[Path], typer.Option(help="Texts to measure on. Give it again for more.")],
+    methods: Annotated[
+        str, typer.Option(help="Compare these ways to begin rows, with commas between them.")
+    ] = ",".join(Init),
+    seeds: Annotated[int, typer.Option(min=1, help="Use this many seeds, from 0 on.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Train the probe for this many steps.")] = 50,
+    contexts: Annotated[int, typer.Option(min=1, help="Read this many contexts of each term.")] = 25,
+    context_tokens: Annotated[int, typer.Option(help="Read this many tokens of each context.")] = 64,
     layers: Layers = None,
-    held_out: Annotated[int, typer.Option(min=1, help="Passages of general text measured on.")] = 150,
-    sentences: Annotated[int, typer.Option(min=1, help="With a new term, measured on.")] = 500,
-    learning_rate: Annotated[float, typer.Option(help="Of the probe.")] = 1e-4,
+    held_out: Annotated[
+        int, typer.Option(min=1, help="Measure on this many passages of general text.")
+    ] = 150,
+    sentences: Annotated[
+        int, typer.Option(min=1, help="Measure on this many sentences with a new term.")
+    ] = 500,
+    learning_rate: Annotated[float, typer.Option(help="Train the probe at this learning rate.")] = 1e-4,
     text_column: TextColumn = None,
     processes: Processes = 1,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Measure what new words are worth, and which way of beginning their rows is best here."""
+    """Measure what new words are worth, and which way of beginning their rows is best here.
+
+    Example: longbio vocab compare short runs/words --terms terms.jsonl --corpus notes/ --unseen others/
+    """
     from typing import get_args
 
     from longbio.corpus.texts import Columns, Corpus

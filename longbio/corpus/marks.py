@@ -25,6 +25,7 @@ class Mark:
         kind: number of its label, which gives its colour.
         words: said at its end; empty where a later piece of the same mention says it.
         anchor: its name in the page; empty for none.
+        is_unsure: it is likelier wrong than right.
     """
 
     start_char: int
@@ -32,6 +33,7 @@ class Mark:
     kind: int
     words: str
     anchor: str = ""
+    is_unsure: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Segment:
     Args:
         text: the piece, control characters as their pictures.
         kind: number of the label of the shortest mark; None without any.
+        is_unsure: that mark is.
         ended: words of the marks that end with it.
         anchors: of those that begin with it.
     """
@@ -49,6 +52,7 @@ class Segment:
     kind: int | None
     ended: tuple[str, ...]
     anchors: tuple[str, ...]
+    is_unsure: bool = False
 
 
 def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
@@ -77,6 +81,7 @@ def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
                 open_marks[0][2].kind if open_marks else None,
                 tuple(words for words in ended[end] if words),
                 tuple(mark.anchor for _, _, mark in begun[start] if mark.anchor),
+                bool(open_marks) and open_marks[0][2].is_unsure,
             )
         )
     return found
@@ -101,22 +106,29 @@ COLOURS = (
 STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;max-height:40em;overflow-y:auto"
 
 
+SURE_FROM = 0.5
+"""The probability below which a mention is shown as unsure."""
+
+
 def mention_marks(
-    spans: Sequence[Span], words: Sequence[str] | None = None, labels: Sequence[str] = ()
+    spans: Sequence[Span], probabilities: Sequence[float | None] | None = None, labels: Sequence[str] = ()
 ) -> list[Mark]:
-    """A mark for each piece of each mention.
+    """A mark for each piece of each mention; at its end stand its label and its probability.
 
     Args:
         spans: the mentions.
-        words: said at the end of each; its label when None.
+        probabilities: of each; None where there are none.
         labels: whose places are the kinds of the marks; those of the mentions, sorted, when empty.
     """
     labels = labels or sorted({span.label for span in spans})
-    return [
-        Mark(start, end, labels.index(span.label), said if end == span.end_char else "")
-        for span, said in zip(spans, words or [span.label for span in spans], strict=True)
-        for start, end in span.fragments
-    ]
+    marks = []
+    for span, probability in zip(spans, probabilities or [None] * len(spans), strict=True):
+        words = span.label if probability is None else f"{span.label} {probability:.2f}"
+        is_unsure = probability is not None and probability < SURE_FROM
+        for start, end in span.fragments:
+            said = words if end == span.end_char else ""
+            marks.append(Mark(start, end, labels.index(span.label), said, is_unsure=is_unsure))
+    return marks
 
 
 def as_html(text: str, marks: Sequence[Mark]) -> str:
@@ -126,7 +138,8 @@ def as_html(text: str, marks: Sequence[Mark]) -> str:
         inner = escape(segment.text)
         if segment.kind is not None:
             colour = COLOURS[segment.kind % len(COLOURS)]
-            inner = f'<mark style="background:{colour};color:#1d2733">{inner}</mark>'
+            line = "outline:1px dashed #566270;opacity:0.6;" if segment.is_unsure else ""
+            inner = f'<mark style="{line}background:{colour};color:#1d2733">{inner}</mark>'
         ended = (f"<sup>{escape(words)}</sup>" for words in segment.ended)
         pieces.append(inner + "".join(ended))
     return f'<div style="{STYLE}">{"".join(pieces)}</div>'

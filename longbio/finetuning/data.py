@@ -105,7 +105,10 @@ def read_data(settings: DataSettings) -> Splits:
                 raise LongbioError("there is no document", where=path)
             read[split] = _adapted(read[split], settings)
     read, separator = _with_labels(read, settings.label_separator)
-    train, dev, test = read["train"], read.get("dev"), read["test"]
+    train, dev, test = read["train"], read.get("dev"), read.get("test")
+    if test is None:
+        assert settings.test_share is not None, "places_of has found one"
+        train, test = hold_out(train, settings.test_share)
     if dev is None:
         train, dev = hold_out(train, settings.dev_share)
     train = _some(train, settings.train_documents)
@@ -113,32 +116,40 @@ def read_data(settings: DataSettings) -> Splits:
     described = {
         "documents": {"train": len(train), "dev": len(dev), "test": len(test)},
         "dev_is_held_out": "dev" not in read,
+        **({} if "test" in read else {"test_is_held_out": True}),
         "sha256": {"train": digest(train), "dev": digest(dev), "test": digest(test)},
         **reading.counted(),
         "labels_divided_at": separator,
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
     sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
-    sources.setdefault(
-        "dev", (f"{paths['train']}, the part held out as dev (data.dev_share)", formats["train"])
-    )
+    for split in ("dev", "test"):
+        held_out = f"{paths['train']}, the part held out as {split} (data.{split}_share)"
+        sources.setdefault(split, (held_out, formats["train"]))
     told = reading.passed_over.told(), reading.remarks.told()
-    return Splits(train, dev, test, formats["test"], *told, described, sources)
+    return Splits(train, dev, test, sources["test"][1], *told, described, sources)
 
 
 def places_of(settings: DataSettings) -> dict[str, Path | None]:
-    """Where each split lies; None for development documents that are held out of the training ones.
+    """Where each split lies; None for documents that are held out of the training ones.
 
     Raises:
         LongbioError: a split is missing.
     """
     paths = {split: _place(settings, split) for split in ("train", "dev", "test")}
+    if settings.test_share is not None:
+        if paths["test"] is not None:
+            raise LongbioError(
+                "the corpus has test documents", where=paths["test"], remedy="take data.test_share out"
+            )
+        if paths["train"] is None and settings.path is not None:
+            paths["train"] = _of_set(settings.path, settings.name)
     for split, path in paths.items():
-        if path is None and split != "dev":
+        if path is None and split != "dev" and (split == "train" or settings.test_share is None):
             raise LongbioError(
                 f"the corpus has no {split!r} folder or file",
                 where=None if settings.path is None else _of_set(settings.path, settings.name),
-                remedy=f"add one, or set data.{split}",
+                remedy=f"add one, set data.{split}, or have documents held out: data.test_share=0.2",
             )
         if path is not None and not path.exists():
             raise LongbioError(

@@ -34,6 +34,8 @@ class DataSettings(Settings):
         max_misaligned: share of the mentions that may not be where they say.
         one_type: all mentions are of one type, as BLURB counts JNLPBA's.
         question_share: of each split's questions, drawn at random; 1 for all.
+        test_share: of the documents, whole groups, held out to be scored where the corpus isn't divided:
+            `path` or `train` is then all of it.
         dev_share: of the training documents, whole groups, held out when there are no others to
             choose by.
         train_documents: how many of them are learned from, drawn at random; None for all.
@@ -52,6 +54,7 @@ class DataSettings(Settings):
     max_misaligned: float = Field(default=MAX_MISALIGNED, ge=0, le=1)
     one_type: bool = False
     question_share: float = Field(default=1.0, gt=0, le=1)
+    test_share: float | None = Field(default=None, gt=0, lt=1)
     dev_share: float = Field(default=0.1, gt=0, lt=1)
     train_documents: int | None = Field(default=None, gt=0)
     eval_documents: int | None = Field(default=None, gt=0)
@@ -63,8 +66,8 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
-        if self.path is None and (self.train is None or self.test is None):
-            raise ValueError("give path, or train and test")
+        if self.path is None and (self.train is None or (self.test is None) == (self.test_share is None)):
+            raise ValueError("give path, or train and test, or train and test_share")
         return self
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, Template
 
-from longbio.corpus.marks import PICTURES, Mark, mention_marks, segments
+from longbio.corpus.marks import PICTURES, SURE_FROM, Mark, mention_marks, segments
 from longbio.corpus.records import Document
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
@@ -36,6 +36,8 @@ def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) ->
         told=told,
         windows=_windows(told),
         hues=[(200 + 360 * number // max(1, len(labels))) % 360 for number in range(max(1, len(labels)))],
+        has_unsure=any(mark.is_unsure for mark in marks),
+        sure_from=SURE_FROM,
         legend=_legend(document, labels, task),
         segments=segments(document.text, marks),
         questions=_questions(document, told) if task.kind == "qa" else [],
@@ -88,12 +90,8 @@ def _marks(prediction: Prediction, task: AnyTask, labels: Sequence[str]) -> list
         ]
     if task.kind not in ("ner", "relations"):
         return []
-    probabilities = details["probabilities"] if task.kind == "ner" else [None] * len(document.spans)
-    words = [
-        span.label if probability is None else f"{span.label} {probability:.2f}"
-        for span, probability in zip(document.spans, probabilities, strict=True)
-    ]
-    return mention_marks(document.spans, words, labels)
+    probabilities = details["probabilities"] if task.kind == "ner" else None
+    return mention_marks(document.spans, probabilities, labels)
 
 
 def _labels(document: Document, task: AnyTask) -> list[str]:
@@ -161,7 +159,10 @@ def _spoken(document: Document, task: AnyTask) -> str:
     if task.kind == "qa":
         return f"{count} of {len(document.questions)} answered"
     noun = "mention" if task.kind == "ner" else "relation"
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    found = document.spans if task.kind == "ner" else document.relations
+    counts = Counter(each.label for each in found).most_common()
+    by_type = f": {', '.join(f'{label} {number:,}' for label, number in counts)}" if counts else ""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}{by_type}"
 
 
 def _windows(told: Mapping[str, Any]) -> int | None:

@@ -151,11 +151,7 @@ class Prediction:
                 marks.append(Mark(answer.start_char, answer.end_char, 0, "answer"))
         if self.document.score is not None:
             told.append(f"score {self.document.score:.3f}")
-        words = [
-            each.label if each.probability is None else f"{each.label} {each.probability:.2f}"
-            for each in self.mentions
-        ]
-        marks += mention_marks(self.document.spans, words)
+        marks += mention_marks(self.document.spans, [each.probability for each in self.mentions])
         lines = "".join(f"<div>{escape(line)}</div>" for line in told)
         return lines + as_html(self.text, marks)
 

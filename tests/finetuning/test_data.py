@@ -109,7 +109,7 @@ def test_a_share_of_the_questions(data_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "no 'train' folder or file; add one, or set data.train"),
+        ({}, "no 'train' folder or file; add one, set data.train, or"),
         ({"name": "missing"}, "no 'train' folder or file"),
         ({"path": Path("nowhere")}, "no such folder; set data.path, or give --data"),
     ],

@@ -72,7 +72,9 @@ def test_presets_are_listed_shown_and_read(installed: Path, tmp_path: Path) -> N
 
 def test_it_converts_and_makes_pages(installed: Path, tmp_path: Path, tiny_bert_folder: Path) -> None:
     """Templates and tables travel too."""
-    code = f"import longbio; r = longbio.convert({str(tiny_bert_folder)!r}, 'long', max_tokens=128, window=32)\n"
+    code = (
+        f"import longbio; r = longbio.convert({str(tiny_bert_folder)!r}, 'long', max_tokens=128, window=32)\n"
+    )
     code += "print(r['verification']['passed']); from longbio.prediction.pages import _template\n"
     code += "print(_template('note.html.jinja').name); from longbio.benchmark import report"
     assert say(installed, tmp_path, code).startswith("True")
