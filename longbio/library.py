@@ -7,25 +7,45 @@ Every function does what the command of its name does. Settings of a run are giv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from longbio.corpus import readers
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
+from longbio.progress import hush_deepspeed
 from longbio.settings import as_overrides, load_settings, settings_file
 
 if TYPE_CHECKING:
     from longbio.prediction.work import Model
     from longbio.tasks.task import Prediction
 
+P, R = ParamSpec("P"), TypeVar("R")
+
 Config = str | Path | Mapping[str, Any]
 """The name of a preset (`longbio configs` lists them), a YAML file, or what could stand in one."""
 
 
+def _quietly(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, without the warnings and bars of the libraries beneath."""
+
+    @wraps(function)
+    def quiet_function(*arguments: P.args, **named: P.kwargs) -> R:
+        hush_deepspeed()
+        from longbio.encoders.loading import quiet
+
+        with quiet(), warnings.catch_warnings(action="ignore"):
+            return function(*arguments, **named)
+
+    return quiet_function
+
+
+@_quietly
 def convert(
     source: str | Path,
     out: str | Path,
@@ -79,6 +99,7 @@ def convert(
     ).report
 
 
+@_quietly
 def pretrain(config: Config, **settings: Any) -> dict[str, Any]:
     """Continue masked-LM training through the phases of a curriculum; goes on where it stopped.
 
@@ -108,6 +129,7 @@ def pretrain(config: Config, **settings: Any) -> dict[str, Any]:
     return run(load_settings(Curriculum, _source(config, "pretrain"), as_overrides(settings)))
 
 
+@_quietly
 def extend_vocabulary(
     model: str | Path,
     out: str | Path,
@@ -165,6 +187,7 @@ def extend_vocabulary(
     return extend(Path(model), Path(out), list(terms), corpus, settings=settings, force=force)
 
 
+@_quietly
 def finetune(config: Config, **settings: Any) -> dict[str, Any]:
     """Fine-tune for a task and score it, with a grid and several seeds; goes on where it stopped.
 
@@ -193,6 +216,7 @@ def finetune(config: Config, **settings: Any) -> dict[str, Any]:
     return run(load_settings(Finetuning, _source(config, "finetune"), as_overrides(settings)))
 
 
+@_quietly
 def evaluate(
     model: str | Path,
     documents: str | Path | Iterable[Document],
@@ -244,6 +268,7 @@ def evaluate(
     return evaluation.evaluate(ready, known, Path(out), format_name=format_name, reading=reading)
 
 
+@_quietly
 def predict(
     model: str | Path,
     texts: str | Document | Iterable[str | Document],
@@ -307,6 +332,7 @@ def _predicted(
             yield outcome
 
 
+@_quietly
 def benchmark(config: Config, **settings: Any) -> dict[str, Any]:
     """Run models on tasks with several seeds and compare them; goes on where it stopped.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import ERROR, LogRecord, getLogger
 from typing import Protocol
 
 
@@ -31,3 +32,13 @@ class Silence:
 
     def fail(self, what: str) -> None:
         """See `Narrator.fail`."""
+
+
+def hush_deepspeed() -> None:
+    """DeepSpeed, where it is installed, is imported by transformers and tells that there is no GPU."""
+    # A filter, for it sets its level when it is imported.
+    getLogger("DeepSpeed").addFilter(_is_error)
+
+
+def _is_error(record: LogRecord) -> bool:
+    return record.levelno >= ERROR

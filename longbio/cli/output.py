@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from longbio.cli.progress import Narrator
+from longbio.progress import hush_deepspeed
 
 if TYPE_CHECKING:
     from longbio.prediction.work import Model as FineTuned
@@ -114,11 +115,11 @@ def _choose(device: str) -> None:
 
 
 def _hush() -> None:
+    # First: transformers may import it.
+    hush_deepspeed()
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    # It sets its level when it is imported.
-    logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)
     warnings.filterwarnings("ignore")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,6 @@ import longbio
 from longbio import library
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
-
-NAMES = ("convert", "pretrain", "extend_vocabulary", "finetune", "evaluate", "predict", "benchmark")
 
 
 def drug_note(number: int) -> Document:
@@ -80,3 +80,18 @@ def test_the_example_of_a_record(kind: type) -> None:
     for each in examples:
         each.globs.update(globs)
         assert doctest.DocTestRunner().run(each).failed == 0
+
+
+def test_the_guide(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every block of docs/library.md, one after the other, in one notebook."""
+    (home / "long").unlink()
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "library.md").read_text("utf-8")
+    scope: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    for block in blocks:
+        exec(compile(block, "docs/library.md", "exec"), scope)
+    out = capsys.readouterr().out
+    assert "Drug drug 0" in out
+    assert "longformer" in out
+    assert "<mark" in scope["found"]._repr_html_() or not scope["found"].mentions
+    assert len(blocks) >= 7

@@ -134,7 +134,7 @@ def test_a_page_holds_the_note_and_marks_what_was_found(reader_of: Reader, tmp_p
             assert page.marked == ["drug 7", "drug 8"]
             assert all(re.fullmatch(r"Drug 0\.\d\d", words) for words in page.said)
             assert len(page.said) == 2
-    assert ["2 mentions" in index, "1 mention<" in index, "0 mentions" in index] == [True] * 3
+    assert ["2 mentions" in index, "1 mention: Drug 1<" in index, "0 mentions" in index] == [True] * 3
 
 
 def page_of(document: Document, task: object, details: dict[str, object]) -> str:
