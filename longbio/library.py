@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from longbio.prediction.work import Model
     from longbio.tasks.task import Prediction
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Config = str | Path | Mapping[str, Any]
 """The name of a preset (`longbio configs` lists them), a YAML file, or what could stand in one."""

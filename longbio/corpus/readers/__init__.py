@@ -217,8 +217,13 @@ def count_documents(path: Path, format_name: str) -> int:
         files = list(_files_read(path, chosen, _places(path, chosen, is_named=True)))
     if format_name != "jsonl":
         return sum(file.suffix.lower() == ".txt" for file in files)
-    plain = [file for file in files if file.suffix.lower() == ".jsonl"]
-    return sum(line.strip() != b"" for file in plain for line in file.open("rb")) if plain == files else 0
+    if any(file.suffix.lower() != ".jsonl" for file in files):
+        return 0
+    count = 0
+    for file in files:
+        with file.open("rb") as lines:
+            count += sum(bool(line.strip()) for line in lines)
+    return count
 
 
 def read_splits(
