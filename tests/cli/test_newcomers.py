@@ -49,14 +49,14 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return of
 
 
-def notes(count: int, *, group: bool = False) -> list[Document]:
+def notes(count: int) -> list[Document]:
     text = "the patient takes drug {}. "
     return [
         Document(
             f"n{n}",
             text.format(n % 10) * 3,
             (Span.of(18, 24, "Drug"),),
-            group=f"p{n // 2}" if group else None,
+            group=f"p{n // 2}",
         )
         for n in range(count)
     ]
@@ -138,7 +138,7 @@ def test_a_type_of_weights(tiny_long_folder: Path) -> None:
 
 
 def test_a_corpus_that_is_not_divided(run: Run, tmp_path: Path) -> None:
-    jsonl.write(notes(10, group=True), tmp_path / "corpus")
+    jsonl.write(notes(10), tmp_path / "corpus")
     read = read_data(DataSettings(path=tmp_path / "corpus", test_share=0.2))
     groups = [{each.group for each in split} for split in (read.train, read.dev, read.test)]
     assert [len(each) for each in groups] == [3, 1, 1]

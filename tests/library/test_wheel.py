@@ -36,11 +36,10 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def say(installed: Path, where: Path, code: str) -> str:
     """What Python prints, in a folder without the repository."""
-    paths = os.pathsep.join([str(installed), *os.environ.get("PYTHONPATH", "").split(os.pathsep)[1:]])
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=where,
-        env=os.environ | {"PYTHONPATH": paths},
+        env=os.environ | {"PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
         check=False,
