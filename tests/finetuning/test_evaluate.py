@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import evaluate as evaluation
-from longbio.finetuning.evaluate import by_length, evaluate, model_of, spoken, task_for, write_predictions
+from longbio.finetuning.evaluate import by_length, evaluate, spoken, task_for, write_predictions
 from longbio.prediction.run import load_for
+from longbio.prediction.work import Model
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
@@ -126,7 +128,7 @@ def test_scores_belong_to_a_model_wherever_it_lies(
     data = bytearray((folder / changed).read_bytes())
     data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
     (folder / changed).write_bytes(data)
-    with pytest.raises(LongbioError, match="of another model or other documents"):
+    with pytest.raises(LongbioError, match="was made by another plan: model has changed"):
         evaluate(folder, gold, tmp_path / "scores")
 
 
@@ -210,14 +212,13 @@ def test_the_interval_of_every_task_is_over_patients(
     ]
     predictions = [found for _, found in pairs]
     monkeypatch.setattr(evaluation, "checkpoint_digest", lambda folder: "0")
-    monkeypatch.setattr(evaluation, "load_for", lambda *given: torch.nn.Linear(1, 1))
-    monkeypatch.setattr(evaluation, "inputs_of", lambda *given: None)
+    loaded = SimpleNamespace(network=None, inputs=None, batch_tokens=1)
+    monkeypatch.setattr(evaluation, "Predictor", lambda model: loaded)
     monkeypatch.setattr(evaluation, "predict", lambda *given, **named: iter(predictions))
     monkeypatch.setattr(type(task), "check", lambda *given: None)
-    monkeypatch.setattr(torch.nn.Linear, "config", None, raising=False)
 
     def scored(name: str, gold: list[Document]) -> dict[str, Any]:
-        report = evaluate(model_of(tmp_path, task), gold, tmp_path / name)
+        report = evaluate(Model(tmp_path, task), gold, tmp_path / name)
         assert report["interval"]["value"] == pytest.approx(report["scores"]["main"])
         assert report["interval"]["low"] < report["scores"]["main"] < report["interval"]["high"]
         return report
