@@ -18,7 +18,7 @@ short="$1" notes="$2" out="$3"
 shift 3
 precision="$(python -c 'import torch; print("bfloat16" if torch.cuda.is_available() else "float32")')"
 shared=(--set corpora.open.paths="['${notes//\'/\'\'}']" --set validation.share="${HELD_OUT:-0.01}"
-    --set machine.precision="$precision" --set machine.device_sequences=1)
+    --set machine.precision="$precision" --set machine.device_batch=1)
 
 if [[ -n "${HEAD_STEPS:-}" ]]; then
     longbio pretrain "$root/configs/pretrain/head.yaml" --set model="$short" --set out="$out/head" \

@@ -281,19 +281,4 @@ def inputs_of(model_folder: Path, config: Any) -> InputFormat:
 
 def training_settings(recipe: Recipe, machine: Machine, steps: int, seed: int) -> TrainingSettings:
     """What the one training loop is told of a recipe."""
-    return TrainingSettings(
-        steps=steps,
-        learning_rate=recipe.learning_rate,
-        batch=recipe.batch,
-        device_batch=machine.device_batch,
-        warmup_share=recipe.warmup_share,
-        schedule=recipe.schedule,
-        optimizer=recipe.optimizer,
-        weight_decay=recipe.weight_decay,
-        clip=recipe.clip,
-        head_factor=recipe.head_factor,
-        seed=seed,
-        save_steps=machine.save_steps,
-        precision=machine.precision,
-        gradient_checkpointing=machine.gradient_checkpointing,
-    )
+    return TrainingSettings(steps, recipe, recipe.batch, machine, seed)

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from longbio.corpus.texts import COMPRESSIONS
-from longbio.pretraining.phase import Machine, Phase
+from longbio.pretraining.phase import Phase
+from longbio.training.settings import Machine
 
 BYTES = 4
 CHARACTERS_PER_TOKEN = 4.5
@@ -37,7 +38,7 @@ def training_bytes(config: Any, phase: Phase, machine: Machine, processes: int =
     learned = weights
     if phase.learns == "head":
         learned -= sum(weight.numel() for weight in model.base_model.parameters())
-    tokens = (machine.device_sequences or max(1, phase.batch // processes)) * phase.sequence_tokens
+    tokens = (machine.device_batch or max(1, phase.batch // processes)) * phase.sequence_tokens
     layers = config.num_hidden_layers if phase.learns != "head" else 0
     kept = layers * tokens * kept_numbers(config)
     if machine.gradient_checkpointing:

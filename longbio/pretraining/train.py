@@ -26,11 +26,12 @@ from longbio.masked_lm.phrases import mine_phrases
 from longbio.pretraining import card
 from longbio.pretraining.learning import choose_learning, max_positions
 from longbio.pretraining.packing import Frame, plan
-from longbio.pretraining.phase import Machine, Phase, training_settings
+from longbio.pretraining.phase import Phase, training_settings
 from longbio.pretraining.samples import Collator, MaskedSamples, Part, packs
 from longbio.pretraining.shards import TokenizedCorpus
 from longbio.pretraining.validation import held_out_bits
 from longbio.training.processes import processes
+from longbio.training.settings import Machine
 from longbio.training.trainer import DIVERGED, OnStep, train
 
 REPORT = "pretraining.json"

@@ -56,9 +56,9 @@ def refuse_settings(settings: TrainingSettings) -> None:
     Raises:
         LongbioError: they can't.
     """
-    refuse_precision(settings.precision)
+    refuse_precision(settings.machine.precision)
     settings.passes(processes().num_processes)
-    if settings.optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
+    if settings.learning.optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
         raise LongbioError(
             "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
         )

@@ -25,7 +25,8 @@ from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
 from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
-from longbio.training.trainer import TrainingSettings, train
+from longbio.training.settings import Learning, Machine, TrainingSettings
+from longbio.training.trainer import train
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.extend import check_settings, extend
 from longbio.vocabulary.initialise import Method
@@ -264,10 +265,9 @@ def _probe(
     samples = MaskedPassages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
     training = TrainingSettings(
         steps=settings.steps,
-        learning_rate=settings.learning_rate,
+        learning=Learning(learning_rate=settings.learning_rate, schedule="constant"),
         batch=settings.batch,
-        schedule="constant",
-        save_steps=None,
+        machine=Machine(save_steps=None),
         seed=seed,
     )
     shutil.rmtree(work, ignore_errors=True)
