@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longbio.corpus.words import Int
+from longbio.encoders.families import max_positions, takes_global
 from longbio.encoders.roles import Role, section_headings
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
-
-NUMBERED_FROM_PADDING = ("longformer", "roberta", "xlm-roberta", "camembert")
-"""Families whose first position is `pad_token_id + 1`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +65,9 @@ class InputFormat:
         Raises:
             LongbioError: that is more than the model reads.
         """
-        padding = config.pad_token_id + 1 if config.model_type in NUMBERED_FROM_PADDING else 0
         # RoBERTa and its kin put two between a query and its text, and tell them apart by nothing else.
         separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
-        reach = int(config.max_position_embeddings - padding)
+        reach = max_positions(config)
         if max_tokens is not None and max_tokens > reach:
             raise LongbioError(
                 f"rows of {max_tokens:,} tokens, and the model reads {reach:,}",
@@ -80,7 +77,7 @@ class InputFormat:
         return cls(
             tokenizer,
             max_tokens=reach if max_tokens is None else max_tokens,
-            takes_global=config.model_type == "longformer",
+            takes_global=takes_global(config.model_type),
             takes_types=getattr(config, "type_vocab_size", 0) > 1 and separators == 1,
             separators=separators,
         )

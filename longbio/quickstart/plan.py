@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from longbio.encoders.families import max_positions
 from longbio.encoders.loading import load
-from longbio.pretraining.learning import max_positions
 
 FIXED_SECONDS = 110
 """Imports, verification, predictions and the report, on two cores."""

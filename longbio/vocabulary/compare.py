@@ -21,10 +21,10 @@ from longbio.artifacts.folders import refuse_unless_writable
 from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
+from longbio.encoders.families import max_positions
 from longbio.encoders.loading import config_of, load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
-from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.training.trainer import TrainingSettings, train
 from longbio.vocabulary.contexts import Sought, find_contexts

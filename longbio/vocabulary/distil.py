@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from longbio.encoders.families import first_position
 from longbio.masked_lm.head import only_at
-from longbio.pretraining.learning import first_position
 from longbio.vocabulary.spans import Encoded
 from longbio.vocabulary.states import batches_by_length, padded, spread
 from longbio.vocabulary.work import Work

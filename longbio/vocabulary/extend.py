@@ -19,16 +19,14 @@ from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import refuse_unless_free, staged_folder
 from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Text
+from longbio.encoders.families import DECODER_BIASES, DECODERS, max_positions
 from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
-from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.vocabulary import card
 from longbio.vocabulary.injection import Injected, as_text, inject
 from longbio.vocabulary.memory import needed_bytes, refuse_beyond_memory
 from longbio.vocabulary.rows import (
-    BIASES,
-    DECODERS,
     EMBEDDINGS,
     USUAL_LAYERS,
     ExtendSettings,
@@ -189,7 +187,7 @@ def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, 
             f"take one context at least, of 8 to {positions} tokens",
         )
     if settings.method == "token-distillation":
-        if not any(name.endswith(BIASES) for name in weights):
+        if not any(name.endswith(DECODER_BIASES) for name in weights):
             refuse(
                 "token-distillation needs a masked-LM head",
                 "choose contextual, or train one: configs/pretrain/head.yaml",
@@ -257,7 +255,7 @@ def _write(
     for name, weight in weights.items():
         if name.endswith((*EMBEDDINGS, *DECODERS)):
             state[name] = grown(weight, rows)
-        elif name.endswith(BIASES):
+        elif name.endswith(DECODER_BIASES):
             assert biases is not None
             state[name] = grown(weight, biases)
         else:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from longbio.encoders.families import FAMILIES
 from longbio.vocabulary.spans import Encoded
 
 TOKENS_AT_ONCE = 8192
@@ -87,7 +88,8 @@ def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor
 def _cut_above(model: Any, deepest: int) -> Iterator[Any]:
     """The encoder without the layers above one, which are put back."""
     base = model.base_model
-    stack = base.transformer if base.config.model_type == "distilbert" else base.encoder
+    family = FAMILIES.get(base.config.model_type, FAMILIES["bert"])
+    stack = base.get_submodule(family.layers.removesuffix(".layer"))
     whole = stack.layer
     if deepest > len(whole):
         raise ValueError(f"layer {deepest} is asked for and the model has {len(whole)}")
