@@ -11,7 +11,7 @@ from typing import Any
 
 from longbio.artifacts.checkpoints import locate, weights_digest
 from longbio.artifacts.files import read_json, sha256_of, write_json
-from longbio.benchmark.cost import Meter, peak_memory_mb
+from longbio.benchmark.cost import peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.corpus.texts import Columns, Corpus, text_files
 from longbio.errors import LongbioError
@@ -94,14 +94,10 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
     """
     curriculum = Curriculum.model_validate(given["curriculum"])
     has_begun = any(curriculum.out.glob("v0.*"))
-    with Meter() as meter:
-        if given["new_words"] is not None:
-            _give_words(locate(given["start"]), NewWords.model_validate(given["new_words"]), curriculum, tell)
-        pretrain(curriculum, tell)
-    cost = {
-        "peak_memory_mb": None if has_begun else peak_memory_mb(),
-        "energy_joules": None if has_begun else meter.energy_joules,
-    }
+    if given["new_words"] is not None:
+        _give_words(locate(given["start"]), NewWords.model_validate(given["new_words"]), curriculum, tell)
+    pretrain(curriculum, tell)
+    cost = {"peak_memory_mb": None if has_begun else peak_memory_mb()}
     write_json(curriculum.out / DONE, {"asked": dict(given), "cost": cost})
 
 

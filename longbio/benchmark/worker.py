@@ -14,7 +14,7 @@ from typing import Any
 
 from longbio.artifacts.checkpoints import CONFIG_FILE, TOKENIZER_FILES, weight_files
 from longbio.artifacts.files import read_json, sha256_of, write_json
-from longbio.benchmark.cost import Meter, peak_memory_mb
+from longbio.benchmark.cost import peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.data import places_of
@@ -76,15 +76,13 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
         (out / INTERRUPTED).touch()
     inputs = inputs_of(plan)
     before = _changed_at(out / RESULTS)
-    with Meter() as meter:
-        finetune(plan, tell)
+    finetune(plan, tell)
     file = out / CELL
     if file.is_file() and _changed_at(out / RESULTS) == before:
         cost = read_json(file)["cost"]
     else:
         cost = {
             "peak_memory_mb": None if has_begun else peak_memory_mb(),
-            "energy_joules": None if has_begun else meter.energy_joules,
             "was_interrupted": (out / INTERRUPTED).is_file(),
         }
     write_json(file, {"plan": dict(given), "inputs": inputs, "cost": cost})
