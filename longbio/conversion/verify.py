@@ -256,7 +256,7 @@ def same_use_of_positions(
     frame = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
 
     def bits(model: PreTrainedModel, num_tokens: int) -> float:
-        return bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=frame)
+        return bits_per_masked_token(model, [(corrupted, labels)], num_tokens=num_tokens, frame=frame)
 
     num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
     with quiet():

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from longbio.encoders.families import FAMILIES
-from longbio.masked_lm.masking import IGNORED, Ids
+from longbio.encoders.masked_lm import predicted_positions, summed_nats
+from longbio.masked_lm.masking import Ids
 
 
 def head_of(model: nn.Module) -> nn.Module:
@@ -76,10 +76,9 @@ def summed_loss(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
             `label_positions`, where something is, which spares a wait for the device.
     """
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "label_positions")}
-    labels_N = batch["labels"].flatten()
     positions_M = batch.get("label_positions")
     if positions_M is None:
-        positions_M = (labels_N != IGNORED).nonzero().flatten()
+        positions_M = predicted_positions(batch["labels"])
     with only_at(model, positions_M):
         logits = model(**inputs).logits
-    return cross_entropy(logits.float(), labels_N[positions_M], reduction="sum")
+    return summed_nats(logits, batch["labels"], positions_M)

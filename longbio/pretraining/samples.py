@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from longbio.encoders.batches import IGNORED, pad
 from longbio.encoders.families import FAMILIES
 from longbio.encoders.inputs import batch_pattern
-from longbio.masked_lm.masking import IGNORED, Ids, Masking, Phrases, Vocabulary, mask_tokens
+from longbio.encoders.masked_lm import predicted_positions
+from longbio.masked_lm.masking import Ids, Masking, Phrases, Vocabulary, mask_tokens
 from longbio.pretraining.packing import Documents, Frame, Packed, Plan, packed
 
 
@@ -146,21 +148,14 @@ class Collator:
         longest = max(len(sample.labels) for sample in samples)
         if len(samples) > 1:
             longest = min(-(-longest // self.multiple) * self.multiple, self.max_tokens or sys.maxsize)
-        document_BT = self._rows([sample.packed.document_ids for sample in samples], longest, -1)
-        labels_BT = self._rows([sample.labels for sample in samples], longest, IGNORED)
+        document_BT = pad([sample.packed.document_ids for sample in samples], -1, longest)
+        labels_BT = pad([sample.labels for sample in samples], IGNORED, longest)
         batch: dict[str, Any] = {
-            "input_ids": self._rows([sample.corrupted for sample in samples], longest, self.padding_id),
+            "input_ids": pad([sample.corrupted for sample in samples], self.padding_id, longest),
             "labels": labels_BT,
-            "label_positions": (labels_BT.flatten() != IGNORED).nonzero().flatten(),
+            "label_positions": predicted_positions(labels_BT),
         }
         return batch | attention(document_BT, self.model_type, self.padding_id, self.global_cls)
-
-    @staticmethod
-    def _rows(arrays: Sequence[Ids], longest: int, value: int) -> Tensor:
-        full = np.full((len(arrays), longest), value, dtype=np.int64)
-        for row, array in zip(full, arrays, strict=True):
-            row[: len(array)] = array
-        return torch.from_numpy(full)
 
 
 def attention(

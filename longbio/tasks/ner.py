@@ -12,13 +12,13 @@ from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
+from longbio.encoders.batches import IGNORED, pad
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
@@ -40,7 +40,7 @@ from longbio.tasks.tags import (
     note_lost,
     words_of,
 )
-from longbio.tasks.task import IGNORED, Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,10 +175,7 @@ class Entities:
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
         """`labels` (B, T): a tag at the first token of each word."""
         every = [labels for sample in samples for labels in sample.labels]
-        padded = np.full((len(every), num_tokens), IGNORED, dtype=np.int64)
-        for number, labels in enumerate(every):
-            padded[number, : len(labels)] = labels
-        return {"labels": torch.from_numpy(padded)}
+        return {"labels": pad(every, IGNORED, num_tokens)}
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats, summed over words."""

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
@@ -34,7 +35,7 @@ from longbio.tasks.answers import (
     tokens_of_answer,
 )
 from longbio.tasks.evidence import Evidence, of_means
-from longbio.tasks.task import IGNORED, Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample
 
 NULL = 0
 """Where a row says that it holds no answer: its first token."""

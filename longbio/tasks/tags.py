@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.tasks.metrics import Counts, count_entities
-from longbio.tasks.task import IGNORED
 
 OUTSIDE = 0
 

@@ -14,9 +14,6 @@ from longbio.corpus.records import Document
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.evidence import Evidence
 
-IGNORED = -100
-"""A label from which nothing is learned."""
-
 TARGETS = ("labels", "row_samples")
 """What a batch holds besides the inputs of a model."""
 

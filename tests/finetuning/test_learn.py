@@ -18,6 +18,7 @@ from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import TASKS, config_of, load, quiet
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
@@ -31,7 +32,7 @@ from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.tags import words_of
-from longbio.tasks.task import IGNORED, collate
+from longbio.tasks.task import collate
 from longbio.tasks.whole import Reading
 
 Notes = Callable[[int], list[Document]]

@@ -12,11 +12,12 @@ from transformers import PreTrainedTokenizerFast
 
 from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import synthesize
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.finetuning.evaluate import counts_by_document, micro_f1
 from longbio.tasks import tags
 from longbio.tasks.ner import Entities
-from longbio.tasks.task import IGNORED, Prediction
+from longbio.tasks.task import Prediction
 
 LABELS = tags.Labels(("Disease", "Drug"))
 
