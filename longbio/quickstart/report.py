@@ -33,7 +33,7 @@ def write_report(out: Path, results: Mapping[str, Any], shown: tuple[Document, D
             when no text may be shown.
     """
     template = files("longbio.quickstart").joinpath("report.html.jinja").read_text("utf-8")
-    types = sorted(results["scores"]["long"]["types"])
+    types = sorted(results["scores"]["long"]["scores"]["strict"]["types"])
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     html = page.render(
         results=results,

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 
 from longbio.corpus.records import Relation, Span
 from longbio.errors import LongbioError
-from longbio.tasks.matching import entity_scores
-
-__all__ = ["Counts", "by_type", "count_entities", "count_words", "entity_scores", "macro_f1", "micro"]
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
         evaluate(folder, gold, tmp_path / "full", task=task_for(folder))
     with pytest.raises(LongbioError, match="no such folder"):
         task_for(tmp_path / "mistyped")
-    assert report["micro"]["true_positives"] + report["micro"]["false_negatives"] == 1
+    micro = report["scores"]["strict"]["micro"]
+    assert micro["correct"] + micro["incorrect"] + micro["missed"] == 1
+    assert "seqeval" not in report
 
     with pytest.raises(LongbioError, match="there is no task 'tagging'"):
         task_for(folder, "tagging")
@@ -112,6 +114,25 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
         task_for(folder, "similarity")
     with pytest.raises(LongbioError, match="has no task here; fine-tune it first"):
         task_for(tiny_bert_folder)
+
+
+def test_on_words_with_tags_seqeval_says_the_same(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    folder, corpus = tmp_path / "theirs", tmp_path / "words.conll"
+    model = save_tagger(tiny_bert_folder, ["O", "B-Drug", "I-Drug"], folder)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.tensor([0.0, 0.1, 0.1]))
+    model.save_pretrained(folder)
+    corpus.write_text("drug\tB-Drug\n1\tI-Drug\nthe\tO\n\ndrug\tB-Drug\n2\tO\nfever\tB-Sign\n\n")
+    gold = read_documents(corpus, "iob")
+
+    report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder), format_name="iob")
+    strict, theirs = report["scores"]["strict"], report["seqeval"]
+    assert set(theirs) == {"Drug", "Sign", "micro avg", "macro avg", "weighted avg"}
+    for ours, name in ((strict["types"]["Drug"], "Drug"), (strict["micro"], "micro avg")):
+        found = [ours["precision"], ours["recall"], ours["f1"]]
+        assert found == pytest.approx([theirs[name][key] for key in ("precision", "recall", "f1-score")])
+    assert theirs["Drug"]["support"] == 2
+    assert read_json(tmp_path / "scores" / "scores.json")["seqeval"] == theirs
 
 
 def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tmp_path: Path) -> None:
