@@ -8,7 +8,7 @@ discontinuous mention, or one that begins or ends within a word, has no tag at a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -53,11 +53,6 @@ class Labels:
     def of(cls, documents: Sequence[Document]) -> Labels:
         """Every type that occurs, in alphabetical order."""
         return cls(tuple(sorted({span.label for document in documents for span in document.spans})))
-
-    @classmethod
-    def from_names(cls, names: Iterable[str]) -> Labels:
-        """The types behind a model's tags, which may come in any order."""
-        return cls(tuple(name.removeprefix("B-") for name in names if name.startswith("B-")))
 
     def names(self) -> dict[int, str]:
         """The tag of each class, as a model's `id2label` has it."""
