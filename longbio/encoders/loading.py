@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from longbio.artifacts.checkpoints import TOKENIZER_FILES
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
+from longbio.encoders.calls import CLASSES
 from longbio.encoders.casing import Casing, decide
 from longbio.encoders.configs import refuse_gaps, refuse_misfits, refuse_without_type
 from longbio.encoders.families import HEADS, dropout_names
@@ -27,13 +28,7 @@ from longbio.errors import LongbioError
 
 logger = logging.getLogger(__name__)
 
-TASKS: dict[str, Any] = {
-    "features": transformers.AutoModel,
-    "mlm": transformers.AutoModelForMaskedLM,
-    "ner": transformers.AutoModelForTokenClassification,
-    "qa": transformers.AutoModelForQuestionAnswering,
-    "classification": transformers.AutoModelForSequenceClassification,
-}
+TASKS: dict[str, Any] = {task: getattr(transformers, name) for task, name in CLASSES.items()}
 
 NEW_HEADS: dict[str, tuple[str, ...]] = {
     "features": (),
