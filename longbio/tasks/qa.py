@@ -35,7 +35,7 @@ from longbio.tasks.answers import (
     tokens_of_answer,
 )
 from longbio.tasks.evidence import Evidence, of_means
-from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 
 NULL = 0
 """Where a row says that it holds no answer: its first token."""
@@ -74,7 +74,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Task[AskedRows]):
     """Extractive question answering.
 
     Args:

@@ -25,7 +25,7 @@ from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import Evidence, of_counts
 from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
-from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 from longbio.tasks.whole import Reading, WholeRows
 
 NONE = "none"
@@ -55,7 +55,7 @@ class PairRows:
 
 
 @dataclass(frozen=True)
-class Relations:
+class Relations(Task[PairRows]):
     """Relations between the mentions of a document.
 
     Args:
@@ -135,9 +135,6 @@ class Relations:
             return found
         texts = [text for document in documents for text in found._texts(document, PassedOver())]
         return replace(found, weights=found.classifier.learned_from(texts).weights)
-
-    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
-        """Whatever has no relation is scored as such."""
 
     def config_changes(self) -> dict[str, Any]:
         """Those of the classifier."""
@@ -265,10 +262,6 @@ class Relations:
         return Prediction(
             document, {"tokens": encoded.num_tokens, "pairs": len(encoded.pairs), "relations": found}
         )
-
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Relations:
-        """There is nothing to tune."""
-        return self
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Micro F1 of relations: same type, head and tail. One that no pair was asked about is missed."""
