@@ -44,6 +44,10 @@ class Counts:
             2 * self.true_positives + self.false_positives + self.false_negatives,
         )
 
+    def shares(self) -> dict[str, float]:
+        """Precision, recall and F1, ready for JSON."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+
 
 def count_entities(
     gold: Iterable[Span | Relation], predicted: Iterable[Span | Relation]

@@ -269,11 +269,8 @@ class Relations(Task[PairRows]):
         total = micro(counts)
         return {
             "main": total.f1,
-            "micro": {"precision": total.precision, "recall": total.recall, "f1": total.f1},
-            "types": {
-                label: {"precision": each.precision, "recall": each.recall, "f1": each.f1}
-                for label, each in counts.items()
-            },
+            "micro": total.shares(),
+            "types": {label: each.shares() for label, each in counts.items()},
         }
 
     def _counted(
