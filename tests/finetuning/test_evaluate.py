@@ -16,7 +16,14 @@ from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import evaluate as evaluation
-from longbio.finetuning.evaluate import by_length, evaluate, spoken, task_for, write_predictions
+from longbio.finetuning.evaluate import (
+    by_length,
+    evaluate,
+    seqeval_report,
+    spoken,
+    task_for,
+    write_predictions,
+)
 from longbio.prediction.run import load_for
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
@@ -126,13 +133,18 @@ def test_on_words_with_tags_seqeval_says_the_same(tiny_bert_folder: Path, tmp_pa
     gold = read_documents(corpus, "iob")
 
     report = evaluate(folder, gold, tmp_path / "scores", task=task_for(folder), format_name="iob")
-    strict, theirs = report["scores"]["strict"], report["seqeval"]
+    theirs = report["seqeval"]
     assert set(theirs) == {"Drug", "Sign", "micro avg", "macro avg", "weighted avg"}
-    for ours, name in ((strict["types"]["Drug"], "Drug"), (strict["micro"], "micro avg")):
-        found = [ours["precision"], ours["recall"], ours["f1"]]
-        assert found == pytest.approx([theirs[name][key] for key in ("precision", "recall", "f1-score")])
     assert theirs["Drug"]["support"] == 2
+    assert theirs["micro avg"]["f1-score"] == pytest.approx(report["scores"]["main"])
     assert read_json(tmp_path / "scores" / "scores.json")["seqeval"] == theirs
+
+    # One Drug is right, one where there is nothing; a Drug and a Sign are missed.
+    assert [document.text for document in gold] == ["drug 1 the", "drug 2 fever"]
+    right, wrong = Span.of(0, 6, "Drug"), Span.of(7, 10, "Drug")
+    said = seqeval_report(gold, [replace(gold[0], spans=(right, wrong)), replace(gold[1], spans=())])
+    assert said["Drug"] == {"precision": 0.5, "recall": 0.5, "f1-score": 0.5, "support": 2.0}
+    assert (said["micro avg"]["precision"], said["micro avg"]["recall"]) == (0.5, pytest.approx(1 / 3))
 
 
 def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tmp_path: Path) -> None:
