@@ -379,9 +379,8 @@ class Answers(Task[AskedRows]):
 
 def sum_of(logits_BT: Tensor, places_B: Tensor, real_BT: Tensor) -> Tensor:
     """Cross-entropy in nats of places in rows, padding left out, summed over the rows."""
-    return cross_entropy(
-        _without_padding(logits_BT, real_BT), places_B, ignore_index=IGNORED, reduction="sum"
-    )
+    logits_BT = _without_padding(logits_BT, real_BT)
+    return cross_entropy(logits_BT, places_B, ignore_index=IGNORED, reduction="sum")
 
 
 def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
