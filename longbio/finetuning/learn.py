@@ -23,8 +23,9 @@ from longbio.artifacts.folders import staged_folder
 from longbio.attention.kernels import auto_choices
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
+from longbio.encoders.families import is_long
 from longbio.encoders.heads import begin_from_pooler
-from longbio.encoders.loading import FAMILIES, load, load_tokenizer
+from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.encoders.saving import save
 from longbio.errors import LongbioError
@@ -233,7 +234,7 @@ def _save(
 
 def _kernel_of(model: PreTrainedModel, machine: Machine) -> str:
     """The kernel that was asked for, and what `auto` became; a short model has none."""
-    if model.config.model_type not in FAMILIES:
+    if not is_long(model.config.model_type):
         return "none: a short model"
     if machine.kernel != "auto":
         return machine.kernel

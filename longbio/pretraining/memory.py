@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from longbio.corpus.texts import COMPRESSIONS
+from longbio.encoders.families import setting
 from longbio.pretraining.phase import Phase
 from longbio.training.settings import Machine
 
@@ -52,7 +53,7 @@ def kept_numbers(config: Any) -> int:
     """Numbers that a layer keeps for its backward pass, for each token."""
     # Queries, keys, values, the context, three sums, two norms, dropout; and the inner layer before
     # and after its activation.
-    inner = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+    inner = setting(config, "intermediate_size")
     return int(10 * config.hidden_size + 3 * inner)
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, set_seed
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
+from longbio.encoders.families import FAMILIES, max_positions
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.longformer import refresh_global_projections
 from longbio.encoders.saving import save_whole
@@ -24,10 +25,10 @@ from longbio.masked_lm.head import start_head, summed_loss
 from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
 from longbio.masked_lm.phrases import mine_phrases
 from longbio.pretraining import card
-from longbio.pretraining.learning import choose_learning, max_positions
+from longbio.pretraining.learning import choose_learning
 from longbio.pretraining.packing import Frame, plan
 from longbio.pretraining.phase import Phase, training_settings
-from longbio.pretraining.samples import Collator, MaskedSamples, Part, packs
+from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import TokenizedCorpus
 from longbio.pretraining.validation import held_out_bits
 from longbio.training.processes import processes
@@ -273,7 +274,7 @@ def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Par
             source.train,
             phase.sequence_tokens,
             block_tokens,
-            alone=not packs(config.model_type),
+            alone=not FAMILIES[config.model_type].packs,
         )
         if not len(packing):
             raise LongbioError("there is no text to learn from", where=f"corpus {name}")

@@ -16,10 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from longbio.encoders.loading import FAMILIES, dropout_names, load, quiet
+from longbio.encoders.families import FAMILIES, dropout_names
+from longbio.encoders.loading import INSTALL, load, quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
-from longbio.finetuning.layers import LAYERS, Parts
+from longbio.finetuning.layers import Parts
 from longbio.finetuning.rdrop import divergence
 from longbio.finetuning.stability import Stability, parameter_groups, prepare, train_stably, wrap_loss
 from longbio.training.stopping import EarlyStopping
@@ -64,8 +65,8 @@ def make(family: str, task: str = "ner", dropout: float = 0.0, **changes: Any) -
         for name, weight in model.named_parameters():
             around = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
             weight.copy_(around + 0.2 * torch.randn(weight.shape, generator=draw))
-    if family in FAMILIES:
-        FAMILIES[family](model, None)
+    if family in INSTALL:
+        INSTALL[family](model, None)
     return model.eval()
 
 
@@ -110,7 +111,7 @@ def place(name: str) -> str:
     return "pooler" if ".pooler." in name else "head"
 
 
-@pytest.fixture(params=sorted(LAYERS))
+@pytest.fixture(params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 from longbio.corpus.texts import Text
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
 from longbio.masked_lm.evaluation import bits_per_masked_token
 from longbio.masked_lm.head import summed_loss
-from longbio.masked_lm.masking import IGNORED
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.pretraining.train import HeldOut, Source, train_phase
@@ -280,5 +280,5 @@ def test_bits_are_of_the_same_tokens_at_any_length(tiny_long_folder: Path) -> No
     corrupted, labels = np.full(200, 6), np.full(200, IGNORED)
     labels[::9] = 7
     for num_tokens in (32, 64, 202):
-        bits = bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=(2, 3, 0))
+        bits = bits_per_masked_token(model, [(corrupted, labels)], num_tokens=num_tokens, frame=(2, 3, 0))
         assert bits < 0.01
