@@ -268,7 +268,7 @@ def task_of(model_folder: Path) -> AnyTask:
 
 
 def inputs_of(model_folder: Path, config: Any) -> InputFormat:
-    """How a fine-tuned model is read to: in the rows that it learned from.
+    """The input format of a fine-tuned model: rows as long as those that it learned from.
 
     Args:
         model_folder: longbio's, or another's.
