@@ -4,59 +4,77 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from types import TracebackType
 from typing import Any, TypeVar
 
+from longbio.errors import LongbioError
+
+I = TypeVar("I")  # noqa: E741
+K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Workers:
-    """A pool of processes whose work is dropped when its block is left by an error.
+def in_order(
+    work: Callable[[I], T],
+    items: Iterable[tuple[K, I]],
+    processes: int,
+    begin: Callable[..., None],
+    *arguments: Any,
+    remedy: str,
+) -> Iterator[tuple[K, T]]:
+    """What `work` makes of each item, in their order, done by a pool of processes.
 
     Args:
-        count: of the processes.
+        work: a function of a module.
+        items: each with a key that stays here; read as they are needed, one more than there are processes
+            ahead.
+        processes: of the pool.
         begin: called once in each of them, with `arguments`; an error in it is lost.
         arguments: can be pickled.
+        remedy: where a process dies.
+
+    Raises:
+        LongbioError: a process has died.
     """
+    context = get_context("spawn")
+    # Its other end is open nowhere but here: the system closes it when this process is killed.
+    theirs, leash = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, _begin, (theirs, begin, arguments))
+    waiting: deque[tuple[K, Future[T]]] = deque()
+    is_done = False
+    try:
+        for key, item in items:
+            waiting.append((key, _submitted(pool, work, item)))
+            if len(waiting) > processes + 1:
+                key, future = waiting.popleft()
+                yield key, future.result()
+        for key, future in waiting:
+            yield key, future.result()
+        is_done = True
+    except BrokenProcessPool as error:
+        raise LongbioError("a process has died, perhaps for want of memory", remedy=remedy) from error
+    finally:
+        if not is_done:
+            leash.close()
+        pool.shutdown(cancel_futures=not is_done)
+        leash.close()
+        theirs.close()
 
-    def __init__(self, count: int, begin: Callable[..., None], *arguments: Any) -> None:
-        context = get_context("spawn")
-        # Its other end is open nowhere but here: the system closes it when this process is killed.
-        theirs, self._leash = context.Pipe(duplex=False)
-        self._theirs = theirs
-        self._pool = ProcessPoolExecutor(count, context, _begin, (theirs, begin, arguments))
 
-    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Have something done by one of the processes.
-
-        Raises:
-            BrokenProcessPool: one of them has died.
-        """
-        try:
-            with interrupts_held_back():
-                return self._pool.submit(work, *arguments)
-        except OSError as error:
-            # A pool of which a process has just died closes what it hands to the next.
-            raise BrokenProcessPool(str(error)) from error
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._leash.close()
-        self._pool.shutdown(cancel_futures=error is not None)
-        self._leash.close()
-        self._theirs.close()
+def _submitted(pool: ProcessPoolExecutor, work: Callable[[I], T], item: I) -> Future[T]:
+    try:
+        with interrupts_held_back():
+            return pool.submit(work, item)
+    except OSError as error:
+        # A pool of which a process has just died closes what it hands to the next.
+        raise BrokenProcessPool(str(error)) from error
 
 
 @contextmanager

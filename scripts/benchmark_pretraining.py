@@ -30,7 +30,8 @@ from longbio.masked_lm.masking import Masking, Vocabulary
 from longbio.pretraining.packing import FRAME, Frame, plan
 from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import Shard, TokenizedCorpus, tokenize_texts
-from longbio.training.trainer import TrainingSettings, train
+from longbio.training.settings import Learning, Machine, TrainingSettings
+from longbio.training.trainer import train
 
 WARM_UP = 2
 
@@ -77,10 +78,9 @@ def ours(arguments: argparse.Namespace, corpus: TokenizedCorpus, tokenizer: Any)
     steps = arguments.steps + WARM_UP
     settings = TrainingSettings(
         steps=steps,
-        learning_rate=1e-5,
+        learning=Learning(learning_rate=1e-5),
         batch=arguments.rows,
-        precision=arguments.precision,
-        save_steps=10**6,
+        machine=Machine(precision=arguments.precision, save_steps=10**6),
     )
     frame = Frame.of(tokenizer)
     samples = MaskedSamples(

@@ -19,13 +19,14 @@ import torch
 
 from longbio.benchmark.quickstart import minilm
 from longbio.corpus.texts import Corpus
+from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.mine import read_vocabulary
 from longbio.vocabulary.spans import encode
-from longbio.vocabulary.states import TOKENS_AT_ONCE, batches_by_length, padded, span_states
+from longbio.vocabulary.states import TOKENS_AT_ONCE, span_states
 
 LAYERS = (0, 1, 2, 3)
 
@@ -51,8 +52,9 @@ def main() -> None:
     model = load(folder).to(device)
     model.encoder.layer = model.encoder.layer[: max(LAYERS)]
     batches = [
-        tuple(x.to(device) for x in padded([encoded[n].ids for n in numbers], tokenizer.pad_token_id))
-        for numbers in batches_by_length([len(each.ids) for each in encoded], TOKENS_AT_ONCE)
+        (pad(rows, tokenizer.pad_token_id).to(device), mask_of(rows).to(device))
+        for numbers in length_batches([len(each.ids) for each in encoded], TOKENS_AT_ONCE)
+        for rows in [[encoded[n].ids for n in numbers]]
     ]
 
     @torch.inference_mode()

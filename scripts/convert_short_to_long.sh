@@ -21,7 +21,7 @@ precision="$(python -c 'import torch; print("bfloat16" if torch.cuda.is_availabl
 held_out=0.01
 [[ -d "$notes" ]] && (( $(find "$notes" -type f | wc -l) < 500 )) && held_out=0.1
 shared=(--set corpora.open.paths="['${notes//\'/\'\'}']" --set validation.share="${HELD_OUT:-$held_out}"
-    --set machine.precision="$precision" --set machine.device_sequences=1)
+    --set machine.precision="$precision" --set machine.device_batch=1)
 
 if [[ -n "${HEAD_STEPS:-}" ]]; then
     longbio pretrain "$root/configs/pretrain/head.yaml" --set model="$short" --set out="$out/head" \

@@ -19,7 +19,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
 from longbio.attention.blocks import block_sparse
-from longbio.attention.pattern import SparsePattern, lengths_to_documents, sliding_window
+from longbio.attention.pattern import SparsePattern, sliding_window
 
 TOKENS = 64
 UNSEEN, NEAR, GLOBAL, RANDOM, ROW = range(5)
@@ -85,7 +85,7 @@ def main() -> None:
     real = torch.ones(1, TOKENS, dtype=torch.bool)
     chosen = torch.zeros_like(real)
     chosen[0, [0, 40]] = True
-    packed = lengths_to_documents([26, 14, 20], TOKENS)
+    packed = torch.tensor([[0] * 26 + [1] * 14 + [2] * 20 + [-1] * 4])
     firsts = torch.zeros_like(real)
     firsts[0, [0, 26, 40]] = True
     blocks = {"block_tokens": 4, "random_blocks": 1, "seed": 0}

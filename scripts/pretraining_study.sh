@@ -16,7 +16,7 @@ run() { # CONFIG MODEL NAME LENGTHS [--set ...]
     shift 4
     longbio pretrain "configs/pretrain/$config.yaml" --set "model=$model" --set "out=$out/$name" \
         --set "corpora.open.paths=[$data/train-00.jsonl.gz]" --set machine.precision=float32 \
-        --set machine.device_sequences=null --set machine.save_steps=1000000 --set 'trackers=[]' \
+        --set machine.device_batch=null --set machine.save_steps=1000000 --set 'trackers=[]' \
         --set "validation={corpus: {paths: [$data/validation.jsonl.gz]}, tokens: 40000, lengths: $lengths}" \
         "$@"
 }

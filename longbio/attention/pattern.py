@@ -7,7 +7,7 @@ several documents in one row, none of which sees another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -273,18 +273,3 @@ def check_tensors(
         raise ValueError(f"the pattern is for {heads} heads, query has {query_BHTD.shape[1]}")
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout is {dropout}; give a probability below 1")
-
-
-def lengths_to_documents(lengths: Sequence[int], num_tokens: int | None = None) -> Tensor:
-    """(1, T) int64 document numbers of documents packed one after the other, -1 behind them.
-
-    Raises:
-        ValueError: they are longer than `num_tokens`.
-    """
-    total = sum(lengths)
-    num_tokens = total if num_tokens is None else num_tokens
-    if num_tokens < total:
-        raise ValueError(f"the documents have {total} tokens, the row {num_tokens}")
-    numbers = torch.full((num_tokens,), PADDING)
-    numbers[:total] = torch.repeat_interleave(torch.tensor(list(lengths), dtype=torch.int64))
-    return numbers[None]

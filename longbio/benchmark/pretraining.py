@@ -12,7 +12,7 @@ from typing import Any
 
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.artifacts.files import KnownHashes, digest_of_text, read_json, write_json
-from longbio.benchmark.cost import Meter, peak_memory_mb
+from longbio.benchmark.cost import peak_memory_mb
 from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as Conversion
@@ -110,17 +110,13 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
     """
     curriculum = Curriculum.model_validate(given["curriculum"])
     has_begun, made_of = any(curriculum.out.glob("v0.*")), _made_of(given)
-    with Meter() as meter:
-        model = locate(given["start"])
-        if given["new_words"] is not None:
-            model = _given_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
-        if given["convert"] is not None:
-            _convert(model, Conversion(**given["convert"]), _beside(curriculum.out, "converted"), tell)
-        pretrain(curriculum, tell)
-    cost = {
-        "peak_memory_mb": None if has_begun else peak_memory_mb(),
-        "energy_joules": None if has_begun else meter.energy_joules,
-    }
+    model = locate(given["start"])
+    if given["new_words"] is not None:
+        model = _given_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
+    if given["convert"] is not None:
+        _convert(model, Conversion(**given["convert"]), _beside(curriculum.out, "converted"), tell)
+    pretrain(curriculum, tell)
+    cost = {"peak_memory_mb": None if has_begun else peak_memory_mb()}
     write_json(curriculum.out / DONE, {"asked": dict(given), "made_of": made_of, "cost": cost})
 
 

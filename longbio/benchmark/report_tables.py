@@ -83,8 +83,7 @@ def _overview_cell(arm: Result) -> str:
 def arms_table(task: Result, results: Result) -> Table:
     """What each arm of a task reached, how it differs from the baseline, and what it cost."""
     baseline = baseline_of(task, results)
-    has_energy = any(arm["cost"]["energy_joules"] is not None for arm in task["arms"])
-    rows = [_arm_row(arm, baseline, has_energy) for arm in task["arms"]]
+    rows = [_arm_row(arm, baseline) for arm in task["arms"]]
     done = {arm["name"] for arm in task["arms"]}
     failed = [each for each in results["failed"] if each["task"] == task["name"] and each["arm"] not in done]
     header = (
@@ -98,13 +97,12 @@ def arms_table(task: Result, results: Result) -> Table:
         "learning + reading",
         "tokens/s",
         "memory",
-        *(("energy",) if has_energy else ()),
     )
     rows += [(each["arm"], "failed", *[""] * (len(header) - 2)) for each in failed]
     return Table("Scores in hundredths, and what they cost", header, tuple(rows))
 
 
-def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[str, ...]:
+def _arm_row(arm: Result, baseline: Result | None) -> tuple[str, ...]:
     cost, against, is_baseline = arm["cost"], arm["against_baseline"], arm is baseline
     spread = "" if arm["standard_deviation"] is None else f" ± {points(arm['standard_deviation'])}"
     its = arm.get("interval")
@@ -115,7 +113,6 @@ def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[st
             f"{points(against['difference'], signed=True)} {interval(against['low'], against['high'])}"
         )
         p = chance(against["p_holm"]).removeprefix("p = ").removeprefix("p ")
-    energy = (_energy(cost["energy_joules"]),) if has_energy else ()
     return (
         arm["name"],
         f"{points(arm['mean'])}{spread}{own}",
@@ -127,7 +124,6 @@ def _arm_row(arm: Result, baseline: Result | None, has_energy: bool) -> tuple[st
         f"{duration(cost['training_seconds'])} + {duration(cost['prediction_seconds'])}",
         _or_dash(cost["tokens_per_second"], "{:,.0f}"),
         "–" if cost["peak_memory_mb"] is None else f"{cost['peak_memory_mb'] / 1000:.1f} GB",
-        *energy,
     )
 
 
@@ -275,10 +271,6 @@ def duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _energy(joules: float | None) -> str:
-    return "–" if joules is None else f"{joules / 3600:,.1f} Wh"
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -125,7 +125,7 @@ def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] |
 
 
 def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any]:
-    """Of one model: means over seeds. Energy is of the whole cell, its grid and all its seeds."""
+    """Of one model: means over seeds."""
     prediction = fmean(each["test"]["seconds"] for each in runs)
     lines = (cell.plan.out / f"seed-{runs[0]['seed']}" / "test" / "details.jsonl").read_text().splitlines()
     tokens = sum(_tokens_read(json.loads(line)) for line in lines)
@@ -135,7 +135,6 @@ def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]
         # Seconds are recorded in tenths.
         "tokens_per_second": tokens / max(prediction, 0.1),
         "peak_memory_mb": cost["peak_memory_mb"],
-        "energy_joules": cost["energy_joules"],
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.files import read_json, write_json
-from longbio.benchmark.cost import Meter, peak_memory_mb
+from longbio.benchmark.cost import peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune
@@ -71,15 +71,13 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
         # The seconds of a model that was taken up again are those of its end alone.
         (out / INTERRUPTED).touch()
     before = _changed_at(out / RESULTS)
-    with Meter() as meter:
-        finetune(plan, tell)
+    finetune(plan, tell)
     file = out / CELL
     if file.is_file() and _changed_at(out / RESULTS) == before:
         cost = read_json(file)["cost"]
     else:
         cost = {
             "peak_memory_mb": None if has_begun else peak_memory_mb(),
-            "energy_joules": None if has_begun else meter.energy_joules,
             "was_interrupted": (out / INTERRUPTED).is_file(),
         }
     write_json(file, {"cost": cost})

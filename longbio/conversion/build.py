@@ -14,8 +14,7 @@ from transformers import PretrainedConfig
 from longbio.conversion import positions
 from longbio.conversion.reading import Source
 from longbio.conversion.settings import Settings
-from longbio.conversion.sources import expand
-from longbio.conversion.targets import Target
+from longbio.encoders.families import Family, expand
 
 SHARED_SETTINGS = (
     "vocab_size",
@@ -31,7 +30,7 @@ SHARED_SETTINGS = (
 """Settings that a long model takes over under the same name."""
 
 
-def write(folder: Path, source: Source, target: Target, settings: Settings) -> list[str]:
+def write(folder: Path, source: Source, target: Family, settings: Settings) -> list[str]:
     """Write config, weights and tokenizer of the long model into `folder`.
 
     Returns:
@@ -58,7 +57,7 @@ def write(folder: Path, source: Source, target: Target, settings: Settings) -> l
     return made_up
 
 
-def completed(source: Source, target: Target) -> tuple[dict[str, Tensor], list[str]]:
+def completed(source: Source, target: Family) -> tuple[dict[str, Tensor], list[str]]:
     """The source's canonical weights with what it lacks, and a sentence for each thing made up."""
     whole, made_up = dict(source.weights.weights), []
     word = whole["embeddings.word"]
@@ -92,22 +91,22 @@ def completed(source: Source, target: Target) -> tuple[dict[str, Tensor], list[s
     return whole, made_up
 
 
-def position_table(source: Source, target: Target, settings: Settings) -> Tensor:
+def position_table(source: Source, target: Family, settings: Settings) -> Tensor:
     """The long model's position rows, numbered its way.
 
     A Longformer counts from `pad_token_id + 1`, whatever its source did; a BigBird from 0.
     """
     table, first = source.weights.weights["embeddings.position"], source.first_row
     rows = positions.stretch(table[first:], settings.max_tokens, settings.positions)
-    target_first = source.pad_token_id + 1 if target.model_type == "longformer" else 0
+    target_first = source.pad_token_id + 1 if target.first_after_padding else 0
     return positions.number(rows, table[:first], target_first)
 
 
-def native(whole: Mapping[str, Tensor], target: Target, num_layers: int) -> dict[str, Tensor]:
+def native(whole: Mapping[str, Tensor], target: Family, num_layers: int) -> dict[str, Tensor]:
     """Rename to the target's names: each tensor with storage of its own, none left over."""
     names = expand(target.renames, num_layers)
     unused = set(whole) - set(names.values())
-    assert not unused, f"no place in a {target.model_type} for {sorted(unused)}"
+    assert not unused, f"no place in a long model for {sorted(unused)}"
     state: dict[str, Tensor] = {}
     used: set[str] = set()
     for native_name, canonical in names.items():
@@ -119,13 +118,12 @@ def native(whole: Mapping[str, Tensor], target: Target, num_layers: int) -> dict
 
 
 def long_config(
-    source: Source, target: Target, settings: Settings, whole: Mapping[str, Tensor]
+    source: Source, target: Family, settings: Settings, whole: Mapping[str, Tensor]
 ) -> PretrainedConfig:
     """The native config: the source's settings, the target's attention."""
     tokenizer = source.tokenizer
     values = {name: source.setting(name) for name in SHARED_SETTINGS}
     values |= {
-        "architectures": [target.architecture],
         "max_position_embeddings": len(whole["embeddings.position"]),
         "type_vocab_size": len(whole["embeddings.token_type"]),
         "layer_norm_eps": getattr(source.config, "layer_norm_eps", 1e-12),
@@ -136,11 +134,13 @@ def long_config(
         "tie_word_embeddings": source.weights.head_decoder is None,
         "dtype": str(whole["embeddings.word"].dtype).removeprefix("torch."),
     }
-    if target.model_type == "longformer":
+    if settings.to == "longformer":
         windows = [settings.window] * values["num_hidden_layers"]
-        return transformers.LongformerConfig(**values, attention_window=windows)
+        architecture = ["LongformerForMaskedLM"]
+        return transformers.LongformerConfig(**values, architectures=architecture, attention_window=windows)
     config = transformers.BigBirdConfig(
         **values,
+        architectures=["BigBirdForMaskedLM"],
         block_size=settings.block,
         num_random_blocks=settings.random_blocks,
         use_cache=False,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from longbio.artifacts.calls import STOCK_BIGBIRD, call
-from longbio.artifacts.cards import markdown_table, model_card
+from longbio.artifacts.cards import markdown_table
 from longbio.conversion.verify import as_rows
+from longbio.encoders.calls import STOCK_BIGBIRD, call, card
 from longbio.encoders.casing import Casing
 
 
@@ -37,15 +37,9 @@ def render(report: Mapping[str, Any], name: str) -> str:
         table = markdown_table(("result", "check", "measured", "limit"), as_rows(proof))
         sections.append(("Verification", f"Took {proof['seconds']} s.\n\n{table}"))
     has_head = not any(line.startswith("masked-LM head") for line in report["made_up"])
-    roles = ("cls",) if settings["to"] == "longformer" else None
-    sections.append(("A call to copy", call("mlm" if has_head else "features", name, roles=roles)))
-    metadata = {
-        "library_name": "transformers",
-        "pipeline_tag": "fill-mask",
-        "tags": ["longbio", settings["to"]],
-    }
     title = f"{name}: a {target} of {settings['max_tokens']:,} tokens"
-    return model_card(title=title, metadata=metadata, sections=sections)
+    call_text = call("mlm" if has_head else "features", name, settings["to"])
+    return card(title, "mlm", settings["to"], sections, call_text)
 
 
 HOW_TO_LOAD = (

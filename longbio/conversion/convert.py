@@ -19,9 +19,9 @@ from longbio.artifacts.runs import make_once
 from longbio.conversion import build, card, sources
 from longbio.conversion.reading import Source, read_source, refuse_what_cannot_be_expressed
 from longbio.conversion.settings import Settings
-from longbio.conversion.targets import TARGETS
 from longbio.conversion.verify import Check, verify
 from longbio.encoders.configs import refuse_without_type
+from longbio.encoders.families import TARGETS
 from longbio.encoders.loading import read_tokenizer, ready_kernel
 from longbio.errors import LongbioError
 

@@ -11,9 +11,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from longbio.artifacts import checkpoints
 from longbio.conversion import sources
-from longbio.conversion.sources import Family, SourceWeights
-from longbio.conversion.targets import Target
+from longbio.conversion.sources import SourceWeights
 from longbio.encoders.casing import Casing
+from longbio.encoders.families import Family, first_position, setting
 from longbio.encoders.loading import config_of, read_tokenizer
 from longbio.errors import LongbioError
 
@@ -38,7 +38,7 @@ class Source:
 
     def setting(self, name: str) -> Any:
         """A setting under BERT's name for it."""
-        return getattr(self.config, (self.family.config_names or {}).get(name, name))
+        return setting(self.config, name)
 
     def load(self, kind: Any) -> Any:
         """The source itself, in float32, as a class of transformers."""
@@ -53,7 +53,7 @@ class Source:
     @property
     def first_row(self) -> int:
         """The position row of a text's first token."""
-        return self.pad_token_id + 1 if self.family.special_rows else 0
+        return first_position(self.config)
 
 
 def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Source:
@@ -70,8 +70,8 @@ def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Sourc
     """
     family = sources.family_of(checkpoints.read_config(folder), name)
     config = config_of(folder)
-    _refuse_config(config, family, name)
-    num_layers = getattr(config, (family.config_names or {}).get("num_hidden_layers", "num_hidden_layers"))
+    _refuse_config(config, name)
+    num_layers = setting(config, "num_hidden_layers")
     weights = sources.canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
     tokenizer, casing = read_tokenizer(folder, lowercase)
     source = Source(name, folder, config, family, tokenizer, weights, casing)
@@ -79,18 +79,18 @@ def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Sourc
     return source
 
 
-def refuse_what_cannot_be_expressed(source: Source, target: Target) -> None:
+def refuse_what_cannot_be_expressed(source: Source, target: Family) -> None:
     """Raise `LongbioError` with the reason why `target` can't compute what `source` does."""
     act = source.setting("hidden_act")
     head_act, target_act = source.family.head_activation or act, target.head_activation or act
     if source.weights.has_head and head_act != target_act:
-        reason = f"its masked-LM head uses {head_act}, a {target.model_type}'s is bound to {target_act}"
+        reason = f"its masked-LM head uses {head_act}, the long model's is bound to {target_act}"
         raise _inexpressible(reason, source.name)
 
 
-def _refuse_config(config: PretrainedConfig, family: Family, name: str) -> None:
+def _refuse_config(config: PretrainedConfig, name: str) -> None:
     """Raise when no long model computes what this config says, whatever the weights are."""
-    hidden = getattr(config, (family.config_names or {}).get("hidden_size", "hidden_size"))
+    hidden = setting(config, "hidden_size")
     embedded = getattr(config, "embedding_size", hidden)
     reasons = {
         "it is a decoder": getattr(config, "is_decoder", False),

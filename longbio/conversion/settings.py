@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from longbio.conversion.positions import How
-from longbio.conversion.targets import TARGETS
+from longbio.encoders.families import TARGETS
 from longbio.errors import LongbioError
 
 

@@ -24,6 +24,7 @@ from longbio.conversion import inputs, native
 from longbio.conversion.inputs import Case
 from longbio.conversion.reading import Source
 from longbio.conversion.settings import Settings
+from longbio.encoders.families import TARGETS
 from longbio.encoders.loading import load, quiet, set_kernel
 from longbio.encoders.tokenizer_files import TokenizerFiles
 from longbio.errors import LongbioError
@@ -135,7 +136,7 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
     ]
     if num_types > 1:
         cases.append(inputs.padded_case("token types", source.tokenizer, lengths, num_types=num_types))
-    if settings.to == "longformer":
+    if TARGETS[settings.to].takes_global:
         # Fresh global projections are copies of the local ones: a global token changes nothing yet.
         cases.append(inputs.padded_case("global tokens", source.tokenizer, lengths, global_every=3))
     if exact < num_source:
@@ -149,7 +150,7 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
         cases,
         _first_row(source, settings),
         source.weights.has_head,
-        takes_global=settings.to == "longformer",
+        takes_global=TARGETS[settings.to].takes_global,
     )
     for output in ("hidden states", "pooler", "masked-LM logits"):
         pairs = [
@@ -256,7 +257,7 @@ def same_use_of_positions(
     frame = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
 
     def bits(model: PreTrainedModel, num_tokens: int) -> float:
-        return bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=frame)
+        return bits_per_masked_token(model, [(corrupted, labels)], num_tokens=num_tokens, frame=frame)
 
     num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
     with quiet():
@@ -295,7 +296,7 @@ def _position_table(model: Any) -> Tensor:
 
 
 def _first_row(source: Source, settings: Settings) -> int:
-    return source.pad_token_id + 1 if settings.to == "longformer" else 0
+    return source.pad_token_id + 1 if TARGETS[settings.to].first_after_padding else 0
 
 
 def _source_outputs(
@@ -356,7 +357,7 @@ def _outputs(
 def _global_batch(source: Source, settings: Settings, num_tokens: int) -> dict[str, Tensor]:
     ids = inputs.random_ids(source.tokenizer, num_tokens, seed=1)[None]
     batch: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if settings.to == "longformer":
+    if TARGETS[settings.to].takes_global:
         batch["global_attention_mask"] = torch.zeros_like(ids)
         batch["global_attention_mask"][:, ::GLOBAL_EVERY] = 1
     return batch

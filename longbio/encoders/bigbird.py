@@ -32,7 +32,7 @@ from longbio.encoders.inputs import (
     refuse_long,
     rounded_once,
 )
-from longbio.encoders.masked_lm import masked_lm_loss
+from longbio.encoders.masked_lm import WithMaskedLoss
 
 DEFAULT_SEED = 0
 PATTERNS = ("longbio", "stock-training", "stock-evaluation")
@@ -176,32 +176,10 @@ class BigBirdModel(stock.BigBirdModel):
         )
 
 
-class BigBirdForMaskedLM(stock.BigBirdForMaskedLM):
-    """With labels, computes logits at the masked positions only."""
+class BigBirdForMaskedLM(WithMaskedLoss, stock.BigBirdForMaskedLM):
+    """See `WithMaskedLoss`."""
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        return_dict: bool | None = None,
-        full_logits: bool = False,
-        label_positions: Tensor | None = None,
-        num_items_in_batch: Tensor | int | None = None,
-        **encoder_inputs: Any,
-    ) -> Any:
-        """Predict masked tokens: see `masked_lm.masked_lm_loss` for the arguments of the loss."""
-        encoded = self.bert(input_ids, return_dict=True, **encoder_inputs)
-        loss, logits = masked_lm_loss(
-            encoded.last_hidden_state,
-            self.cls,
-            labels,
-            full_logits=full_logits,
-            label_positions=label_positions,
-            num_items_in_batch=num_items_in_batch,
-        )
-        output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
-        as_dict = self.config.return_dict if return_dict is None else return_dict
-        return output if as_dict else output.to_tuple()
+    output_class = MaskedLMOutput
 
 
 NATIVE: dict[type[nn.Module], type[nn.Module]] = {

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.checkpoints import CONFIG_FILE, read_config, weight_names
+from longbio.encoders.families import FAMILIES
 from longbio.errors import LongbioError
-
-PREFIXES = ("distilbert", "camembert", "roberta", "longformer", "electra", "bert")
-"""What the families' weights and classes begin with, the more telling first."""
 
 HEADS = ("qa_outputs.", "qa_classifier.", "classifier.", "pre_classifier.")
 """What the weights of a fine-tuned head begin with."""
@@ -43,9 +41,9 @@ def _likely_type(architectures: Iterable[str], folder: Path) -> str:
     except LongbioError:  # what is wrong with the weights is told when they are read
         names = ()
     for name in (*architectures, *names):
-        for prefix in PREFIXES:
-            if name.lower().startswith(prefix):
-                return prefix
+        for family in FAMILIES:
+            if name.lower().startswith(family):
+                return family
     return "bert"
 
 

@@ -18,25 +18,21 @@ from transformers.utils import logging as transformers_logging
 from longbio.artifacts.checkpoints import TOKENIZER_FILES
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
+from longbio.encoders.calls import CLASSES
 from longbio.encoders.casing import Casing, decide
 from longbio.encoders.configs import refuse_gaps, refuse_misfits, refuse_without_type
+from longbio.encoders.families import HEADS, dropout_names
 from longbio.encoders.heads import initialise
 from longbio.encoders.tokenizer_files import REMEDY, TokenizerFiles
 from longbio.errors import LongbioError
 
 logger = logging.getLogger(__name__)
 
-TASKS: dict[str, Any] = {
-    "features": transformers.AutoModel,
-    "mlm": transformers.AutoModelForMaskedLM,
-    "ner": transformers.AutoModelForTokenClassification,
-    "qa": transformers.AutoModelForQuestionAnswering,
-    "classification": transformers.AutoModelForSequenceClassification,
-}
+TASKS: dict[str, Any] = {task: getattr(transformers, name) for task, name in CLASSES.items()}
 
 NEW_HEADS: dict[str, tuple[str, ...]] = {
     "features": (),
-    "mlm": ("lm_head.", "cls.", "generator_predictions.", "generator_lm_head.", "vocab_"),
+    "mlm": HEADS,
     "ner": ("classifier.", "head."),
     "qa": ("qa_outputs.", "qa_classifier.", "classifier.", "head."),
     "classification": ("classifier.", "pre_classifier.", "head."),
@@ -50,7 +46,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 MAX_SAID_CHARS = 120
 """What a message quotes of a library's, at most."""
 
-FAMILIES: dict[str, Callable[..., None]] = {
+INSTALL: dict[str, Callable[..., None]] = {
     "longformer": longformer.install,
     "big_bird": bigbird.install,
 }
@@ -132,13 +128,13 @@ def load(
         refuse_gaps(config, path)
     heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
     model = _from_pretrained(path, TASKS[task], heads, head_seed, changes)
-    if for_training and kernel != "stock" and config.model_type in FAMILIES:
+    if for_training and kernel != "stock" and config.model_type in INSTALL:
         ready_kernel(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
 
     if kernel != "stock" and config.model_type == "big_bird":
         bigbird.install(model, chosen, bigbird_pattern)
-    elif kernel != "stock" and config.model_type in FAMILIES:
-        FAMILIES[config.model_type](model, chosen)
+    elif kernel != "stock" and config.model_type in INSTALL:
+        INSTALL[config.model_type](model, chosen)
     return model.eval().to(place)
 
 
@@ -196,9 +192,9 @@ def set_kernel(model: PreTrainedModel, kernel: str) -> None:
         LongbioError: there is no such kernel, or it can't run here.
         ValueError: the model isn't a long one.
     """
-    if model.config.model_type not in FAMILIES:
-        raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(FAMILIES)}")
-    FAMILIES[model.config.model_type](model, ready_kernel(kernel))
+    if model.config.model_type not in INSTALL:
+        raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(INSTALL)}")
+    INSTALL[model.config.model_type](model, ready_kernel(kernel))
 
 
 def ready_kernel(name: str, *, gradients: bool = False, dropout: float = 0.0) -> Kernel | None:
@@ -231,15 +227,6 @@ def cannot_run(kernel: str, reason: str) -> LongbioError:
     return LongbioError(
         f"kernel {kernel!r} can't run here: {reason}", where="kernel", remedy="kernel='auto' picks one"
     )
-
-
-def dropout_names(model_type: str) -> tuple[str, str]:
-    """What a family's config calls the dropout of hidden states and of attention weights."""
-    if model_type == "distilbert":
-        return "dropout", "attention_dropout"
-    if model_type == "modernbert":
-        return "mlp_dropout", "attention_dropout"
-    return "hidden_dropout_prob", "attention_probs_dropout_prob"
 
 
 def config_of(path: str | Path) -> Any:

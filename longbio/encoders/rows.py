@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from longbio.corpus.words import Int
+from longbio.encoders.batches import mask_of, pad
+from longbio.encoders.families import max_positions, takes_global
 from longbio.encoders.roles import Role, section_headings
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
-
-NUMBERED_FROM_PADDING = ("longformer", "roberta", "xlm-roberta", "camembert")
-"""Families whose first position is `pad_token_id + 1`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +65,9 @@ class InputFormat:
         Raises:
             LongbioError: that is more than the model reads.
         """
-        padding = config.pad_token_id + 1 if config.model_type in NUMBERED_FROM_PADDING else 0
         # RoBERTa and its kin put two between a query and its text, and tell them apart by nothing else.
         separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
-        reach = int(config.max_position_embeddings - padding)
+        reach = max_positions(config)
         if max_tokens is not None and max_tokens > reach:
             raise LongbioError(
                 f"rows of {max_tokens:,} tokens, and the model reads {reach:,}",
@@ -80,7 +77,7 @@ class InputFormat:
         return cls(
             tokenizer,
             max_tokens=reach if max_tokens is None else max_tokens,
-            takes_global=config.model_type == "longformer",
+            takes_global=takes_global(config.model_type),
             takes_types=getattr(config, "type_vocab_size", 0) > 1 and separators == 1,
             separators=separators,
         )
@@ -142,19 +139,13 @@ class InputFormat:
             `input_ids`, `attention_mask` and, where the model takes them, `token_type_ids` and
             `global_attention_mask`, each (B, T) int64.
         """
-        shape = (len(rows), max(len(row.ids) for row in rows))
-        ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
-        mask, types, is_global = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-        for number, row in enumerate(rows):
-            size = len(row.ids)
-            ids[number, :size], mask[number, :size] = row.ids, 1
-            types[number, :size], is_global[number, :size] = row.types, row.is_global
-        batch = {"input_ids": ids, "attention_mask": mask}
+        ids = [row.ids for row in rows]
+        batch = {"input_ids": pad(ids, self.tokenizer.pad_token_id), "attention_mask": mask_of(ids)}
         if self.takes_types:
-            batch["token_type_ids"] = types
+            batch["token_type_ids"] = pad([row.types for row in rows], 0)
         if self.takes_global:
-            batch["global_attention_mask"] = is_global
-        return {name: torch.from_numpy(array) for name, array in batch.items()}
+            batch["global_attention_mask"] = pad([row.is_global for row in rows], 0)
+        return batch
 
 
 def default_overlap(room: int) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedModel
 
-from longbio.encoders.loading import dropout_names, load
+from longbio.encoders.families import dropout_names
+from longbio.encoders.loading import load
 
 
 def save(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:

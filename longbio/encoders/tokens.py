@@ -16,6 +16,18 @@ from numpy.typing import NDArray
 
 from longbio.corpus.words import Int, is_joined, is_space, readable, word_spans
 
+PLAINLY: dict[str, Any] = {
+    "add_special_tokens": False,
+    "return_offsets_mapping": True,
+    "return_attention_mask": False,
+    "return_token_type_ids": False,
+    "truncation": False,
+    # A note that says "[SEP]" says it in letters.
+    "split_special_tokens": True,
+    "verbose": False,
+}
+"""How a tokenizer is given text that is read whole."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
@@ -71,16 +83,7 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
         tokenizer: a fast transformers tokenizer.
         global_spans: (start_char, end_char) of the text with global attention.
     """
-    encoding = tokenizer(
-        readable(text),
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        truncation=False,
-        # A note that says "[SEP]" says it in letters.
-        split_special_tokens=True,
-        verbose=False,
-    )
+    encoding = tokenizer(readable(text), **PLAINLY)
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     offsets = _trimmed(offsets, text)
     changes = np.zeros(len(text) + 1, dtype=np.int64)

@@ -6,17 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import longbio
-from longbio.artifacts.calls import STOCK_BIGBIRD, call, what_is_global
-from longbio.artifacts.cards import markdown_table, model_card
+from longbio.artifacts.cards import markdown_table
+from longbio.encoders.calls import STOCK_BIGBIRD, call, card, what_is_global
+from longbio.encoders.families import takes_global
 from longbio.finetuning.stability import Stability
 from longbio.tasks import TASKS
-
-PIPELINES = {
-    "ner": "token-classification",
-    "qa": "question-answering",
-    "classification": "text-classification",
-}
-"""By the task's head."""
 
 
 def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -> str:
@@ -58,18 +52,13 @@ def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -
         sections.append(("What it could not learn from", markdown_table(("what", "how many"), left_out)))
     if report["dev"] is not None:
         sections.append(("Development documents", f"Main score {report['dev']['main']:.4f}."))
-    if model_type == "longformer":
+    if takes_global(model_type):
         sections.append(("Global tokens", what_is_global(task["global_tokens"])))
     if model_type == "big_bird":
         full = (5 + 2 * config.num_random_blocks) * config.block_size
         sections.append(("With plain transformers", STOCK_BIGBIRD.format(full=full)))
-    sections.append(("A call to copy", _call(task, name, model_type, max_tokens)))
-    metadata = {
-        "library_name": "transformers",
-        "pipeline_tag": PIPELINES[TASKS[task["kind"]].head],
-        "tags": ["longbio", model_type],
-    }
-    return model_card(title=name, metadata=metadata, sections=sections)
+    head = TASKS[task["kind"]].head
+    return card(name, head, model_type, sections, _call(task, name, model_type, max_tokens))
 
 
 def _call(task: Mapping[str, Any], name: str, model_type: str, max_tokens: int) -> str:
@@ -89,7 +78,8 @@ def _call(task: Mapping[str, Any], name: str, model_type: str, max_tokens: int) 
     return call(
         TASKS[task["kind"]].head,
         name,
-        roles=task["global_tokens"] if model_type == "longformer" else None,
+        model_type,
+        roles=task["global_tokens"],
         max_tokens=max_tokens,
         texts=pair if task["kind"] == "similarity" else pair[:1],
         answer_tokens=task.get("max_answer_tokens", 64),

@@ -17,6 +17,7 @@ from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.corpus.tag_schemes import scheme_of
 from longbio.corpus.writers import WRITERS
+from longbio.corpus.writers.conll import tags_of
 from longbio.encoders.configs import refuse_unnamed_head
 from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
@@ -29,7 +30,6 @@ from longbio.prediction.work import Model, Predictor
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.examples import refuse_without_examples
-from longbio.tasks.metrics import Counts, by_type, count_entities, micro
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import score_interval, spoken_interval
@@ -49,22 +49,6 @@ PREDICTION_FORMATS = {
     ("qa", "json"): "squad",
 }
 """The writer by task and format of the corpus."""
-
-
-def counts_by_document(gold: Sequence[Document], predicted: Sequence[Document]) -> list[dict[str, Counts]]:
-    """Counts by entity type of each document, both given in the same order.
-
-    Raises:
-        ValueError: the documents aren't the same.
-    """
-    if [document.id for document in gold] != [document.id for document in predicted]:
-        raise ValueError("the documents differ in number, names or order")
-    return [count_entities(g.spans, p.spans) for g, p in zip(gold, predicted, strict=True)]
-
-
-def micro_f1(documents: Sequence[dict[str, Counts]]) -> float:
-    """Micro F1 over all documents and types."""
-    return micro(by_type(documents)).f1
 
 
 def evaluate(
@@ -91,8 +75,8 @@ def evaluate(
     Returns:
         What is saved as `scores.json` in `out`: `scores`, `interval` (of the main score, see
         `tasks.statistics.score_interval`), `by_length`, `by_position`, `reliability`, `evidence` (what
-        each document adds to the main score), `seconds`; of entities also precision, recall, F1 and
-        counts by type and in all, and `documents`, the counts of each.
+        each document adds to the main score), `seconds`; of entities in a corpus of words also `seqeval`,
+        its own report.
 
     Raises:
         LongbioError: `out` holds something else, or the documents can't be scored.
@@ -217,9 +201,8 @@ def _report(
         "evidence": added,
         "has_collapsed": task.has_collapsed(predictions),
     }
-    if task.kind == "ner":
-        counts = counts_by_document(documents, [each.document for each in predictions])
-        report |= entity_report(documents, counts)
+    if task.kind == "ner" and all(document.units for document in documents):
+        report["seqeval"] = seqeval_report(documents, [each.document for each in predictions])
     return report
 
 
@@ -279,17 +262,13 @@ def spoken(task: AnyTask, report: Mapping[str, Any]) -> str:
     return f"{task.measure} {report['scores']['main']:.3f} ({spoken_interval(report['interval'])})"
 
 
-def entity_report(documents: Sequence[Document], counts: Sequence[dict[str, Counts]]) -> dict[str, Any]:
-    """Scores of exact mentions, and the counts of each document."""
-    types = by_type(counts)
-    return {
-        "micro": _as_dict(micro(types)),
-        "types": {label: _as_dict(each) for label, each in types.items()},
-        "documents": [
-            {"id": document.id, "types": {label: _as_list(each) for label, each in count.items()}}
-            for document, count in zip(documents, counts, strict=True)
-        ],
-    }
+def seqeval_report(gold: Sequence[Document], predicted: Sequence[Document]) -> dict[str, Any]:
+    """What seqeval says of the BIO tags of documents that came in words: by type, and averages."""
+    from seqeval.metrics import classification_report
+
+    tags = [[tags_of(document, document.units) for document in side] for side in (gold, predicted)]
+    found = classification_report(*tags, output_dict=True, zero_division=0)
+    return {name: {key: float(value) for key, value in each.items()} for name, each in found.items()}
 
 
 def write_predictions(
@@ -314,18 +293,3 @@ def write_predictions(
         WRITERS["jsonl"](documents, folder)
     lines = [json.dumps({"id": each.document.id, **each.details}) for each in predictions]
     (folder / "details.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _as_list(counts: Counts) -> list[int]:
-    return [counts.true_positives, counts.false_positives, counts.false_negatives]
-
-
-def _as_dict(counts: Counts) -> dict[str, float]:
-    return {
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "true_positives": counts.true_positives,
-        "false_positives": counts.false_positives,
-        "false_negatives": counts.false_negatives,
-    }

@@ -8,19 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import PreTrainedModel
 
+from longbio.encoders.families import FAMILIES
 from longbio.errors import LongbioError
-
-LAYERS = {
-    "bert": "encoder.layer",
-    "roberta": "encoder.layer",
-    "xlm-roberta": "encoder.layer",
-    "camembert": "encoder.layer",
-    "electra": "encoder.layer",
-    "distilbert": "transformer.layer",
-    "longformer": "encoder.layer",
-    "big_bird": "encoder.layer",
-}
-"""Within the encoder, by the config's `model_type`."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +35,9 @@ class Parts:
             LongbioError: the family isn't known.
         """
         kind = model.config.model_type
-        if kind not in LAYERS:
+        if kind not in FAMILIES:
             raise LongbioError(
-                f"the layers of a {kind} are not known here; those of {', '.join(LAYERS)} are",
+                f"the layers of a {kind} are not known here; those of {', '.join(FAMILIES)} are",
                 where="model",
                 remedy="leave freezing, layer_decay, reinitialise_layers and mixout off",
             )
@@ -56,7 +45,7 @@ class Parts:
         embeddings = [getattr(encoder, name, None) for name in ("embeddings", "embeddings_project")]
         return cls(
             [module for module in embeddings if module is not None],
-            list(encoder.get_submodule(LAYERS[kind]).children()),
+            list(encoder.get_submodule(FAMILIES[kind].layers).children()),
             _pooler(model),
         )
 

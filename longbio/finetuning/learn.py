@@ -23,8 +23,9 @@ from longbio.artifacts.folders import staged_folder
 from longbio.attention.kernels import auto_choices
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
+from longbio.encoders.families import is_long
 from longbio.encoders.heads import begin_from_pooler
-from longbio.encoders.loading import FAMILIES, load, load_tokenizer
+from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.encoders.saving import save
 from longbio.errors import LongbioError
@@ -233,7 +234,7 @@ def _save(
 
 def _kernel_of(model: PreTrainedModel, machine: Machine) -> str:
     """The kernel that was asked for, and what `auto` became; a short model has none."""
-    if model.config.model_type not in FAMILIES:
+    if not is_long(model.config.model_type):
         return "none: a short model"
     if machine.kernel != "auto":
         return machine.kernel
@@ -267,7 +268,7 @@ def task_of(model_folder: Path) -> AnyTask:
 
 
 def inputs_of(model_folder: Path, config: Any) -> InputFormat:
-    """How a fine-tuned model is read to: in the rows that it learned from.
+    """The input format of a fine-tuned model: rows as long as those that it learned from.
 
     Args:
         model_folder: longbio's, or another's.
@@ -281,19 +282,4 @@ def inputs_of(model_folder: Path, config: Any) -> InputFormat:
 
 def training_settings(recipe: Recipe, machine: Machine, steps: int, seed: int) -> TrainingSettings:
     """What the one training loop is told of a recipe."""
-    return TrainingSettings(
-        steps=steps,
-        learning_rate=recipe.learning_rate,
-        batch=recipe.batch,
-        device_batch=machine.device_batch,
-        warmup_share=recipe.warmup_share,
-        schedule=recipe.schedule,
-        optimizer=recipe.optimizer,
-        weight_decay=recipe.weight_decay,
-        clip=recipe.clip,
-        head_factor=recipe.head_factor,
-        seed=seed,
-        save_steps=machine.save_steps,
-        precision=machine.precision,
-        gradient_checkpointing=machine.gradient_checkpointing,
-    )
+    return TrainingSettings(steps, recipe, recipe.batch, machine, seed)

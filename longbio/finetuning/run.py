@@ -12,7 +12,8 @@ import numpy as np
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.artifacts.files import digest_of_path, read_json, write_json
 from longbio.artifacts.folders import refuse_unless_writable
-from longbio.encoders.loading import config_of, dropout_names, load_tokenizer
+from longbio.encoders.families import dropout_names
+from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.finetuning.data import Splits, places_of, read_data
 from longbio.finetuning.evaluate import evaluate, model_of

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from longbio.attention.kernels import KERNELS
 from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.finetuning.stability import Stability
 from longbio.settings import Settings
 from longbio.tasks import AnyTask
-from longbio.training.settings import Optimizer, Precision, Schedule
+from longbio.training import settings as training
+from longbio.training.settings import Learning
 
 
 class DataSettings(Settings):
@@ -71,21 +71,14 @@ class DataSettings(Settings):
         return self
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one model learns.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Learning):
+    """How one model learns: a `Learning`, and what is a step.
 
     Args:
-        learning_rate: the peak.
         batch: samples of a step.
         epochs: how often every sample is seen.
         max_steps: the most optimizer steps; None for as many as `epochs` make.
-        warmup_share: of the steps, during which the rate rises from 0.
-        schedule: what the rate does after it.
-        optimizer: `adamw` or `stable-adamw`.
-        weight_decay: the optimizer's.
-        clip: the largest norm of a gradient.
-        head_factor: how much faster the pooler and the weights outside the encoder learn.
         dropout: of hidden states and attention; None for what the model's config says.
         group_by_length: let samples of like length share a step.
         max_tokens: what a row holds at most, special tokens included: a long model can be made to read
@@ -95,18 +88,9 @@ class Recipe:
         evaluations: on the development documents, in each epoch, with `patience`.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
-
-    learning_rate: float
     batch: int = 16
     epochs: float = 3.0
     max_steps: int | None = None
-    warmup_share: float = 0.1
-    schedule: Schedule = "linear"
-    optimizer: Optimizer = "adamw"
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    head_factor: float = 1.0
     dropout: float | None = None
     group_by_length: bool = True
     max_tokens: int | None = None
@@ -114,18 +98,15 @@ class Recipe:
     evaluations: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.learning_rate, self.batch, self.epochs, self.evaluations, self.clip) <= 0:
-            raise ValueError("learning_rate, batch, epochs, evaluations and clip are above 0")
-        if not 0 <= self.warmup_share < 1:
-            raise ValueError(f"a warm-up of {self.warmup_share:g} of the steps; from 0 to below 1 can be")
+        super().__post_init__()
+        if min(self.batch, self.epochs, self.evaluations) <= 0:
+            raise ValueError("batch, epochs and evaluations are above 0")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"a dropout of {self.dropout:g}; from 0 to below 1 can be")
         if self.max_tokens is not None and self.max_tokens < 16:
             raise ValueError("max_tokens is 16 or more, or null for all that the model reads")
         if self.patience is not None and self.patience < 1:
             raise ValueError("patience is above 0, or null to learn to the end")
-        if min(self.weight_decay, self.head_factor) < 0:
-            raise ValueError("weight_decay and head_factor are 0 or more")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError("max_steps is above 0, or null for all that epochs make")
 
@@ -156,38 +137,20 @@ class Grid:
             raise ValueError("learning_rates, batches and epochs are above 0")
 
 
-@dataclass(frozen=True)
-class Machine:
-    """How the work is done.
+@dataclass(frozen=True, kw_only=True)
+class Machine(training.Machine):
+    """How the work is done: a `training.settings.Machine`, and what predicting needs.
 
     Args:
-        kernel: of `attention`, or `stock`; the result is the same to rounding.
-        precision: `float32`, or `bfloat16` for autocast.
-        device_batch: samples in one pass of one device; None for all that are its share. With
-            dropout it decides what is drawn.
         batch_tokens: tokens of one pass while predicting.
-        gradient_checkpointing: recompute layers in the backward pass instead of keeping them.
-        save_steps: steps between two checkpoints.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
-
-    kernel: str = "auto"
-    precision: Precision = "float32"
-    device_batch: int | None = None
     batch_tokens: int = 8192
-    gradient_checkpointing: bool = False
-    save_steps: int = 200
 
     def __post_init__(self) -> None:
-        if self.kernel not in ("auto", "stock", *KERNELS):
-            raise ValueError(
-                f"there is no kernel {self.kernel!r}; choose from auto, stock, {', '.join(KERNELS)}"
-            )
-        if min(self.device_batch or 1, self.batch_tokens, self.save_steps) < 1 or self.device_batch == 0:
-            raise ValueError(
-                "device_batch, batch_tokens and save_steps are above 0; device_batch may be null"
-            )
+        super().__post_init__()
+        if self.batch_tokens < 1:
+            raise ValueError("batch_tokens is above 0")
 
 
 class Finetuning(Settings):

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
+from longbio.encoders.families import dropout_names
 from longbio.encoders.heads import initialise
-from longbio.encoders.loading import dropout_names
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
 from longbio.finetuning.layers import Parts

@@ -14,27 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from longbio.masked_lm.masking import IGNORED, Ids
-
-HEADS: dict[str, str] = {
-    "longformer": "lm_head",
-    "roberta": "lm_head",
-    "xlm-roberta": "lm_head",
-    "camembert": "lm_head",
-    "bert": "cls",
-    "big_bird": "cls",
-    "electra": "generator_predictions",
-    "distilbert": "vocab_transform",
-}
-"""The first module after the encoder, by `model_type`."""
+from longbio.encoders.families import FAMILIES
+from longbio.encoders.masked_lm import predicted_positions, summed_nats
+from longbio.masked_lm.masking import Ids
 
 
 def head_of(model: nn.Module) -> nn.Module:
     """The masked-LM head of a model, wrapped for parallel training or not."""
     inner: Any = getattr(model, "module", model)
-    head: nn.Module = inner.get_submodule(HEADS[inner.config.model_type])
+    head: nn.Module = inner.get_submodule(FAMILIES[inner.config.model_type].head_module)
     return head
 
 
@@ -64,7 +53,7 @@ def only_at(model: nn.Module, positions_M: Tensor) -> Iterator[None]:
     """Within, the model's logits are (number chosen, vocabulary) instead of (B, T, vocabulary).
 
     Args:
-        model: any masked-LM model of a family in `HEADS`.
+        model: any masked-LM model of a known family.
         positions_M: int64, flat positions (row * T + token) to predict.
     """
 
@@ -87,10 +76,9 @@ def summed_loss(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
             `label_positions`, where something is, which spares a wait for the device.
     """
     inputs = {name: value for name, value in batch.items() if name not in ("labels", "label_positions")}
-    labels_N = batch["labels"].flatten()
     positions_M = batch.get("label_positions")
     if positions_M is None:
-        positions_M = (labels_N != IGNORED).nonzero().flatten()
+        positions_M = predicted_positions(batch["labels"])
     with only_at(model, positions_M):
         logits = model(**inputs).logits
-    return cross_entropy(logits.float(), labels_N[positions_M], reduction="sum")
+    return summed_nats(logits, batch["labels"], positions_M)

@@ -15,12 +15,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from longbio.encoders.batches import IGNORED
+
 Ids = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Hashes = NDArray[np.uint64]
-
-IGNORED = -100
-"""The label of a token that isn't predicted, as torch's cross-entropy has it."""
 
 Strategy = Literal["token", "whole-word", "span", "pmi"]
 Shape = Literal["linear", "cosine", "step"]

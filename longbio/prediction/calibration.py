@@ -21,8 +21,8 @@ from longbio.artifacts.files import read_json, write_json
 from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
+from longbio.encoders.batches import length_batches
 from longbio.errors import LongbioError
-from longbio.prediction.run import batches_by_length
 from longbio.prediction.work import Model, Predictor
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
@@ -105,7 +105,7 @@ def _read(
     """What the model says of samples, in batches: logits in float32 and what they are compared with."""
     lengths = [sum(len(row.ids) for row in sample.rows) for sample in samples]
     read = []
-    for numbers in batches_by_length(lengths, predictor.batch_tokens):
+    for numbers in length_batches(lengths, predictor.batch_tokens):
         batch = collate(task, predictor.inputs, [samples[number] for number in numbers])
         device = predictor.network.device
         outputs = forward(predictor.network, {name: each.to(device) for name, each in batch.items()})

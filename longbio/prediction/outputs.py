@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -19,7 +16,7 @@ from longbio.prediction.pages import entry_of, index_page, note_page
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
 
-STAGING, FAILED = ".staging", "failed.jsonl"
+FAILED = "failed.jsonl"
 DIGITS = 6
 """Of probabilities after the point."""
 
@@ -58,11 +55,8 @@ class JsonLines:
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
-        with staging(self.out) as folder:
-            jsonl.write([prediction.document], folder)
-            row = json.loads((folder / jsonl.FILE).read_bytes())
-        row["prediction"] = described(prediction, self.task, self.model)
-        return {self.streams[0]: as_lines([row])}
+        told = {"prediction": described(prediction, self.task, self.model)}
+        return {self.streams[0]: as_lines([jsonl.row_of(prediction.document) | told])}
 
     def finish(self) -> None:
         """See `Output.finish`."""
@@ -98,10 +92,8 @@ class Brat:
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
         document, name = prediction.document, self.names.of(prediction.document.id)
-        with staging(self.out) as folder:
-            brat.write([replace(document, id=name)], folder)
-            for file in sorted(folder.iterdir()):
-                write_bytes_atomically(self.out / file.name, file.read_bytes())
+        for file, content in brat.files_of(document, name).items():
+            write_bytes_atomically(self.out / file, content)
         return {} if name == document.id else {self.streams[0]: as_lines([{"id": document.id, "file": name}])}
 
     def finish(self) -> None:
@@ -176,15 +168,3 @@ def rounded(value: Any) -> Any:
 def as_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """JSON lines in UTF-8."""
     return "".join(f"{json.dumps(row, ensure_ascii=False, allow_nan=False)}\n" for row in rows).encode()
-
-
-@contextmanager
-def staging(out: Path) -> Iterator[Path]:
-    """An empty folder within `out`, for the time that a lot takes to be written."""
-    folder = out / STAGING
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)

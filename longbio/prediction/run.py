@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from longbio.corpus.records import Document
+from longbio.encoders.batches import length_batches
 from longbio.encoders.heads import order_classes
 from longbio.encoders.loading import load
 from longbio.encoders.rows import InputFormat, Row
@@ -101,7 +102,7 @@ def outputs_of(
         a classifier; float32.
     """
     found: list[Array] = [np.zeros(0)] * len(rows)
-    for numbers in batches_by_length([len(row.ids) for row in rows], batch_tokens):
+    for numbers in length_batches([len(row.ids) for row in rows], batch_tokens):
         batch = inputs.batch([rows[number] for number in numbers])
         output = forward(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
         logits = (
@@ -114,15 +115,3 @@ def outputs_of(
             is_by_token = arrays.ndim == 3
             found[number] = arrays[place, : len(rows[number].ids)] if is_by_token else arrays[place]
     return found
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Numbers of rows that share a pass: the longest first, no more tokens than that with padding."""
-    batch: list[int] = []
-    for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from longbio.prediction.lots import LOT_CHARS, Failure, Lot
 from longbio.prediction.run import load_for, predict
 from longbio.tasks import AnyTask
 from longbio.tasks.task import Prediction
-from longbio.workers import Workers
+from longbio.workers import in_order
 
 Outcome = Prediction | Failure
 
@@ -131,25 +128,15 @@ def outcomes_of(model: Model, lots: Iterable[Lot], processes: int = 1) -> Iterat
             yield lot, predictor.outcomes(lot.documents)
         return
     threads = max(1, torch.get_num_threads() // processes)
-    begun: deque[tuple[Lot, Future[list[Outcome]]]] = deque()
-    try:
-        with Workers(processes, _begin, model, threads) as pool:
-            for lot in lots:
-                begun.append((lot, pool.submit(_outcomes, lot.documents)))
-                if len(begun) > processes + 1:
-                    yield _first(begun)
-            while begun:
-                yield _first(begun)
-    except BrokenProcessPool as error:
-        raise LongbioError(
-            "a process has died, perhaps for want of memory",
-            remedy="run the command again to go on, with fewer --processes or --batch-tokens",
-        ) from error
-
-
-def _first(begun: deque[tuple[Lot, Future[list[Outcome]]]]) -> tuple[Lot, list[Outcome]]:
-    lot, future = begun.popleft()
-    return lot, future.result()
+    yield from in_order(
+        _outcomes,
+        ((lot, lot.documents) for lot in lots),
+        processes,
+        _begin,
+        model,
+        threads,
+        remedy="run the command again to go on, with fewer --processes or --batch-tokens",
+    )
 
 
 # What follows runs in the other processes.

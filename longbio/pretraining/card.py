@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import longbio
-from longbio.artifacts.calls import call, what_is_global
-from longbio.artifacts.cards import markdown_table, model_card
+from longbio.artifacts.cards import markdown_table
+from longbio.encoders.calls import call, card, what_is_global
+from longbio.encoders.families import takes_global
 
 
 def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
@@ -37,13 +38,7 @@ def render(report: Mapping[str, Any], name: str, model_type: str) -> str:
         ),
     ]
     roles = ("cls",) if phase["global_cls"] else ()
-    if model_type == "longformer":
+    if takes_global(model_type):
         sections.append(("Global tokens", what_is_global(roles)))
-    given = roles if model_type == "longformer" else None
-    sections.append(("A call to copy", call("mlm", name, roles=given)))
-    metadata = {
-        "library_name": "transformers",
-        "pipeline_tag": "fill-mask",
-        "tags": ["longbio", model_type],
-    }
-    return model_card(title=f"{name}: {phase['name']}", metadata=metadata, sections=sections)
+    call_text = call("mlm", name, model_type, roles=roles)
+    return card(f"{name}: {phase['name']}", "mlm", model_type, sections, call_text)

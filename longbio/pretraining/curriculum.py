@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from longbio.pretraining.phase import Machine, Phase
+from longbio.pretraining.phase import Phase
 from longbio.settings import Settings
+from longbio.training.settings import Machine
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -100,6 +101,12 @@ class Curriculum(Settings):
     def _vocabulary(self) -> Self:
         if self.tokenizer is not None and not self.random_weights:
             raise ValueError("a tokenizer of its own goes with random_weights: true")
+        return self
+
+    @model_validator(mode="after")
+    def _kernel(self) -> Self:
+        if self.machine.kernel == "stock":
+            raise ValueError("machine.kernel: the stock attention knows no packed documents; others do")
         return self
 
     @model_validator(mode="after")

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
+from longbio.encoders.families import max_positions
 from longbio.errors import LongbioError
 from longbio.pretraining.phase import Learns
 from longbio.training.processes import weights_are_sharded
@@ -56,17 +57,6 @@ def choose_learning(
     decoder: Any = model.get_output_embeddings()
     if decoder.bias is not None:
         _learn_from(decoder.bias, new_from, learns)
-
-
-def max_positions(config: PreTrainedConfig) -> int:
-    """Tokens that a model reads: its positions, less the rows that belong to padding."""
-    return int(config.max_position_embeddings - first_position(config))
-
-
-def first_position(config: PreTrainedConfig) -> int:
-    """The row of the first token's position: some families begin with rows that belong to padding."""
-    begins_after_padding = config.model_type in ("longformer", "roberta", "xlm-roberta", "camembert")
-    return int(config.pad_token_id) + 1 if begins_after_padding else 0
 
 
 def _learn_from(weight: Tensor, first: int, learns: str) -> None:

@@ -10,7 +10,9 @@ import torch
 from transformers import AutoModelForMaskedLM
 
 from longbio.corpus.texts import COMPRESSIONS
-from longbio.pretraining.phase import Machine, Phase
+from longbio.encoders.families import setting
+from longbio.pretraining.phase import Phase
+from longbio.training.settings import Machine
 
 BYTES = 4
 CHARACTERS_PER_TOKEN = 4.5
@@ -37,7 +39,7 @@ def training_bytes(config: Any, phase: Phase, machine: Machine, processes: int =
     learned = weights
     if phase.learns == "head":
         learned -= sum(weight.numel() for weight in model.base_model.parameters())
-    tokens = (machine.device_sequences or max(1, phase.batch // processes)) * phase.sequence_tokens
+    tokens = (machine.device_batch or max(1, phase.batch // processes)) * phase.sequence_tokens
     layers = config.num_hidden_layers if phase.learns != "head" else 0
     kept = layers * tokens * kept_numbers(config)
     if machine.gradient_checkpointing:
@@ -51,7 +53,7 @@ def kept_numbers(config: Any) -> int:
     """Numbers that a layer keeps for its backward pass, for each token."""
     # Queries, keys, values, the context, three sums, two norms, dropout; and the inner layer before
     # and after its activation.
-    inner = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+    inner = setting(config, "intermediate_size")
     return int(10 * config.hidden_size + 3 * inner)
 
 

@@ -19,9 +19,9 @@ from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
 from longbio.artifacts.files import write_json
 from longbio.artifacts.folders import refuse_unless_writable, staged_folder
 from longbio.artifacts.runs import Run
+from longbio.encoders.families import FAMILIES
 from longbio.encoders.loading import config_of, load, load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
-from longbio.masked_lm.head import HEADS
 from longbio.pretraining.corpora import prepare
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
@@ -218,11 +218,11 @@ def _refuse_what_cannot_learn(folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
     with one_line(folder):
         config = AutoConfig.from_pretrained(str(folder))
-    if config.model_type not in HEADS:
+    if config.model_type not in FAMILIES:
         raise LongbioError(
             f"masked words can't be learned by a model of type {config.model_type}",
             where=folder,
-            remedy=f"take one of {', '.join(HEADS)}",
+            remedy=f"take one of {', '.join(FAMILIES)}",
         )
     names = ("cls_token", "sep_token", "mask_token", "pad_token")
     missing = [name for name in names if getattr(tokenizer, f"{name}_id") is None]

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from longbio.encoders.batches import IGNORED, pad
+from longbio.encoders.families import FAMILIES
 from longbio.encoders.inputs import batch_pattern
-from longbio.masked_lm.masking import IGNORED, Ids, Masking, Phrases, Vocabulary, mask_tokens
+from longbio.encoders.masked_lm import predicted_positions
+from longbio.masked_lm.masking import Ids, Masking, Phrases, Vocabulary, mask_tokens
 from longbio.pretraining.packing import Documents, Frame, Packed, Plan, packed
 
 
@@ -127,8 +130,8 @@ class Collator:
     """Samples as a batch, so that no document sees another and none waits for the device.
 
     Args:
-        model_type: of the model: `longformer` and `big_bird` get a pattern; those in
-            `PACKABLE` a mask over pairs of tokens and positions; others one document a row.
+        model_type: of the model: a long one gets a pattern; a short one a mask over pairs of tokens and
+            positions, or one document a row where it can't have that.
         padding_id: the id of padding.
         global_cls: give the first token of each document global attention (Longformer).
         multiple: rows are padded to a multiple of it,
@@ -145,31 +148,14 @@ class Collator:
         longest = max(len(sample.labels) for sample in samples)
         if len(samples) > 1:
             longest = min(-(-longest // self.multiple) * self.multiple, self.max_tokens or sys.maxsize)
-        document_BT = self._rows([sample.packed.document_ids for sample in samples], longest, -1)
-        labels_BT = self._rows([sample.labels for sample in samples], longest, IGNORED)
+        document_BT = pad([sample.packed.document_ids for sample in samples], -1, longest)
+        labels_BT = pad([sample.labels for sample in samples], IGNORED, longest)
         batch: dict[str, Any] = {
-            "input_ids": self._rows([sample.corrupted for sample in samples], longest, self.padding_id),
+            "input_ids": pad([sample.corrupted for sample in samples], self.padding_id, longest),
             "labels": labels_BT,
-            "label_positions": (labels_BT.flatten() != IGNORED).nonzero().flatten(),
+            "label_positions": predicted_positions(labels_BT),
         }
         return batch | attention(document_BT, self.model_type, self.padding_id, self.global_cls)
-
-    @staticmethod
-    def _rows(arrays: Sequence[Ids], longest: int, value: int) -> Tensor:
-        full = np.full((len(arrays), longest), value, dtype=np.int64)
-        for row, array in zip(full, arrays, strict=True):
-            row[: len(array)] = array
-        return torch.from_numpy(full)
-
-
-PACKABLE = {"bert": 0, "electra": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
-"""Short families that take positions and a mask over pairs; 1 where positions count from the
-padding's id."""
-
-
-def packs(model_type: str) -> bool:
-    """Whether several documents can stand in a row of such a model."""
-    return model_type in PACKABLE or model_type in ("longformer", "big_bird")
 
 
 def attention(
@@ -185,17 +171,18 @@ def attention(
     """
     valid_BT = document_BT >= 0
     first_BT = valid_BT & (document_BT != torch.nn.functional.pad(document_BT, (1, 0), value=-1)[:, :-1])
-    if model_type in ("longformer", "big_bird"):
-        global_BT = first_BT if global_cls and model_type == "longformer" else None
+    family = FAMILIES[model_type]
+    if family.is_long:
+        global_BT = first_BT if global_cls and family.takes_global else None
         shape = (document_BT.shape[0], document_BT.shape[1])
         pattern = batch_pattern(valid_BT, global_BT, document_BT, shape, torch.device("cpu"))
         return {"attention_mask": pattern}
-    if model_type not in PACKABLE:
+    if not family.packs:
         return {"attention_mask": valid_BT.long()}
     column_T = torch.arange(document_BT.shape[1])
     start_BT = torch.where(first_BT, column_T, 0).cummax(dim=1).values
     position_BT = (column_T - start_BT).masked_fill(~valid_BT, 0)
-    if PACKABLE[model_type]:
+    if family.first_after_padding:
         position_BT = torch.where(valid_BT, position_BT + padding_id + 1, padding_id)
     # Padding sees padding: a row of a softmax without any key has no value.
     same_B1TT = (document_BT[:, :, None] == document_BT[:, None, :])[:, None]

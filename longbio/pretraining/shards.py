@@ -21,7 +21,7 @@ from longbio.artifacts.folders import staged_folder
 from longbio.artifacts.locks import alone
 from longbio.corpus.texts import Text
 from longbio.corpus.words import readable
-from longbio.encoders.tokens import word_starts
+from longbio.encoders.tokens import PLAINLY, word_starts
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
 
@@ -101,17 +101,7 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
     starts: list[Bools] = []
     groups: list[int] = []
     for some in _in_lots(texts, TEXTS_AT_ONCE):
-        encoded = tokenizer(
-            [readable(text.text) for text in some],
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            truncation=False,
-            # A note that says "[MASK]" says it in letters.
-            split_special_tokens=True,
-            verbose=False,
-        )
+        encoded = tokenizer([readable(text.text) for text in some], **PLAINLY)
         for text, found, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             ids.append(np.array(found, dtype=kind))
             starts.append(word_starts(text.text, offsets))

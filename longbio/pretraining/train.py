@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, set_seed
 
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
+from longbio.encoders.families import FAMILIES, max_positions
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.longformer import refresh_global_projections
 from longbio.encoders.saving import save_whole
@@ -24,13 +25,14 @@ from longbio.masked_lm.head import start_head, summed_loss
 from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
 from longbio.masked_lm.phrases import mine_phrases
 from longbio.pretraining import card
-from longbio.pretraining.learning import choose_learning, max_positions
+from longbio.pretraining.learning import choose_learning
 from longbio.pretraining.packing import Frame, plan
-from longbio.pretraining.phase import Machine, Phase, training_settings
-from longbio.pretraining.samples import Collator, MaskedSamples, Part, packs
+from longbio.pretraining.phase import Phase, training_settings
+from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import TokenizedCorpus
 from longbio.pretraining.validation import held_out_bits
 from longbio.training.processes import processes
+from longbio.training.settings import Machine
 from longbio.training.trainer import DIVERGED, OnStep, train
 
 REPORT = "pretraining.json"
@@ -122,38 +124,73 @@ def train_phase(
     machine = machine or Machine()
     set_seed(seed)
     tokenizer = load_tokenizer(model_folder)
-    frame, vocabulary = Frame.of(tokenizer), Vocabulary.of(tokenizer)
-    only_head = phase.learns == "head"
     model = load(
         model_folder,
         "mlm",
         machine.kernel,
-        new_head=only_head,
+        new_head=phase.learns == "head",
         for_training=True,
         dropout=phase.dropout,
         dtype=torch.float32,
     )
-    lengths = refuse_positions(phase, held_out.lengths, model.config, model_folder)
-    parts = _parts(sources, phase, model.config)
-    samples = MaskedSamples(
-        parts,
-        frame,
-        vocabulary,
-        phase.masking,
-        count=phase.num_steps * phase.batch,
-        seed=seed,
-        phase=number,
-    )
-    if only_head:
+    measure = _measure(model, held_out, phase, machine, tokenizer, model_folder)
+    samples = _samples(sources, phase, model.config, tokenizer, seed, number)
+    if phase.learns == "head":
         start_head(model, _counts(sources, model.config.vocab_size))
     choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
     state = processes()
+    if not (work / BEFORE).is_file() and state.is_main_process:
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(work / BEFORE, measure(model) if bits_before is None else dict(bits_before))
+    state.wait_for_everyone()
+    padding, max_tokens = samples.frame.padding, max_positions(model.config)
+    model, losses = train(
+        model,
+        samples,
+        Collator(model.config.model_type, padding, phase.global_cls, max_tokens=max_tokens),
+        summed_loss,
+        training_settings(phase, machine, seed),
+        work,
+        on_step,
+        callbacks(samples),
+    )
+    if state.is_main_process:
+        report = {
+            "phase": asdict(phase),
+            "number": number,
+            "origin": model_folder.name,
+            "seed": seed,
+            "precision": machine.precision,
+            "sequences": sum(len(part.plan) for part in samples.parts),
+            "filled": samples.filled,
+            "bits_before": read_json(work / BEFORE),
+            "bits_after": _finite(measure(model), phase, out),
+            "losses": losses,
+        }
+        _save(model, tokenizer, report, model_folder, phase, out)
+        shutil.rmtree(work, ignore_errors=True)
+    state.wait_for_everyone()
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
+
+
+def _measure(
+    model: PreTrainedModel,
+    held_out: HeldOut,
+    phase: Phase,
+    machine: Machine,
+    tokenizer: Any,
+    model_folder: Path,
+) -> Callable[[Any], dict[str, float]]:
+    """What says a model's bits per masked token, by length, in the precision of the run."""
+    lengths = refuse_positions(phase, held_out.lengths, model.config, model_folder)
+    frame, vocabulary, device = Frame.of(tokenizer), Vocabulary.of(tokenizer), processes().device
 
     def bits(model: Any) -> dict[str, float]:
-        half = torch.autocast(state.device.type, torch.bfloat16, enabled=machine.precision == "bfloat16")
+        half = torch.autocast(device.type, torch.bfloat16, enabled=machine.precision == "bfloat16")
         with half:
             found = held_out_bits(
-                model.eval().to(state.device),
+                model.eval().to(device),
                 held_out.corpus,
                 held_out.documents,
                 vocabulary,
@@ -163,47 +200,36 @@ def train_phase(
             )
         return {str(length): value for length, value in found.items()}
 
-    if not (work / BEFORE).is_file() and state.is_main_process:
-        work.mkdir(parents=True, exist_ok=True)
-        write_json(work / BEFORE, bits(model) if bits_before is None else dict(bits_before))
-    state.wait_for_everyone()
-    model, losses = train(
-        model,
-        samples,
-        Collator(
-            model.config.model_type, frame.padding, phase.global_cls, max_tokens=max_positions(model.config)
-        ),
-        summed_loss,
-        training_settings(phase, machine, seed),
-        work,
-        on_step,
-        callbacks(samples),
+    return bits
+
+
+def _samples(
+    sources: Mapping[str, Source], phase: Phase, config: Any, tokenizer: Any, seed: int, number: int
+) -> MaskedSamples:
+    return MaskedSamples(
+        _parts(sources, phase, config),
+        Frame.of(tokenizer),
+        Vocabulary.of(tokenizer),
+        phase.masking,
+        count=phase.num_steps * phase.batch,
+        seed=seed,
+        phase=number,
     )
-    if state.is_main_process:
-        bits_after = bits(model)
-        if not all(map(math.isfinite, bits_after.values())):
-            raise LongbioError(
-                f"the model of phase {phase.name} has diverged: its held-out bits are no numbers",
-                where=out,
-                remedy=DIVERGED,
-            )
-        report = {
-            "phase": asdict(phase),
-            "number": number,
-            "origin": model_folder.name,
-            "seed": seed,
-            "precision": machine.precision,
-            "sequences": sum(len(part.plan) for part in parts),
-            "filled": samples.filled,
-            "bits_before": read_json(work / BEFORE),
-            "bits_after": bits_after,
-            "losses": losses,
-        }
-        _save(model, tokenizer, report, model_folder, phase, out)
-        shutil.rmtree(work, ignore_errors=True)
-    state.wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+
+
+def _finite(bits: dict[str, float], phase: Phase, out: Path) -> dict[str, float]:
+    """The same bits.
+
+    Raises:
+        LongbioError: they are no numbers.
+    """
+    if not all(map(math.isfinite, bits.values())):
+        raise LongbioError(
+            f"the model of phase {phase.name} has diverged: its held-out bits are no numbers",
+            where=out,
+            remedy=DIVERGED,
+        )
+    return bits
 
 
 def refuse_positions(
@@ -272,7 +298,7 @@ def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Par
             source.train,
             phase.sequence_tokens,
             block_tokens,
-            alone=not packs(config.model_type),
+            alone=not FAMILIES[config.model_type].packs,
         )
         if not len(packing):
             raise LongbioError("there is no text to learn from", where=f"corpus {name}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from transformers import PreTrainedModel
 
-from longbio.masked_lm.evaluation import bits_of
+from longbio.masked_lm.evaluation import bits_per_masked_token
 from longbio.masked_lm.masking import Ids, Vocabulary, mask_tokens
-from longbio.pretraining.packing import FRAME, Frame
+from longbio.pretraining.packing import Frame
 from longbio.pretraining.shards import TokenizedCorpus
 
 
@@ -40,15 +40,5 @@ def held_out_bits(
         ordinary = np.ones(len(ids), dtype=bool)
         masked.append(mask_tokens(ids, ordinary, starts, vocabulary, seed=(number,)))
         total += len(ids)
-    return {
-        length: bits_of(
-            model,
-            [
-                (corrupted[start : start + length - FRAME], labels[start : start + length - FRAME])
-                for corrupted, labels in masked
-                for start in range(0, len(labels), length - FRAME)
-            ],
-            (frame.first, frame.last, frame.padding),
-        )
-        for length in lengths
-    }
+    special = (frame.first, frame.last, frame.padding)
+    return {n: bits_per_masked_token(model, masked, num_tokens=n, frame=special) for n in lengths}

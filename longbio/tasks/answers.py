@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from longbio.encoders.tokens import Tokens
 
@@ -135,8 +136,7 @@ def nbest_probabilities(scores: Sequence[float]) -> list[float]:
     values: NDArray[Any] = np.asarray(scores, dtype=float)
     if not np.isfinite(values.max()):
         raise ValueError("scores are NaN, infinite, or -inf for all answers")
-    shares = np.exp(values - values.max())
-    return [float(share) for share in shares / shares.sum()]
+    return [float(share) for share in softmax(values)]
 
 
 def offset_f1(gold: Sequence[tuple[int, int]], predicted: tuple[int, int] | None) -> float:

@@ -157,9 +157,7 @@ def _by_class(
         both = int((wanted & given).sum())
         counts[name] = Counts(both, int(given.sum()) - both, int(wanted.sum()) - both)
         classes[name] = {
-            "precision": counts[name].precision,
-            "recall": counts[name].recall,
-            "f1": counts[name].f1,
+            **counts[name].shares(),
             "support": int(wanted.sum()),
             **_ranking(wanted, likely),
         }

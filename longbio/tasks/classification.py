@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -26,7 +26,7 @@ from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresh
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means, of_ranks
 from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts
-from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 from longbio.tasks.whole import (
     WEIGHT,
     Reading,
@@ -47,7 +47,7 @@ SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(Task[WholeRows]):
     """Classification of documents and pairs.
 
     Args:
@@ -226,9 +226,7 @@ class Classes:
         if self.multi_label:
             found: Array = np.exp(-np.logaddexp(0, -logits))
             return found
-        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        softmax: Array = shares / shares.sum(axis=-1, keepdims=True)
-        return softmax
+        return softmax(logits, axis=-1)
 
     def at_temperature(self, temperature: float) -> Classes:
         """The same classes, with other probabilities; thresholds move with them."""
@@ -302,12 +300,6 @@ class Classes:
             names = self.classes if self.multi_label else self._chosen(probabilities)
             found += [(float(probabilities[name]), name in wanted) for name in names]
         return found
-
-    def places(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[list[tuple[int, float]]]:
-        """A class has no place."""
-        return [[] for _ in gold]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """The same of every document."""

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 
 from longbio.corpus.records import Relation, Span
 from longbio.errors import LongbioError
-from longbio.tasks.matching import entity_scores
-
-__all__ = ["Counts", "by_type", "count_entities", "count_words", "entity_scores", "macro_f1", "micro"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,10 @@ class Counts:
             2 * self.true_positives,
             2 * self.true_positives + self.false_positives + self.false_negatives,
         )
+
+    def shares(self) -> dict[str, float]:
+        """Precision, recall and F1, ready for JSON."""
+        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
 
 def count_entities(

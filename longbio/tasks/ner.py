@@ -12,13 +12,13 @@ from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
+from longbio.encoders.batches import IGNORED, pad
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
@@ -40,7 +40,7 @@ from longbio.tasks.tags import (
     note_lost,
     words_of,
 )
-from longbio.tasks.task import IGNORED, Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class TaggedRows:
 
 
 @dataclass(frozen=True)
-class Entities:
+class Entities(Task[TaggedRows]):
     """Mentions of entities, flat, in whole documents.
 
     Args:
@@ -123,9 +123,6 @@ class Entities:
         """See `Task.learned_from`."""
         return replace(self, types=self.types or Labels.of(documents).types)
 
-    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
-        """Whatever has no mention is scored as such."""
-
     def config_changes(self) -> dict[str, Any]:
         """See `Task.config_changes`."""
         names = self.labels.names()
@@ -175,10 +172,7 @@ class Entities:
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
         """`labels` (B, T): a tag at the first token of each word."""
         every = [labels for sample in samples for labels in sample.labels]
-        padded = np.full((len(every), num_tokens), IGNORED, dtype=np.int64)
-        for number, labels in enumerate(every):
-            padded[number, : len(labels)] = labels
-        return {"labels": torch.from_numpy(padded)}
+        return {"labels": pad(every, IGNORED, num_tokens)}
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats, summed over words."""
@@ -207,7 +201,7 @@ class Entities:
         words = Words(*(each[words.heads < num_read] for each in words))
         logits, first_words = scores[words.heads], first_words_of(encoded.document, words)
         tags = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
-        likely = _probabilities(logits / self.temperature)[np.arange(len(tags)), tags]
+        likely = softmax(logits / self.temperature, axis=-1)[np.arange(len(tags)), tags]
         mentions = decode(tags, words, self.labels, first_words)
         details = {
             "windows": len(encoded.windows),
@@ -222,10 +216,6 @@ class Entities:
     def at_temperature(self, temperature: float) -> Entities:
         """The same mentions, with other probabilities."""
         return replace(self, temperature=temperature)
-
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Entities:
-        """There is nothing to tune."""
-        return self
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Micro F1 of exact mentions and types, and the other ways to match; `confusion`: how often the
@@ -274,12 +264,6 @@ class Entities:
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No mention anywhere."""
         return not any(each.document.spans for each in predictions)
-
-
-def _probabilities(logits: NDArray[Any]) -> NDArray[Any]:
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    softmax: NDArray[Any] = shares / shares.sum(axis=-1, keepdims=True)
-    return softmax
 
 
 def _confusion(gold: Sequence[Document], found: Sequence[Sequence[Span]]) -> dict[str, dict[str, int]]:

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
@@ -34,7 +35,7 @@ from longbio.tasks.answers import (
     tokens_of_answer,
 )
 from longbio.tasks.evidence import Evidence, of_means
-from longbio.tasks.task import IGNORED, Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 
 NULL = 0
 """Where a row says that it holds no answer: its first token."""
@@ -73,7 +74,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Task[AskedRows]):
     """Extractive question answering.
 
     Args:
@@ -378,9 +379,8 @@ class Answers:
 
 def sum_of(logits_BT: Tensor, places_B: Tensor, real_BT: Tensor) -> Tensor:
     """Cross-entropy in nats of places in rows, padding left out, summed over the rows."""
-    return cross_entropy(
-        _without_padding(logits_BT, real_BT), places_B, ignore_index=IGNORED, reduction="sum"
-    )
+    logits_BT = _without_padding(logits_BT, real_BT)
+    return cross_entropy(logits_BT, places_B, ignore_index=IGNORED, reduction="sum")
 
 
 def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import Evidence, of_counts
 from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
-from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 from longbio.tasks.whole import Reading, WholeRows
 
 NONE = "none"
@@ -55,7 +55,7 @@ class PairRows:
 
 
 @dataclass(frozen=True)
-class Relations:
+class Relations(Task[PairRows]):
     """Relations between the mentions of a document.
 
     Args:
@@ -135,9 +135,6 @@ class Relations:
             return found
         texts = [text for document in documents for text in found._texts(document, PassedOver())]
         return replace(found, weights=found.classifier.learned_from(texts).weights)
-
-    def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
-        """Whatever has no relation is scored as such."""
 
     def config_changes(self) -> dict[str, Any]:
         """Those of the classifier."""
@@ -266,21 +263,14 @@ class Relations:
             document, {"tokens": encoded.num_tokens, "pairs": len(encoded.pairs), "relations": found}
         )
 
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Relations:
-        """There is nothing to tune."""
-        return self
-
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Micro F1 of relations: same type, head and tail. One that no pair was asked about is missed."""
         counts = by_type(self._counted(gold, predictions))
         total = micro(counts)
         return {
             "main": total.f1,
-            "micro": {"precision": total.precision, "recall": total.recall, "f1": total.f1},
-            "types": {
-                label: {"precision": each.precision, "recall": each.recall, "f1": each.f1}
-                for label, each in counts.items()
-            },
+            "micro": total.shares(),
+            "types": {label: each.shares() for label, each in counts.items()},
         }
 
     def _counted(

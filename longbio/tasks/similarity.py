@@ -17,7 +17,7 @@ from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import similarity_scores
 from longbio.tasks.evidence import Evidence, of_pairs
-from longbio.tasks.task import Array, Prediction, Sample
+from longbio.tasks.task import Array, Prediction, Sample, Task
 from longbio.tasks.whole import (
     Reading,
     WholeRows,
@@ -33,7 +33,7 @@ COLLAPSED = 0.05
 
 
 @dataclass(frozen=True)
-class Similarity:
+class Similarity(Task[WholeRows]):
     """Similarity of pairs: documents with a `query` and a `score`.
 
     Args:
@@ -62,10 +62,6 @@ class Similarity:
     def has_example(self, document: Document) -> bool:
         """A score."""
         return document.score is not None
-
-    def warnings(self, documents: Sequence[Document]) -> list[str]:
-        """None."""
-        return []
 
     def learned_from(self, documents: Sequence[Document]) -> Similarity:
         """With mean and deviation of some documents' scores.
@@ -108,10 +104,6 @@ class Similarity:
         found = pooled(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
         return (found - batch["labels"]).square().sum()
 
-    def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """None: a number is no distribution."""
-        return []
-
     def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
         """Both texts in each row."""
         return whole_rows(document, inputs, self.reading, self.global_tokens)
@@ -121,10 +113,6 @@ class Similarity:
         value = float(pooled_outputs(outputs, self.reading.pooling)[0])
         document = replace(encoded.document, score=self.mean + value * self.deviation)
         return Prediction(document, {**encoded.details(), "score": document.score})
-
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Similarity:
-        """There is nothing to tune."""
-        return self
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Pearson's and Spearman's correlation."""
@@ -138,18 +126,6 @@ class Similarity:
         return of_pairs(
             [_score(document) for document in gold], [_score(each.document) for each in predictions]
         )
-
-    def confidences(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[tuple[float, bool]]:
-        """A number has no probability."""
-        return []
-
-    def places(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[list[tuple[int, float]]]:
-        """Nor a place."""
-        return [[] for _ in gold]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """Nearly the same of every pair."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.tasks.metrics import Counts, count_entities
-from longbio.tasks.task import IGNORED
 
 OUTSIDE = 0
 
@@ -196,9 +196,9 @@ def note_lost(tagged: Tagged, document: Document, lost: PassedOver) -> None:
         lost.note(reason, f"{document.id}, character {span.start_char}")
 
 
-def tokens_of(document: Document, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()) -> Tokens:
+def tokens_of(document: Document, tokenizer: Any) -> Tokens:
     """A document in tokens, its words the text's, or the corpus's where it comes in words."""
-    tokens = tokenize(document.text, tokenizer, global_spans)
+    tokens = tokenize(document.text, tokenizer)
     return tokens.in_units(document.units) if document.units else tokens
 
 

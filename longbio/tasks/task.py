@@ -16,9 +16,6 @@ from longbio.corpus.records import Document, Relation
 from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.evidence import Evidence
 
-IGNORED = -100
-"""A label from which nothing is learned."""
-
 TARGETS = ("labels", "row_samples")
 """What a batch holds besides the inputs of a model."""
 
@@ -168,7 +165,8 @@ E = TypeVar("E", bound=Encoded)
 
 
 class Task(Protocol[E]):
-    """One task: what is learned, how it is read off, how it is scored."""
+    """One task: what is learned, how it is read off, how it is scored. What has a body here is that of
+    tasks without labels of other classes, thresholds, probabilities or places."""
 
     head: ClassVar[str]
     """The model class, one of `encoders.loading.TASKS`."""
@@ -188,6 +186,7 @@ class Task(Protocol[E]):
 
     def warnings(self, documents: Sequence[Document]) -> list[str]:
         """A line for each thing in documents that can't be scored as more than missed."""
+        return []
 
     def learned_from(self, documents: Sequence[Document]) -> Self:
         """The same task, its classes those of the training documents."""
@@ -195,6 +194,7 @@ class Task(Protocol[E]):
     def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Raises LongbioError when documents can't be scored: their truth is missing, or a question is longer
         than the model can take."""
+        return None
 
     def config_changes(self) -> dict[str, Any]:
         """What the task sets in a model's config."""
@@ -211,6 +211,7 @@ class Task(Protocol[E]):
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
         """(logits (..., C), bool (...) of those that are learned from), each a softmax; none for R-Drop
         to compare where there is no softmax."""
+        return []
 
     def encode(self, document: Document, inputs: InputFormat) -> E:
         """A document as rows."""
@@ -225,7 +226,8 @@ class Task(Protocol[E]):
         """
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Self:
-        """The same task with the thresholds that suit development documents best."""
+        """The same task with the thresholds that suit development documents best, where there are any."""
+        return self
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Scores of documents in the same order, ready for JSON; `main` is the one to choose by."""
@@ -238,12 +240,14 @@ class Task(Protocol[E]):
     ) -> list[tuple[float, bool]]:
         """The probability of whatever was predicted, and whether it is right; none where there are no
         probabilities."""
+        return []
 
     def places(
         self, gold: Sequence[Document], predictions: Sequence[Prediction]
     ) -> list[list[tuple[int, float]]]:
         """Of each document the character where each thing to be found begins, and how well it was found,
         0 to 1; none where a document is judged as a whole."""
+        return [[] for _ in gold]
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """Whether a model says the same of everything, as those do that failed to learn."""

@@ -8,7 +8,8 @@ import torch
 from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from longbio.attention.kernels import KERNELS
-from longbio.encoders.loading import FAMILIES, cannot_run, ready_kernel
+from longbio.encoders.families import is_long
+from longbio.encoders.loading import cannot_run, ready_kernel
 from longbio.errors import LongbioError
 from longbio.training.processes import processes, several_without_gpu
 from longbio.training.settings import Precision, TrainingSettings
@@ -40,7 +41,7 @@ def refuse_kernel(kernel: str, precision: Precision, model_type: str, dropout: f
     Raises:
         LongbioError: there is no such kernel, or it can't; with its reason.
     """
-    if kernel == "stock" or ready_kernel(kernel) is None or model_type not in FAMILIES:
+    if kernel == "stock" or ready_kernel(kernel) is None or not is_long(model_type):
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -56,9 +57,9 @@ def refuse_settings(settings: TrainingSettings) -> None:
     Raises:
         LongbioError: they can't.
     """
-    refuse_precision(settings.precision)
+    refuse_precision(settings.machine.precision)
     settings.passes(processes().num_processes)
-    if settings.optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
+    if settings.learning.optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
         raise LongbioError(
             "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
         )

@@ -36,11 +36,11 @@ def parameter_groups(
         if not weight.requires_grad:
             continue
         in_encoder, decays = id(weight) in encoder, weight.dim() > 1
-        factor = (factors or {}).get(id(weight), 1.0) * (1.0 if in_encoder else settings.head_factor)
+        factor = (factors or {}).get(id(weight), 1.0) * (1.0 if in_encoder else settings.learning.head_factor)
         new = {
             "params": [],
-            "lr": settings.learning_rate * factor,
-            "weight_decay": settings.weight_decay if decays else 0.0,
+            "lr": settings.learning.learning_rate * factor,
+            "weight_decay": settings.learning.weight_decay if decays else 0.0,
         }
         groups.setdefault((in_encoder, factor, decays), new)["params"].append(weight)
     return list(groups.values())
@@ -53,7 +53,7 @@ def make_optimizer(settings: TrainingSettings, groups: Sequence[Group]) -> torch
         LongbioError: it isn't installed, or can't do without bias correction.
     """
     corrected = all(group.get("bias_correction", True) for group in groups)
-    if settings.optimizer == "adamw":
+    if settings.learning.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True) if corrected else UncorrectedAdamW(groups)
     if not corrected:
         raise LongbioError(
@@ -67,7 +67,8 @@ def make_optimizer(settings: TrainingSettings, groups: Sequence[Group]) -> torch
         raise LongbioError(
             "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
         ) from error
-    stable: torch.optim.Optimizer = StableAdamW(list(groups), lr=settings.learning_rate, decouple_lr=False)
+    rate = settings.learning.learning_rate
+    stable: torch.optim.Optimizer = StableAdamW(list(groups), lr=rate, decouple_lr=False)
     return stable
 
 

@@ -236,7 +236,7 @@ def train(
         data_collator=collate,
         # The first: early stopping has the last word on what is saved.
         callbacks=[
-            _SavedByTime(settings.save_steps is not None),
+            _SavedByTime(settings.machine.save_steps is not None),
             _AfterSteps(average, stopping),
             _Steps(on_step),
             *callbacks,
@@ -252,7 +252,7 @@ def train(
             remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
         )
     trained = copy.deepcopy(model) if weights_are_sharded() else model
-    if settings.compile:
+    if settings.machine.compile:
         compile_layers(model)
     checkpoint = last_whole_checkpoint(folder)
     _restore(beside, checkpoint)
@@ -272,10 +272,10 @@ def train(
 
 def _arguments(settings: TrainingSettings, folder: Path) -> transformers.TrainingArguments:
     """What transformers' Trainer is told."""
-    refuse_precision(settings.precision)
+    refuse_precision(settings.machine.precision)
     device_batch, passes = settings.passes(processes().num_processes)
-    warmup_steps = round(settings.warmup_share * settings.steps)
-    checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.gradient_checkpointing else {}
+    warmup_steps = round(settings.learning.warmup_share * settings.steps)
+    checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.machine.gradient_checkpointing else {}
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         # It makes the processes' state anew, and would forget that they talk through gloo.
@@ -283,21 +283,21 @@ def _arguments(settings: TrainingSettings, folder: Path) -> transformers.Trainin
         max_steps=settings.steps,
         per_device_train_batch_size=device_batch,
         gradient_accumulation_steps=passes,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.learning.learning_rate,
         warmup_steps=warmup_steps,
-        lr_scheduler_type=SCHEDULERS[settings.schedule],
+        lr_scheduler_type=SCHEDULERS[settings.learning.schedule],
         lr_scheduler_kwargs=_decay(settings, warmup_steps),
-        weight_decay=settings.weight_decay,
+        weight_decay=settings.learning.weight_decay,
         seed=settings.seed,
-        bf16=settings.precision == "bfloat16",
-        save_strategy="no" if settings.save_steps is None else "steps",
-        save_steps=settings.save_steps or 0,
+        bf16=settings.machine.precision == "bfloat16",
+        save_strategy="no" if settings.machine.save_steps is None else "steps",
+        save_steps=settings.machine.save_steps or 0,
         save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,
-        max_grad_norm=settings.clip,
+        max_grad_norm=settings.learning.clip,
         **checkpointing,
-        dataloader_num_workers=settings.workers,
+        dataloader_num_workers=settings.machine.workers,
         # The dataset is in the order of the run: sample n of it is sample n of training.
         train_sampling_strategy="sequential",
         report_to=[],
@@ -336,9 +336,9 @@ def _name_the_bias_once(model: Any) -> None:
 
 
 def _decay(settings: TrainingSettings, warmup_steps: int) -> dict[str, Any]:
-    if settings.schedule == "polynomial":
-        return {"power": settings.power}
-    if settings.schedule != "1-sqrt":
+    if settings.learning.schedule == "polynomial":
+        return {"power": settings.learning.power}
+    if settings.learning.schedule != "1-sqrt":
         return {}
     return {
         "num_decay_steps": settings.steps - warmup_steps,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import longbio
-from longbio.artifacts.calls import call
-from longbio.artifacts.cards import markdown_table, model_card
+from longbio.artifacts.cards import markdown_table
+from longbio.encoders.calls import call, card
 
 
 def render(report: Mapping[str, Any], name: str, model_type: str, *, has_head: bool) -> str:
@@ -51,11 +51,4 @@ def render(report: Mapping[str, Any], name: str, model_type: str, *, has_head: b
     if report["corpus"]:
         figures = [(key.replace("_", " "), f"{count:,}") for key, count in report["corpus"].items()]
         sections.append(("The corpus, cut before and after", markdown_table(("", "count"), figures)))
-    roles = ("cls",) if model_type == "longformer" else None
-    sections.append(("A call to copy", call(task, name, roles=roles)))
-    metadata = {
-        "library_name": "transformers",
-        "pipeline_tag": "fill-mask" if has_head else "feature-extraction",
-        "tags": ["longbio", model_type],
-    }
-    return model_card(title=name, metadata=metadata, sections=sections)
+    return card(name, task, model_type, sections, call(task, name, model_type))

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers
+from torch import Tensor
 
 from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
@@ -20,22 +21,24 @@ from longbio.artifacts.files import digest_of_text, write_json, write_text_atomi
 from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
+from longbio.encoders.families import max_positions
 from longbio.encoders.loading import config_of, load, load_tokenizer
 from longbio.errors import LongbioError
+from longbio.masked_lm.evaluation import masked_batch
 from longbio.masked_lm.head import summed_loss
-from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
-from longbio.training.trainer import TrainingSettings, train
+from longbio.training.settings import Learning, Machine, TrainingSettings
+from longbio.training.trainer import train
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.extend import check_settings, extend
 from longbio.vocabulary.initialise import Method
 from longbio.vocabulary.injection import CONTINUES, as_text, inject
 from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.passages import (
+    Masked,
     MaskedPassages,
     Passage,
     bits_per_character,
-    collate,
     passages_of,
     room_of,
 )
@@ -264,16 +267,18 @@ def _probe(
     samples = MaskedPassages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
     training = TrainingSettings(
         steps=settings.steps,
-        learning_rate=settings.learning_rate,
+        learning=Learning(learning_rate=settings.learning_rate, schedule="constant"),
         batch=settings.batch,
-        schedule="constant",
-        save_steps=None,
+        machine=Machine(save_steps=None),
         seed=seed,
     )
     shutil.rmtree(work, ignore_errors=True)
-    batch_of = collate(tokenizer.pad_token_id)
+
+    def collate(masked: Sequence[Masked]) -> dict[str, Tensor]:
+        return masked_batch([(each.ids, each.labels) for each in masked], tokenizer.pad_token_id)
+
     train(
-        model, samples, batch_of, summed_loss, training, work,
+        model, samples, collate, summed_loss, training, work,
         lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)

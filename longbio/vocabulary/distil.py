@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from longbio.artifacts.files import write_bytes_atomically
+from longbio.encoders.batches import length_batches, mask_of, pad
+from longbio.encoders.families import first_position
 from longbio.masked_lm.head import only_at
-from longbio.pretraining.learning import first_position
 from longbio.vocabulary.spans import Encoded
-from longbio.vocabulary.states import batches_by_length, padded, spread
+from longbio.vocabulary.states import spread
 
 KEPT, KEPT_EVERY = "distilled.safetensors", 200
 
@@ -85,7 +86,7 @@ def distilled_rows(
     draw = torch.Generator().manual_seed(seed)
     step = 0
     for _ in range(settings.epochs):
-        batches = list(batches_by_length([len(each.ids) for each in encoded], settings.batch_tokens))
+        batches = list(length_batches([len(each.ids) for each in encoded], settings.batch_tokens))
         for number in torch.randperm(len(batches), generator=draw).tolist():
             step += 1
             if step <= done:
@@ -197,12 +198,11 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     """The mean over contexts: states on the word, states beside it, and the word guessed."""
     model, device = student.model, student.rows_NH.device
     padding, offset = tokenizer.pad_token_id, first_position(model.config)
-    old_BT, old_mask_BT = (x.to(device) for x in padded([each.ids for each in batch], padding))
-    new_BT, new_mask_BT = (
-        x.to(device)
-        for x in padded([[*e.ids[: e.word[0]], *e.new_word, *e.ids[e.word[1] :]] for e in batch], padding)
-    )
-    position_BT = padded([_positions(each, offset) for each in batch], 0)[0].to(device)
+    old = [each.ids for each in batch]
+    new = [[*e.ids[: e.word[0]], *e.new_word, *e.ids[e.word[1] :]] for e in batch]
+    old_BT, old_mask_BT = pad(old, padding).to(device), mask_of(old).to(device)
+    new_BT, new_mask_BT = pad(new, padding).to(device), mask_of(new).to(device)
+    position_BT = pad([_positions(each, offset) for each in batch], 0).to(device)
     with torch.no_grad():
         wanted_BTH = model.base_model(
             input_ids=old_BT, attention_mask=old_mask_BT, output_hidden_states=True
@@ -217,15 +217,12 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     loss = (on_new - on_old).square().mean(1).sum()
 
     width = found_BTH.shape[1]
-    old_place_BT, beside_BT = padded([_beside(each, None) for each in batch], 0)
-    new_place_BT = padded([_beside(each, len(each.new_word)) for each in batch], 0)[0]
+    old_places = [_beside(each, None) for each in batch]
+    old_place_BT = pad(old_places, 0).to(device)
+    new_place_BT = pad([_beside(each, len(each.new_word)) for each in batch], 0).to(device)
     row_B1 = torch.arange(len(batch), device=device)[:, None]
-    apart_BT = (
-        (found_BTH[row_B1, new_place_BT.to(device)] - wanted_BTH[row_B1, old_place_BT.to(device)])
-        .square()
-        .mean(2)
-    )
-    beside_BT = beside_BT.to(apart_BT)
+    apart_BT = (found_BTH[row_B1, new_place_BT] - wanted_BTH[row_B1, old_place_BT]).square().mean(2)
+    beside_BT = mask_of(old_places).to(apart_BT)
     loss = loss + ((apart_BT * beside_BT).sum(1) / beside_BT.sum(1)).sum()
     if settings.mlm_weight:
         in_word_BT = spread(new_word, width, device) > 0

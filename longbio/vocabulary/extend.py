@@ -17,16 +17,14 @@ from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
 from longbio.artifacts.files import digest_of_text, read_json, write_json, write_text_atomically
 from longbio.artifacts.runs import Run, make_once
 from longbio.corpus.texts import Text
+from longbio.encoders.families import DECODER_BIASES, DECODERS, max_positions
 from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
-from longbio.pretraining.learning import max_positions
 from longbio.progress import Narrator, Silence
 from longbio.vocabulary import card
 from longbio.vocabulary.injection import Injected, as_text, inject
 from longbio.vocabulary.memory import needed_bytes, refuse_beyond_memory
 from longbio.vocabulary.rows import (
-    BIASES,
-    DECODERS,
     EMBEDDINGS,
     USUAL_LAYERS,
     ExtendSettings,
@@ -200,7 +198,7 @@ def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, 
             f"take one context at least, of 8 to {positions} tokens",
         )
     if settings.method == "token-distillation":
-        if not any(name.endswith(BIASES) for name in weights):
+        if not any(name.endswith(DECODER_BIASES) for name in weights):
             refuse(
                 "token-distillation needs a masked-LM head",
                 "choose contextual, or train one: configs/pretrain/head.yaml",
@@ -268,7 +266,7 @@ def _write(
     for name, weight in weights.items():
         if name.endswith((*EMBEDDINGS, *DECODERS)):
             state[name] = grown(weight, rows)
-        elif name.endswith(BIASES):
+        elif name.endswith(DECODER_BIASES):
             assert biases is not None
             state[name] = grown(weight, biases)
         else:

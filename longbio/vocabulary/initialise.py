@@ -8,13 +8,12 @@ the method.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 Method = Literal["random", "gaussian", "mean", "contextual", "token-distillation"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 Calibration = Literal["norm", "none"]
 

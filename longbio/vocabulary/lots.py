@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple, TypeVar
 
 from longbio.corpus.texts import Text
-from longbio.errors import LongbioError
-from longbio.workers import Workers
+from longbio.workers import in_order
 
 CHARACTERS_AT_ONCE = 2_000_000
 
@@ -49,23 +45,15 @@ def in_processes(work: Callable[[Lot], T], texts: Iterable[Text], processes: int
         for count, lot in lots_of(texts):
             yield count, work(lot)
         return
-    waiting: deque[tuple[int, Future[T]]] = deque()
-    try:
-        with Workers(processes, _begin, work) as pool:
-            for count, lot in lots_of(texts):
-                waiting.append((count, pool.submit(_do, lot)))
-                if len(waiting) > 2 * processes:
-                    count, result = waiting.popleft()
-                    yield count, result.result()
-            for count, result in waiting:
-                yield count, result.result()
-    except BrokenProcessPool as error:
-        raise LongbioError(
-            "a process that read the corpus died",
-            where=f"{processes} processes",
-            remedy="take fewer if memory is short; a script of your own must start below"
-            " `if __name__ == '__main__':`",
-        ) from error
+    yield from in_order(
+        _do,
+        lots_of(texts),
+        processes,
+        _begin,
+        work,
+        remedy=f"take fewer processes than {processes}; a script of your own must start below"
+        " `if __name__ == '__main__':`",
+    )
 
 
 def lots_of(texts: Iterable[Text]) -> Iterator[tuple[int, Lot]]:

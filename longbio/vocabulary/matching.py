@@ -17,7 +17,6 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 from numpy.typing import NDArray
 
 Int = NDArray[np.int64]
-Bytes = NDArray[np.uint8]
 
 BORDER, GONE = b"\n", b"\0"
 

@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from longbio.corpus.texts import Text
 from longbio.corpus.words import readable
-from longbio.masked_lm.head import summed_loss
-from longbio.masked_lm.masking import IGNORED
+from longbio.encoders.batches import IGNORED
+from longbio.masked_lm.evaluation import bits_of
 
 RATE = 0.15
-TOKENS_AT_ONCE = 8192
 
 Fits = Callable[[str], int]
 
@@ -167,24 +164,6 @@ class MaskedPassages(Dataset[Masked]):
         return mask_words(passage, self.tokenizer, self.max_tokens, 1000 * self.seed + turn + 1)
 
 
-def collate(padding_id: int) -> Any:
-    """A function that makes a padded batch of samples."""
-
-    def batch_of(samples: Sequence[Masked]) -> dict[str, Tensor]:
-        longest = max(len(sample.ids) for sample in samples)
-        shape = (len(samples), longest)
-        ids, labels = np.full(shape, padding_id), np.full(shape, IGNORED)
-        mask = np.zeros(shape, dtype=np.int64)
-        for row, sample in enumerate(samples):
-            ids[row, : len(sample.ids)], labels[row, : len(sample.ids)] = sample.ids, sample.labels
-            mask[row, : len(sample.ids)] = 1
-        arrays = {"input_ids": ids, "labels": labels, "attention_mask": mask}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    return batch_of
-
-
-@torch.no_grad()
 def bits_per_character(
     model: nn.Module, passages: Sequence[Passage], tokenizer: Any, *, max_tokens: int, seed: int = 0
 ) -> float:
@@ -198,13 +177,5 @@ def bits_per_character(
         seed: which words are hidden.
     """
     masked = [mask_words(passage, tokenizer, max_tokens, seed) for passage in passages]
-    masked = sorted((each for each in masked if each.characters), key=lambda each: -len(each.ids))
-    batch_of = collate(tokenizer.pad_token_id)
-    device = next(model.parameters()).device
-    nats, characters = 0.0, sum(each.characters for each in masked)
-    while masked:
-        size = max(1, TOKENS_AT_ONCE // len(masked[0].ids))
-        batch = batch_of(masked[:size])
-        nats += summed_loss(model, {name: value.to(device) for name, value in batch.items()}).item()
-        masked = masked[size:]
-    return nats / math.log(2) / max(1, characters)
+    pieces = [(each.ids, each.labels) for each in masked if each.characters]
+    return bits_of(model, pieces, tokenizer.pad_token_id) / max(1, sum(each.characters for each in masked))

@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Text
+from longbio.encoders.families import DECODER_BIASES
 from longbio.encoders.loading import load
 from longbio.errors import LongbioError
 from longbio.progress import Narrator
@@ -33,21 +34,7 @@ CONTEXTS_AT_ONCE = 20_000
 """Read by the encoder between two times that its states are kept."""
 
 EMBEDDINGS = ("word_embeddings.weight",)
-DECODERS = (
-    "lm_head.decoder.weight",
-    "cls.predictions.decoder.weight",
-    "generator_lm_head.weight",
-    "vocab_projector.weight",
-)
-BIASES = (
-    "lm_head.bias",
-    "lm_head.decoder.bias",
-    "cls.predictions.bias",
-    "cls.predictions.decoder.bias",
-    "generator_lm_head.bias",
-    "vocab_projector.bias",
-)
-"""What checkpoints call the tables with a row for each token."""
+"""What checkpoints call the table with a row for each token."""
 
 
 USUAL_LAYERS = (0, 1, 2, 3)
@@ -127,7 +114,7 @@ def new_rows(
     model, weights, tokenizer, injected = sources.model, sources.weights, sources.tokenizer, sources.injected
     old_VH = next(weight for name, weight in weights.items() if name.endswith(EMBEDDINGS)).float()
     pieces = [piece.old_ids for piece in injected.pieces]
-    bias = next((weight.float() for name, weight in weights.items() if name.endswith(BIASES)), None)
+    bias = next((weight.float() for name, weight in weights.items() if name.endswith(DECODER_BIASES)), None)
     biases = None if bias is None else initialise.mean_of_pieces(bias, pieces)
     if settings.method == "random":
         std = float(AutoConfig.from_pretrained(str(model)).initializer_range)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from longbio.encoders.batches import length_batches, mask_of, pad
+from longbio.encoders.families import FAMILIES
 from longbio.vocabulary.spans import Encoded
 
 TOKENS_AT_ONCE = 8192
@@ -40,39 +40,19 @@ def span_states(
     device = next(model.parameters()).device
     found: dict[int, Tensor] = {}
     with _cut_above(model, max(layers)) as encoder:
-        for numbers in batches_by_length([len(each.ids) for each in encoded], TOKENS_AT_ONCE):
-            ids_BT, mask_BT = padded([encoded[n].ids for n in numbers], padding_id)
+        for numbers in length_batches([len(each.ids) for each in encoded], TOKENS_AT_ONCE):
+            rows = [encoded[n].ids for n in numbers]
             output = encoder(
-                input_ids=ids_BT.to(device),
-                attention_mask=mask_BT.to(device),
+                input_ids=pad(rows, padding_id).to(device),
+                attention_mask=mask_of(rows).to(device),
                 output_hidden_states=True,
             )
             state_BTH = sum(output.hidden_states[layer].float() for layer in layers) / len(layers)
-            span_BT = spread([encoded[n].span for n in numbers], ids_BT.shape[1], device)
+            span_BT = spread([encoded[n].span for n in numbers], state_BTH.shape[1], device)
             state_BH = torch.einsum("bt,bth->bh", span_BT, state_BTH).cpu()
             found.update(zip(numbers, state_BH, strict=True))
             on_context(len(found))
     return torch.stack([found[n] for n in range(len(encoded))])
-
-
-def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Numbers of items in batches of `tokens`, padding counted, longest first."""
-    order = sorted(range(len(lengths)), key=lambda n: -lengths[n])
-    first = 0
-    while first < len(order):
-        size = max(1, tokens // lengths[order[first]])
-        yield order[first : first + size]
-        first += size
-
-
-def padded(rows: Sequence[Sequence[int] | NDArray[Any]], padding_id: int) -> tuple[Tensor, Tensor]:
-    """(B, T) ids and (B, T) mask, int64."""
-    longest = max(len(row) for row in rows)
-    ids_BT = np.full((len(rows), longest), padding_id, dtype=np.int64)
-    for ids_T, row in zip(ids_BT, rows, strict=True):
-        ids_T[: len(row)] = row
-    length_B = torch.tensor([len(row) for row in rows])
-    return torch.from_numpy(ids_BT), (torch.arange(longest) < length_B[:, None]).long()
 
 
 def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:
@@ -87,7 +67,8 @@ def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor
 def _cut_above(model: Any, deepest: int) -> Iterator[Any]:
     """The encoder without the layers above one, which are put back."""
     base = model.base_model
-    stack = base.transformer if base.config.model_type == "distilbert" else base.encoder
+    family = FAMILIES.get(base.config.model_type, FAMILIES["bert"])
+    stack = base.get_submodule(family.layers.removesuffix(".layer"))
     whole = stack.layer
     if deepest > len(whole):
         raise ValueError(f"layer {deepest} is asked for and the model has {len(whole)}")

@@ -30,7 +30,7 @@ class Words:
     Args:
         counts: occurrences.
         groups: of each word the groups (documents, or patients) it occurs in, `most_groups` at most.
-        most_groups: beyond it nobody asks.
+        most_groups: no more are counted.
     """
 
     most_groups: int

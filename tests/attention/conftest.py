@@ -11,7 +11,7 @@ from torch import Tensor
 
 from longbio.attention import reference
 from longbio.attention.blocks import block_sparse
-from longbio.attention.pattern import SparsePattern, lengths_to_documents, sliding_window
+from longbio.attention.pattern import SparsePattern, sliding_window
 
 
 def random_masks(rows: int, length: int, globals_: str, seed: int) -> tuple[Tensor, Tensor | None]:
@@ -81,7 +81,8 @@ def packed_pattern() -> Callable[..., SparsePattern]:
 
     def make(kind: str, lengths: Sequence[int]) -> SparsePattern:
         if kind == "window":
-            document = lengths_to_documents(lengths, sum(lengths) + 5)
+            numbers = [number for number, length in enumerate(lengths) for _ in range(length)]
+            document = torch.tensor([[*numbers, *[-1] * 5]])
             chosen = document.diff(prepend=torch.tensor([[-1]])) != 0
             return sliding_window(document >= 0, chosen, window_tokens=9, document_BT=document)
         parts = [

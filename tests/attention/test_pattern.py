@@ -14,7 +14,6 @@ from longbio.attention.pattern import (
     PADDING,
     SparsePattern,
     check_tensors,
-    lengths_to_documents,
     numbered,
     sliding_window,
 )
@@ -110,11 +109,6 @@ def test_documents_take_any_integers_and_negative_ones_are_padding() -> None:
     assert numbered(valid, given).tolist() == [[4, 4, -1, -1]]
     assert numbered(valid, given).dtype == torch.int64
     assert numbered(valid, None).tolist() == [[0, 0, 0, -1]]
-
-
-def test_documents_from_lengths() -> None:
-    assert lengths_to_documents([2, 3]).tolist() == [[0, 0, 1, 1, 1]]
-    assert lengths_to_documents([1, 2], 5).tolist() == [[0, 1, 1, -1, -1]]
 
 
 def test_global_positions_are_flat_and_ascending() -> None:
@@ -287,11 +281,3 @@ def test_tensors_of_another_number_of_heads_are_refused() -> None:
         check_tensors(*(tensor(2, 2, 5, 4),) * 3, pattern, 0.0)
     shared = SparsePattern(document, nowhere, block_tokens=1, counts_BHNN=counts[:, :1])
     check_tensors(*(tensor(2, 2, 5, 4),) * 3, shared, 0.9)
-
-
-def test_lengths_become_documents() -> None:
-    assert lengths_to_documents([2, 1]).tolist() == [[0, 0, 1]]
-    assert lengths_to_documents([2, 1], 5).tolist() == [[0, 0, 1, -1, -1]]
-    assert lengths_to_documents([], 2).tolist() == [[-1, -1]]
-    with pytest.raises(ValueError, match="3 tokens, the row 2"):
-        lengths_to_documents([2, 1], 2)

@@ -20,7 +20,7 @@ from longbio.cli import main
 from longbio.cli.app import app
 from longbio.cli.output import HIDDEN
 from longbio.cli.progress import _left
-from longbio.corpus.readers import count_documents, read_documents, read_splits
+from longbio.corpus.readers import count_documents, read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat, jsonl
 from longbio.errors import LongbioError
@@ -150,7 +150,7 @@ def test_a_corpus_that_is_not_divided(run: Run, tmp_path: Path) -> None:
     code, said, err = run("split", tmp_path / "corpus", tmp_path / "divided")
     assert code == 0, err
     assert "6 train, 2 dev, 2 test documents" in said
-    divided = read_splits(tmp_path / "divided")
+    divided = {name: read_documents(tmp_path / "divided" / name) for name in ("train", "test")}
     assert [each.id for each in divided["test"]] == [each.id for each in read.test]
     with pytest.raises(LongbioError, match="has test documents"):
         read_data(DataSettings(path=tmp_path / "divided", test_share=0.2))

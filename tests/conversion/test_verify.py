@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from longbio.attention import kernels
-from longbio.conversion import build, positions, targets, verify
+from longbio.conversion import build, positions, verify
 from longbio.conversion.convert import convert
 from longbio.conversion.reading import Source, read_source
 from longbio.conversion.settings import Settings
 from longbio.conversion.verify import Check
+from longbio.encoders.families import TARGETS, Renames
 from longbio.encoders.longformer import LongformerSelfAttention
 from longbio.errors import LongbioError
 
@@ -51,13 +52,18 @@ def failures(
 
 def rewire(monkeypatch: pytest.MonkeyPatch, target: str, changes: dict[str, str]) -> None:
     """Let native names (by a part of them) come from another canonical weight."""
-    right = targets.TARGETS[target]
-    wrong = tuple(
-        (ours, next((new for part, new in changes.items() if part in ours), theirs))
-        for ours, theirs in right.renames
-    )
-    assert wrong != right.renames
-    monkeypatch.setitem(targets.TARGETS, target, replace(right, renames=wrong))
+    right = TARGETS[target]
+
+    def changed(table: Renames, prefix: str = "") -> Renames:
+        return tuple(
+            (ours, next((new for part, new in changes.items() if part in prefix + ours), theirs))
+            for ours, theirs in table
+        )
+
+    encoder, pooler = changed(right.encoder, right.prefix), changed(right.pooler, right.prefix)
+    wrong = replace(right, encoder=encoder, pooler=pooler, head=changed(right.head))
+    assert wrong != right
+    monkeypatch.setitem(TARGETS, target, wrong)
 
 
 RENAMES = {

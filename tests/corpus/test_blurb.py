@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from longbio.corpus.readers import format_of, read_documents, read_splits, split_of
+from longbio.corpus.readers import format_of, read_documents, split_of
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
+from tests.corpus_splits import read_splits
 
 SENTENCE = 'The "@GENE$ gene in @DISEASE$ ,'
 CHEMPROT = [

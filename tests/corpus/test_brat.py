@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from longbio.corpus.readers import read_documents, read_splits
+from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.corpus.writers import WRITERS
 from longbio.errors import LongbioError
+from tests.corpus_splits import read_splits
 
 write = WRITERS["brat"]
 
@@ -317,14 +318,6 @@ def test_nothing_to_read(name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.pdf").write_text("tarva")
     with pytest.raises(LongbioError, match=r"no .*\.txt file|no such file or folder|the folder is empty"):
         read_documents(tmp_path / name, "text")
-
-
-@pytest.mark.parametrize("missing", ["train", "test"])
-def test_splits_that_are_missing(missing: str, tmp_path: Path) -> None:
-    for split in {"train", "dev", "test"} - {missing}:
-        write([Document("a", split)], tmp_path / split)
-    with pytest.raises(LongbioError, match=f"no '{missing}' folder"):
-        read_splits(tmp_path)
 
 
 @pytest.mark.parametrize("present", [("train", "test"), ("train", "dev", "test")])

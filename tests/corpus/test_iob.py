@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from longbio.corpus.readers import format_of, read_documents, read_splits, stream_documents
+from longbio.corpus.readers import format_of, read_documents, stream_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import conll
 from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.tokens import Tokens, tokenize
 from longbio.errors import LongbioError
 from longbio.tasks import tags
+from tests.corpus_splits import read_splits
 
 
 def written(folder: Path, text: str, name: str = "notes.tsv") -> Path:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from longbio.corpus.readers import format_of, read_documents, read_splits, stream_documents
+from longbio.corpus.readers import format_of, read_documents, stream_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.errors import LongbioError
+from tests.corpus_splits import read_splits
 
 TWO = """1|t|Tarva and hips.
 1|a|Of Tarva, and | pain.

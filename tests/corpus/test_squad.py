@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from longbio.corpus.readers import format_of, read_documents, read_splits
+from longbio.corpus.readers import format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question
 from longbio.corpus.writers import WRITERS
 from longbio.errors import LongbioError
+from tests.corpus_splits import read_splits
 
 CONTEXT = " Ünder 5 µg 🙂 the tarva held; the tarva broke.\r\n "
 

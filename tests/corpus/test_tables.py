@@ -13,10 +13,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from longbio.corpus.readers import format_of, read_documents, read_splits, stream_documents
+from longbio.corpus.readers import format_of, read_documents, stream_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
+from tests.corpus_splits import read_splits
 
 NOTE = 'Pt. c/o pain,\r\n"8/10".\n\nPlan:\tµg dosing; [**2101-1-1**] 🙂 '
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from longbio.attention.kernels import named
 from longbio.attention.pattern import PADDING
-from longbio.encoders.loading import FAMILIES, quiet
+from longbio.encoders.loading import INSTALL, quiet
 
 Batch = dict[str, torch.Tensor]
 
@@ -100,7 +100,7 @@ def make_pair(make_stock: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
     def make(family: str, task: str = "features", kernel: str = "blocked", **changes: Any) -> tuple[Any, Any]:
         theirs = make_stock(family, task, **changes)
         ours = copy.deepcopy(theirs)
-        FAMILIES[family](ours, named(kernel))
+        INSTALL[family](ours, named(kernel))
         return theirs, ours
 
     return make

@@ -17,7 +17,14 @@ from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import evaluate as evaluation
-from longbio.finetuning.evaluate import by_length, evaluate, spoken, task_for, write_predictions
+from longbio.finetuning.evaluate import (
+    by_length,
+    evaluate,
+    seqeval_report,
+    spoken,
+    task_for,
+    write_predictions,
+)
 from longbio.prediction.run import load_for
 from longbio.prediction.work import Model
 from longbio.tasks import TASKS, AnyTask
@@ -106,7 +113,9 @@ def test_a_tagger_of_others_is_evaluated_by_the_name_of_its_task(
         evaluate(folder, gold, tmp_path / "full")
     with pytest.raises(LongbioError, match="no such folder"):
         task_for(tmp_path / "mistyped")
-    assert report["micro"]["true_positives"] + report["micro"]["false_negatives"] == 1
+    micro = report["scores"]["strict"]["micro"]
+    assert micro["correct"] + micro["incorrect"] + micro["missed"] == 1
+    assert "seqeval" not in report
 
     with pytest.raises(LongbioError, match="there is no task 'tagging'"):
         task_for(folder, "tagging")
@@ -130,6 +139,30 @@ def test_scores_belong_to_a_model_wherever_it_lies(
     (folder / changed).write_bytes(data)
     with pytest.raises(LongbioError, match="was made by another plan: model has changed"):
         evaluate(folder, gold, tmp_path / "scores")
+
+
+def test_on_words_with_tags_seqeval_says_the_same(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    folder, corpus = tmp_path / "theirs", tmp_path / "words.conll"
+    model = save_tagger(tiny_bert_folder, ["O", "B-Drug", "I-Drug"], folder)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.tensor([0.0, 0.1, 0.1]))
+    model.save_pretrained(folder)
+    corpus.write_text("drug\tB-Drug\n1\tI-Drug\nthe\tO\n\ndrug\tB-Drug\n2\tO\nfever\tB-Sign\n\n")
+    gold = read_documents(corpus, "iob")
+
+    report = evaluate(folder, gold, tmp_path / "scores", format_name="iob")
+    theirs = report["seqeval"]
+    assert set(theirs) == {"Drug", "Sign", "micro avg", "macro avg", "weighted avg"}
+    assert theirs["Drug"]["support"] == 2
+    assert theirs["micro avg"]["f1-score"] == pytest.approx(report["scores"]["main"])
+    assert read_json(tmp_path / "scores" / "scores.json")["seqeval"] == theirs
+
+    # One Drug is right, one where there is nothing; a Drug and a Sign are missed.
+    assert [document.text for document in gold] == ["drug 1 the", "drug 2 fever"]
+    right, wrong = Span.of(0, 6, "Drug"), Span.of(7, 10, "Drug")
+    said = seqeval_report(gold, [replace(gold[0], spans=(right, wrong)), replace(gold[1], spans=())])
+    assert said["Drug"] == {"precision": 0.5, "recall": 0.5, "f1-score": 0.5, "support": 2.0}
+    assert (said["micro avg"]["precision"], said["micro avg"]["recall"]) == (0.5, pytest.approx(1 / 3))
 
 
 def test_a_tagger_of_others_has_its_tags_in_any_order(tiny_bert_folder: Path, tmp_path: Path) -> None:

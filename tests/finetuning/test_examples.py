@@ -121,7 +121,7 @@ def test_learning_and_scoring_refuse_before_a_model_is_loaded(tmp_path: Path) ->
     bare, whole = [Document("a", "x")], [Document("a", "x", (Span.of(0, 1, "Drug"),))]
     for train, dev, where in ((bare, [], "data.train"), (whole, bare, "data.dev")):
         with pytest.raises(LongbioError, match=f"{where}: none of the 1 documents has a mention"):
-            learn(tmp_path / "nothing", train, dev, Entities(), Recipe(1e-3), tmp_path / "out")
+            learn(tmp_path / "nothing", train, dev, Entities(), Recipe(learning_rate=1e-3), tmp_path / "out")
     from longbio.finetuning import evaluate as module
 
     with pytest.MonkeyPatch.context() as patched:

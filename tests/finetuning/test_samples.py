@@ -48,3 +48,12 @@ def test_the_end_of_a_run_need_not_be_the_end_of_an_epoch() -> None:
     made = Samples(of_lengths(3, 4, 5), batch=2, steps=4, seed=0)
     assert len(made.order) == 8
     assert set(made.order) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_steps_after_an_epoch_that_ends_within_one_hold_like_lengths_too(seed: int) -> None:
+    # Ten samples, four a step: the third step takes two of each epoch, the others those of like length.
+    made = Samples(of_lengths(*range(10, 110, 10)), batch=4, steps=5, seed=seed)
+    steps = made.lengths[made.order].reshape(5, 4)
+    rest = sorted(steps[3:].flatten())
+    assert sorted(sorted(step) for step in steps[3:]) == [rest[:4], rest[4:]]

@@ -16,14 +16,16 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from longbio.encoders.loading import FAMILIES, dropout_names, load, quiet
+from longbio.encoders.families import FAMILIES, dropout_names
+from longbio.encoders.loading import INSTALL, load, quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
-from longbio.finetuning.layers import LAYERS, Parts
+from longbio.finetuning.layers import Parts
 from longbio.finetuning.rdrop import divergence
 from longbio.finetuning.stability import Stability, parameter_groups, prepare, train_stably, wrap_loss
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import CHECKPOINTING, TrainingSettings
+from longbio.training.trainer import CHECKPOINTING
+from tests.flat_settings import settings_of
 
 SIZES = {
     "vocab_size": 40,
@@ -47,7 +49,7 @@ KINDS = {
     "classification": transformers.AutoModelForSequenceClassification,
 }
 KEY_BIASES = ("key.bias", "key_global.bias", "k_lin.bias")
-SETTINGS = TrainingSettings(steps=8, learning_rate=1.0)
+SETTINGS = settings_of(steps=8, learning_rate=1.0)
 
 
 def make(family: str, task: str = "ner", dropout: float = 0.0, **changes: Any) -> Any:
@@ -63,8 +65,8 @@ def make(family: str, task: str = "ner", dropout: float = 0.0, **changes: Any) -
         for name, weight in model.named_parameters():
             around = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
             weight.copy_(around + 0.2 * torch.randn(weight.shape, generator=draw))
-    if family in FAMILIES:
-        FAMILIES[family](model, None)
+    if family in INSTALL:
+        INSTALL[family](model, None)
     return model.eval()
 
 
@@ -109,7 +111,7 @@ def place(name: str) -> str:
     return "pooler" if ".pooler." in name else "head"
 
 
-@pytest.fixture(params=sorted(LAYERS))
+@pytest.fixture(params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -220,7 +222,7 @@ ELECTRA = {"embeddings": 2**-8, **{str(n): 2.0 ** (n - 7) for n in range(6)}, "p
 def test_rates_fall_from_layer_to_layer(family: str, convention: Any, factors: dict[str, float]) -> None:
     assert (factors["5"], factors["0"]) == ((0.5, 1 / 64) if convention == "zhang" else (0.25, 1 / 128))
     model = make(family, "classification")
-    settings = TrainingSettings(steps=1, learning_rate=0.1, head_factor=3.0)
+    settings = settings_of(steps=1, learning_rate=0.1, head_factor=3.0)
     stability = Stability(layer_decay=0.5, decay_convention=convention)
     seen = 0
     names = {id(weight): name for name, weight in model.named_parameters()}
@@ -501,7 +503,7 @@ def learn(out: Path, stability: Stability, *, kill_at: int | None = None, kind: 
     torch.manual_seed(11)
     model = make(kind, dropout=0.1, num_hidden_layers=3)
     stop = changes.pop("stop", True)
-    settings = TrainingSettings(**{"steps": 8, "learning_rate": 1e-2, "batch": 2, "save_steps": 3} | changes)
+    settings = settings_of(**{"steps": 8, "learning_rate": 1e-2, "batch": 2, "save_steps": 3} | changes)
     samples: Any = [batch_for(model, seed) for seed in range(settings.steps * settings.batch)]
 
     def collate(some: Any) -> dict[str, Tensor]:

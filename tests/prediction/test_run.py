@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from longbio.corpus.records import Document
+from longbio.encoders.batches import length_batches
 from longbio.encoders.loading import load
 from longbio.encoders.rows import InputFormat
-from longbio.prediction.run import batches_by_length, predict
+from longbio.prediction.run import predict
 from longbio.tasks.ner import Entities
 
 TASK = Entities(types=("Drug",))
@@ -91,7 +92,7 @@ def test_documents_share_passes_and_keep_their_order(tiny_bert_folder: Path) -> 
 def test_every_row_is_in_one_batch_and_batches_are_no_larger_than_allowed(
     lengths: list[int], batch_tokens: int
 ) -> None:
-    batches = list(batches_by_length(lengths, batch_tokens))
+    batches = list(length_batches(lengths, batch_tokens))
     assert sorted(number for batch in batches for number in batch) == list(range(len(lengths)))
     for batch in batches:
         longest = max(lengths[number] for number in batch)

@@ -93,7 +93,7 @@ def test_a_share_that_leaves_nothing_to_learn_from_is_said(curriculum: Make) -> 
             "new row is 4097 and the table has 257",
         ),
         ({"phases": [phase(optimizer="stable-adamw")]}, "stable-adamw isn't installed"),
-        ({"phases": [phase()], "machine": {"device_sequences": 3}}, "can't be divided"),
+        ({"phases": [phase()], "machine": {"device_batch": 3}}, "can't be divided"),
         ({"machine": {"precision": "bfloat16"}}, "machine.precision: bfloat16 needs a GPU"),
         ({"machine": {"kernel": "flex"}}, "no backward pass on a CPU"),
         ({"trackers": ["mlflow"]}, "mlflow isn't installed"),

@@ -13,7 +13,8 @@ from longbio.encoders import longformer
 from longbio.masked_lm.head import summed_loss
 from longbio.pretraining import memory
 from longbio.pretraining.memory import cache_bytes, training_bytes
-from longbio.pretraining.phase import Machine, Phase
+from longbio.pretraining.phase import Phase
+from longbio.training.settings import Machine
 
 
 def config(layers: int = 2) -> transformers.LongformerConfig:
@@ -61,12 +62,12 @@ def test_what_a_layer_keeps_is_near_what_autograd_saves() -> None:
 
 
 def test_more_at_once_takes_more_and_checkpointing_less() -> None:
-    base = training_bytes(config(8), phase(batch_tokens=8192), Machine(device_sequences=2))
+    base = training_bytes(config(8), phase(batch_tokens=8192), Machine(device_batch=2))
     assert training_bytes(config(8), phase(batch_tokens=8192), Machine()) > 1.5 * base
     assert training_bytes(config(8), phase(batch_tokens=8192), Machine(), processes=4) == base
-    less = Machine(device_sequences=2, gradient_checkpointing=True)
+    less = Machine(device_batch=2, gradient_checkpointing=True)
     assert training_bytes(config(8), phase(batch_tokens=8192), less) < 0.5 * base
-    head = training_bytes(config(8), phase(batch_tokens=8192, learns="head"), Machine(device_sequences=2))
+    head = training_bytes(config(8), phase(batch_tokens=8192, learns="head"), Machine(device_batch=2))
     assert head < 0.5 * base
 
 

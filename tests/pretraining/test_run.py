@@ -328,7 +328,7 @@ def test_two_processes_do_what_one_does(
     pretrain(load_settings(Curriculum, alone))
     (tmp_path / "two").mkdir()
     file = config(
-        tiny_long_folder, tmp_path / "two", phases=phases, machine={"device_sequences": 1, "save_steps": 2}
+        tiny_long_folder, tmp_path / "two", phases=phases, machine={"device_batch": 1, "save_steps": 2}
     )
     for code in codes:
         in_two_processes(file, port, code, **variables)
@@ -367,7 +367,7 @@ def test_deepspeed_that_divides_the_weights_is_refused(tiny_long_folder: Path, t
         ("phases.0.mixture={other: 1}", "the corpora are notes"),
         ("validation.share=0.0000001", "holds none of 60 documents or groups out .* set it to 0.02 or more"),
         ("model=nowhere/at/all", "nowhere/at/all: .* can't be read"),
-        ("machine.device_sequences=0", "above 0"),
+        ("machine.device_batch=0", "above 0"),
         ("machine.kernel=stock", "packed"),
         ("phases.0.learning_rate=.nan", "finite"),
         ("validation.lengths=[2]", "validation.lengths"),

@@ -10,9 +10,10 @@ import torch
 from transformers import AutoTokenizer
 
 from longbio.attention.pattern import SparsePattern
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load
 from longbio.masked_lm.head import summed_loss
-from longbio.masked_lm.masking import IGNORED, Masking, Schedule, Vocabulary
+from longbio.masked_lm.masking import Masking, Schedule, Vocabulary
 from longbio.pretraining.packing import Frame, packed, plan
 from longbio.pretraining.samples import Collator, MaskedSamples, Part, Sample
 from tests.pretraining.test_packing import corpus_of

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
-from longbio.pretraining import shards
+from longbio.pretraining import shards, split
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
 from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
 from tests.tokenizer_kinds import KINDS, tokenizer_of
@@ -122,17 +122,17 @@ def test_two_builds_of_one_corpus_make_it_once(tiny_bert_folder: Path, tmp_path:
 def test_what_another_build_made_meanwhile_is_taken(
     tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = shards.locked
+    honest = shards.alone
 
     @contextmanager
     def waited(folder: Path, *, wait: bool) -> Iterator[None]:
         assert wait
         with monkeypatch.context() as patched:
-            patched.setattr(shards, "locked", honest)
+            patched.setattr(shards, "alone", honest)
             small_shards(TEXTS, tokenizer, folder)
         yield
 
-    monkeypatch.setattr(shards, "locked", waited)
+    monkeypatch.setattr(shards, "alone", waited)
     made = small_shards((pytest.fail("read again") for _ in "x"), tokenizer, tmp_path / "corpus")
     assert len(made) == len(TEXTS)
 
@@ -218,6 +218,31 @@ def test_a_copy_is_found_whatever_else_its_text_stands_in() -> None:
     many = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(80)], [0] * 80)
     last = many.document(79)[0].tolist()
     assert near_duplicates(corpus_of([last], [0]), np.arange(1), many, np.arange(80)).all()
+
+
+def test_a_copy_is_found_though_all_it_holds_is_counted_for_others() -> None:
+    draw = np.random.default_rng(0)
+    note = draw.integers(0, 5000, size=650).tolist()
+    # Overlapping parts, each in more documents than a shingle is counted for, and in none of them alone.
+    parts = [note[start : start + 200] for start in range(0, 451, 150)]
+    others = [part + draw.integers(5000, 9000, size=120).tolist() for part in parts for _ in range(70)]
+    held_out = corpus_of([*others, note], [0] * 281)
+    assert near_duplicates(corpus_of([note], [0]), np.arange(1), held_out, np.arange(281)).all()
+
+
+def test_what_stands_everywhere_is_counted_for_a_few() -> None:
+    draw = np.random.default_rng(0)
+    form = draw.integers(0, 5000, size=100).tolist()
+    held_out = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(200)], [0] * 200)
+    hashes, owners, _ = split._owners(held_out, np.arange(200))
+    assert np.unique(hashes, return_counts=True)[1].max() == split.MOST_OWNERS
+    assert len(hashes) == len(owners)
+
+
+def test_texts_without_a_token_are_nobodys_copies() -> None:
+    assert not near_duplicates(
+        corpus_of([[], []], [0, 0]), np.arange(2), corpus_of([[]], [0]), np.arange(1)
+    ).any()
 
 
 @pytest.mark.parametrize("tokens", [12, 14, 20, 100])

@@ -12,14 +12,15 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 from longbio.corpus.texts import Text
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
 from longbio.masked_lm.evaluation import bits_per_masked_token
 from longbio.masked_lm.head import summed_loss
-from longbio.masked_lm.masking import IGNORED
-from longbio.pretraining.phase import Machine, Phase
+from longbio.pretraining.phase import Phase
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.pretraining.train import HeldOut, Source, train_phase
+from longbio.training.settings import Machine
 
 TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]
 
@@ -212,14 +213,14 @@ def test_phases_that_make_no_sense(changes: dict, words: str) -> None:
 
 
 def test_tokens_are_counted_in_steps() -> None:
-    phase = Phase("p", 32, 1e-2, tokens=1000, batch_tokens=64)
+    phase = Phase(name="p", sequence_tokens=32, learning_rate=1e-2, tokens=1000, batch_tokens=64)
     assert (phase.batch, phase.num_steps) == (2, 16)
 
 
 def test_accumulated_passes_give_what_one_batch_gives(tiny_long_folder: Path, tmp_path: Path) -> None:
     options = {"steps": 4, "batch_tokens": 128, "dropout": 0.0, "learning_rate": 1e-3}
     whole = learn(tiny_long_folder, tmp_path / "whole", **options)
-    parts = learn(tiny_long_folder, tmp_path / "parts", machine=Machine(device_sequences=1), **options)
+    parts = learn(tiny_long_folder, tmp_path / "parts", machine=Machine(device_batch=1), **options)
     assert parts["losses"] == pytest.approx(whole["losses"], abs=1e-5)
     one, other = (load(tmp_path / name, "mlm").state_dict() for name in ("whole", "parts"))
     # Adam divides gradients by their size: what is next to nothing may change sign.
@@ -235,7 +236,9 @@ def test_learning_rates_follow_their_schedule(schedule: str, tiny_long_folder: P
             if "learning_rate" in (logs or {}):
                 rates.append(logs["learning_rate"])
 
-    phase = Phase("p", 32, 1e-3, steps=10, warmup_share=0.2, schedule=schedule)
+    phase = Phase(
+        name="p", sequence_tokens=32, learning_rate=1e-3, steps=10, warmup_share=0.2, schedule=schedule
+    )
     corpus = tokenized(tiny_long_folder)
     everything = np.arange(len(corpus))
     train_phase(
@@ -277,5 +280,5 @@ def test_bits_are_of_the_same_tokens_at_any_length(tiny_long_folder: Path) -> No
     corrupted, labels = np.full(200, 6), np.full(200, IGNORED)
     labels[::9] = 7
     for num_tokens in (32, 64, 202):
-        bits = bits_per_masked_token(model, corrupted, labels, num_tokens=num_tokens, frame=(2, 3, 0))
+        bits = bits_per_masked_token(model, [(corrupted, labels)], num_tokens=num_tokens, frame=(2, 3, 0))
         assert bits < 0.01

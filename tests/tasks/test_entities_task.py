@@ -16,11 +16,12 @@ from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
 from longbio.tasks.ner import Entities, TaggedRows
 from longbio.tasks.tags import encode, words_of
-from longbio.tasks.task import IGNORED, Prediction, collate
+from longbio.tasks.task import Prediction, collate
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TASK = Entities(types=("Disease", "Drug"), sample_tokens=100, overlap=8)

@@ -12,11 +12,12 @@ from transformers import PreTrainedTokenizerFast
 
 from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import synthesize
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.tokens import Tokens, tokenize
-from longbio.finetuning.evaluate import counts_by_document, micro_f1
 from longbio.tasks import tags
+from longbio.tasks.metrics import count_entities, micro
 from longbio.tasks.ner import Entities
-from longbio.tasks.task import IGNORED, Prediction
+from longbio.tasks.task import Prediction
 
 LABELS = tags.Labels(("Disease", "Drug"))
 
@@ -119,11 +120,7 @@ def test_micro_f1_is_that_of_seqeval(tokenizer) -> None:
     noisy[wrong] = draw.integers(len(labels.names()), size=len(wrong))
 
     names = labels.names()
-    ours = micro_f1(
-        counts_by_document(
-            [document], [Document(document.id, document.text, mentions(noisy, tokens, labels))]
-        )
-    )
+    ours = micro(count_entities(document.spans, mentions(noisy, tokens, labels))).f1
     theirs = f1_score([[names[tag] for tag in gold[heads]]], [[names[tag] for tag in noisy[heads]]])
     assert 0.2 < ours < 0.95
     assert ours == pytest.approx(theirs)

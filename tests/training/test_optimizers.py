@@ -11,9 +11,9 @@ from torch import nn
 from longbio.encoders.loading import load
 from longbio.errors import LongbioError
 from longbio.training.optimizers import UncorrectedAdamW, make_optimizer, parameter_groups
-from longbio.training.settings import TrainingSettings
+from tests.flat_settings import settings_of
 
-SETTINGS = TrainingSettings(steps=1, learning_rate=1e-3, head_factor=10.0)
+SETTINGS = settings_of(steps=1, learning_rate=1e-3, head_factor=10.0)
 
 
 def test_the_head_learns_faster_and_norms_do_not_decay(tiny_long_folder: Path) -> None:
@@ -58,7 +58,7 @@ def test_frozen_weights_are_in_no_group_and_factors_multiply(tiny_long_folder: P
 def moved(optimizer: str, gradients: list[float], decay: float = 0.0) -> float:
     weight = nn.Parameter(torch.tensor([2.0]))
     groups = [{"params": [weight], "lr": 0.01, "weight_decay": decay, "bias_correction": optimizer == "on"}]
-    made = make_optimizer(TrainingSettings(steps=1, learning_rate=0.01), groups)
+    made = make_optimizer(settings_of(steps=1, learning_rate=0.01), groups)
     assert isinstance(made, UncorrectedAdamW) == (optimizer == "off")
     for gradient in gradients:
         weight.grad = torch.tensor([gradient])
@@ -81,7 +81,7 @@ def test_without_bias_correction_first_steps_are_as_worked_by_hand() -> None:
 def test_a_weight_without_a_gradient_stays_and_stable_adamw_always_corrects() -> None:
     weight = nn.Parameter(torch.ones(2))
     groups = [{"params": [weight], "lr": 0.1, "weight_decay": 0.1, "bias_correction": False}]
-    make_optimizer(TrainingSettings(steps=1, learning_rate=0.1), groups).step()
+    make_optimizer(settings_of(steps=1, learning_rate=0.1), groups).step()
     assert torch.equal(weight, torch.ones(2))
     with pytest.raises(LongbioError, match="always corrects"):
-        make_optimizer(TrainingSettings(steps=1, learning_rate=0.1, optimizer="stable-adamw"), groups)
+        make_optimizer(settings_of(steps=1, learning_rate=0.1, optimizer="stable-adamw"), groups)

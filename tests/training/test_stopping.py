@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import BESIDE, TrainingSettings, last_whole_checkpoint, train
+from longbio.training.trainer import BESIDE, last_whole_checkpoint, train
+from tests.flat_settings import settings_of
 
 
 class Killed(Exception):
@@ -68,9 +69,7 @@ class Run:
     ) -> None:
         self.model, self.stopping = make(), stopping
         self.after: dict[int, dict[str, Tensor]] = {}
-        settings = TrainingSettings(
-            **{"steps": 10, "learning_rate": 1e-2, "batch": 4, "save_steps": 3} | changes
-        )
+        settings = settings_of(**{"steps": 10, "learning_rate": 1e-2, "batch": 4, "save_steps": 3} | changes)
 
         def on_step(step: int, loss: float) -> None:
             self.after[step] = {name: w.detach().clone() for name, w in self.model.named_parameters()}

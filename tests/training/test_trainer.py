@@ -22,7 +22,8 @@ from longbio.pretraining.packing import Frame, plan
 from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.training import trainer
-from longbio.training.trainer import WHOLE, TrainingSettings, gone_on, last_whole_checkpoint, train
+from longbio.training.trainer import WHOLE, gone_on, last_whole_checkpoint, train
+from tests.flat_settings import settings_of
 
 TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]
 
@@ -32,7 +33,7 @@ class Killed(Exception):
 
 
 def run(model_folder: Path, out: Path, *, kill_at: int | None = None, **changes: object):
-    training = TrainingSettings(**{"steps": 6, "learning_rate": 1e-2, "batch": 2, "save_steps": 2, **changes})
+    training = settings_of(**{"steps": 6, "learning_rate": 1e-2, "batch": 2, "save_steps": 2, **changes})
     torch.manual_seed(0)
     model = load(model_folder, "mlm")
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
@@ -159,13 +160,13 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
 
 
 def test_a_batch_that_cannot_be_divided_is_said() -> None:
-    settings = TrainingSettings(steps=1, learning_rate=1e-3, batch=6, device_batch=2)
+    settings = settings_of(steps=1, learning_rate=1e-3, batch=6, device_batch=2)
     assert settings.passes(3) == (2, 1)
     assert settings.passes(1) == (2, 3)
     with pytest.raises(LongbioError, match="6 samples can't be divided over 2 processes with 2"):
         settings.passes(2)
     with pytest.raises(LongbioError, match="can't be divided"):
-        TrainingSettings(steps=1, learning_rate=1e-3, batch=1).passes(2)
+        settings_of(steps=1, learning_rate=1e-3, batch=1).passes(2)
 
 
 def test_stable_adamw_learns_and_its_package_is_named_where_it_is_missing(
@@ -193,7 +194,7 @@ def test_accumulated_batches_weigh_every_item_the_same(tiny_long_folder: Path, t
     import transformers
 
     arguments = transformers.TrainingArguments(output_dir=str(tmp_path), report_to=[])
-    settings = TrainingSettings(steps=1, learning_rate=1e-3)
+    settings = settings_of(steps=1, learning_rate=1e-3)
     trainer = Trainer(summed_loss=loss, settings=settings, model=model, args=arguments)
     ids = torch.randint(5, 60, (2, 16))
     labels = torch.full_like(ids, -100)

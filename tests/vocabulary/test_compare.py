@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from longbio.corpus.texts import Text
+from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
-from longbio.masked_lm.masking import IGNORED
 from longbio.vocabulary import compare as comparing
 from longbio.vocabulary import extend as extending
 from longbio.vocabulary.compare import CompareSettings, compare

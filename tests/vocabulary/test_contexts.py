@@ -165,7 +165,7 @@ def test_marks_of_deidentification_are_no_contexts() -> None:
 
 
 def test_a_process_that_dies_is_named() -> None:
-    with pytest.raises(LongbioError, match="a process that read the corpus died"):
+    with pytest.raises(LongbioError, match="a process has died"):
         list(lots.in_processes(dies, [Text("a")], 2))
 
 

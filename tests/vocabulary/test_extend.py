@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
@@ -57,7 +58,7 @@ def tiny_mlm_folder(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-@pytest.mark.parametrize("method", initialise.METHODS)
+@pytest.mark.parametrize("method", get_args(initialise.Method))
 def test_old_rows_and_all_other_weights_are_as_they_were(
     method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path
 ) -> None:

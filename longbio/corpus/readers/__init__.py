@@ -226,42 +226,6 @@ def count_documents(path: Path, format_name: str) -> int:
     return count
 
 
-def read_splits(
-    folder: Path,
-    format_name: str | None = None,
-    *,
-    reading: Reading | None = None,
-    max_misaligned: float = MAX_MISALIGNED,
-) -> dict[str, list[Document]]:
-    """Reads a corpus that lies in subfolders, or files, `train`, `test` and, where there is one, `dev`.
-
-    Args:
-        folder: the folder that holds them.
-        format_name: see `stream_documents`, as for the others.
-        reading: for all of them.
-        max_misaligned: in each.
-
-    Returns:
-        The documents of each split under "train", "dev" and "test".
-
-    Raises:
-        LongbioError: `train` or `test` is missing, or a file is broken.
-    """
-    found = {split: split_of(folder, split) for split in ("train", "dev", "test")}
-    for split in ("train", "test"):
-        if found[split] is None:
-            raise LongbioError(
-                f"the corpus has no {split!r} folder",
-                where=folder,
-                remedy="lay it out as train/, test/ and, if you have one, dev/; or as train.txt, ...",
-            )
-    return {
-        split: read_documents(path, format_name, reading=reading, max_misaligned=max_misaligned)
-        for split, path in found.items()
-        if path is not None
-    }
-
-
 def split_of(folder: Path, split: str) -> Path | None:
     """Where a split lies in a corpus: a folder or a file of its name, whatever its ending.
 

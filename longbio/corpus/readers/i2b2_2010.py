@@ -225,7 +225,7 @@ def _lines(
 def _tokens(text: str, concepts: list[_Place]) -> Tokens:
     """The tokens of the lines that concepts name, under that counting under which most are found."""
     body = text.removeprefix("\ufeff")  # a byte-order mark is no part of a word
-    # Of lines that no concept names nobody asks.
+    # Lines without a concept are not needed.
     named = {line for place in concepts for line, _ in (place.first, place.last)}
     lines: list[tuple[int, int, str]] = []
     start = len(text) - len(body)

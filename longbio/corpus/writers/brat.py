@@ -57,12 +57,26 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
         if name != document.id:
             renamed += row(document.id, name)
 
-        annotations = "".join(f"{line}\n" for line in _lines(document, counted))
-        # Bytes, not text mode: a line end of the note must reach the disk as it is.
-        (folder / f"{name}.txt").write_bytes(document.text.encode("utf-8"))
-        (folder / f"{name}.ann").write_bytes(annotations.encode("utf-8"))
+        for file, content in files_of(document, name, counted).items():
+            (folder / file).write_bytes(content)
     if renamed:
         (folder / TABLE).write_bytes(renamed.encode("utf-8"))
+
+
+def files_of(document: Document, name: str, counted: Counter[str] | None = None) -> dict[str, bytes]:
+    """The content of a document's two files.
+
+    Args:
+        document: what to write.
+        name: of the files, without an ending.
+        counted: as of `write`.
+
+    Raises:
+        LongbioError: as `write`.
+    """
+    annotations = "".join(f"{line}\n" for line in _lines(document, Counter() if counted is None else counted))
+    # Bytes, not text mode: a line end of the note must reach the disk as it is.
+    return {f"{name}.ann": annotations.encode("utf-8"), f"{name}.txt": document.text.encode("utf-8")}
 
 
 def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from longbio.corpus.readers.iob import BLANKS, BORDER
@@ -51,7 +51,10 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
 
 def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
     words = document.units or tuple((start, end) for start, end in word_spans(document.text).tolist())
-    tags = _tags(document, words, counted)
+    for label in {span.label for span in document.spans}:
+        if not WORD.fullmatch(label):
+            raise LongbioError(f"the label {label!r} is not one word", where=document.id)
+    tags = tags_of(document, words, counted)
     last_end = 0
     for number, (start, end) in enumerate(words):
         word, between = document.text[start:end], document.text[last_end:start]
@@ -68,12 +71,14 @@ def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
     yield "\n"
 
 
-def _tags(document: Document, words: tuple[tuple[int, int], ...], counted: Counter[str]) -> list[str]:
+def tags_of(
+    document: Document, words: Sequence[tuple[int, int]], counted: Counter[str] | None = None
+) -> list[str]:
+    """The BIO tag of each word; what tags can't hold of mentions is left out, and counted."""
+    counted = Counter() if counted is None else counted
     tags = ["O"] * len(words)
     starts, ends = [start for start, _ in words], [end for _, end in words]
     for span in sorted(document.spans, key=lambda span: (span.start_char, -span.end_char, span.label)):
-        if not WORD.fullmatch(span.label):
-            raise LongbioError(f"the label {span.label!r} is not one word", where=document.id)
         touched = range(bisect_right(ends, span.start_char), bisect_left(starts, span.end_char))
         reason = _unwritten(span, touched, tags)
         if reason is not None:

@@ -27,10 +27,15 @@ def write(documents: Iterable[Document], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("w", encoding="utf-8", newline="\n") as file:
         for document in documents:
-            file.write(json.dumps(_row(document), ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(json.dumps(row_of(document), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _row(document: Document) -> dict[str, Any]:
+def row_of(document: Document) -> dict[str, Any]:
+    """A document as its line holds it.
+
+    Raises:
+        LongbioError: as `write`.
+    """
     text, number_of = document.text, {span: number for number, span in enumerate(document.spans)}
     ends = [span.end_char for span in document.spans]
     ends += [end for question in document.questions for _, end in question.answers]

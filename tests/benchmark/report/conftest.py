@@ -44,7 +44,7 @@ def sample_results() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     tasks = [_task(number, rng) for number in range(len(TASKS))]
     tasks[1]["arms"] = [arm for arm in tasks[1]["arms"] if arm["name"] != "bigbird"]
-    tasks[2]["arms"][0]["cost"] |= {"energy_joules": 52_000.0, "peak_memory_mb": None}
+    tasks[2]["arms"][0]["cost"] |= {"peak_memory_mb": None}
     tasks[2]["arms"][3]["cost"] |= {"training_seconds": None, "tokens_per_second": None}
     return {
         "title": "Does long help? " + AWKWARD,
@@ -120,7 +120,6 @@ def _arm(n: int, number: int, level: float, kind: str, rng: np.random.Generator)
             "prediction_seconds": 60.0 * (1 + 0.4 * n),
             "tokens_per_second": 4100.0 / (1 + 0.2 * n),
             "peak_memory_mb": 2100.0 + 700 * n,
-            "energy_joules": None,
         },
         "against_baseline": against,
         "command": f"longbio finetune runs/open-long/{number}/{n}/config.yaml --set 'title=\"{n}\"'",

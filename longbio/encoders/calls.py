@@ -5,8 +5,11 @@ Tests run every one of them as it is printed, in a process that can't import lon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from string import Template
+
+from longbio.artifacts.cards import model_card
+from longbio.encoders.families import takes_global
 
 CLASSES = {
     "features": "AutoModel",
@@ -14,6 +17,14 @@ CLASSES = {
     "ner": "AutoModelForTokenClassification",
     "qa": "AutoModelForQuestionAnswering",
     "classification": "AutoModelForSequenceClassification",
+}
+
+PIPELINES = {
+    "features": "feature-extraction",
+    "mlm": "fill-mask",
+    "ner": "token-classification",
+    "qa": "question-answering",
+    "classification": "text-classification",
 }
 
 ROLES = {
@@ -137,8 +148,9 @@ rows["global_attention_mask"] = torch.zeros_like(rows["input_ids"])
 def call(
     head: str,
     folder: str,
+    model_type: str,
     *,
-    roles: Sequence[str] | None,
+    roles: Sequence[str] = ("cls",),
     max_tokens: int = 4096,
     texts: Sequence[str] = ("Chest pain since Monday.",),
     answer_tokens: int = 64,
@@ -149,17 +161,18 @@ def call(
     Args:
         head: the model class.
         folder: what it is loaded from.
-        roles: which tokens are global, of `ROLES`; None for a model that has no global attention.
+        model_type: of its config.
+        roles: which tokens are global, of `ROLES`, where the model has global attention.
         max_tokens: what it reads at most.
         texts: that a classifier is shown: one, or a query and a text.
         answer_tokens: the longest answer.
         result: what is done with a classifier's `logits`, (C,).
     """
-    given = "" if roles is None else NO_GLOBAL
-    if roles is not None and "cls" in roles:
-        given = FIRST_GLOBAL
-    if roles is not None and "query" in roles and (head == "qa" or len(texts) == 2):
-        given += QUERY_GLOBAL.get(head, "")
+    given = ""
+    if takes_global(model_type):
+        given = FIRST_GLOBAL if "cls" in roles else NO_GLOBAL
+        if "query" in roles and (head == "qa" or len(texts) == 2):
+            given += QUERY_GLOBAL.get(head, "")
     code = Template(BEGINNING + "\n" + BODIES[head]).substitute(
         kind=CLASSES[head],
         folder=folder,
@@ -172,6 +185,20 @@ def call(
         result=result,
     )
     return f"```python\n{code.strip()}\n```"
+
+
+def card(title: str, head: str, tag: str, sections: Iterable[tuple[str, str]], call_text: str) -> str:
+    """A model card that ends with a call to copy.
+
+    Args:
+        title: its heading.
+        head: the model class.
+        tag: the family, as the hub's index shall know it.
+        sections: before the call.
+        call_text: in Markdown.
+    """
+    metadata = {"library_name": "transformers", "pipeline_tag": PIPELINES[head], "tags": ["longbio", tag]}
+    return model_card(title=title, metadata=metadata, sections=[*sections, ("A call to copy", call_text)])
 
 
 def what_is_global(roles: Sequence[str]) -> str:
