@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -159,8 +160,9 @@ def test_the_suites_that_are_owed_are_there() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_suite_is_complete_and_its_command_is_its_own(file: Path) -> None:
     asked = load_benchmark(file)
-    commands = [line for line in file.read_text().splitlines() if line.startswith("#   longbio ")]
-    assert f"configs/benchmark/{file.name}" in commands[0].split() or file.stem in commands[0].split()
+    words = file.read_text().split()
+    named = "quickstart" if file.stem == "quickstart" else f"configs/benchmark/{file.name}"
+    assert ("longbio", named) in {*pairwise(words)} or ("benchmark", named) in {*pairwise(words)}
     assert asked.out.parts[0] == "runs"
     made = {each.name: "made" for each in asked.pretrained}
     cells = cells_of(asked, {**asked.models, **made})
