@@ -206,6 +206,9 @@ def bound(curriculum: Curriculum, model: Path) -> dict[str, Any]:
         LongbioError: the model or the tokenizer can't be read.
     """
     asked = curriculum.model_dump(mode="json", exclude={"machine", "cache", "trackers", "out"})
+    # Where texts lie may change: what they hold is bound when they have been read.
+    for corpus in (*asked["corpora"].values(), asked["validation"]["corpus"] or {}):
+        corpus.pop("paths", None)
     # Random weights take the shape of the model, and its words or those of another tokenizer.
     asked["model"] = (shape_digest if curriculum.random_weights else checkpoint_digest)(model)
     if curriculum.tokenizer is not None:

@@ -70,7 +70,6 @@ def test_what_has_no_place_or_probability_has_no_row() -> None:
     said = Prediction(pair, {"tokens": 1, "probabilities": {"a": 1.0}})
     assert by_position(Similarity(mean=0, deviation=1), [pair], [said]) == []
     assert reliability(Similarity(mean=0, deviation=1), [pair], [said]) is None
-    assert evidence(Classes(classes=("a",), choose_by="auroc"), [pair], [said]) is None
     assert by_position(Classes(classes=("a",)), [pair], [said]) == []
     assert by_length(TASK, [], []) == []
 

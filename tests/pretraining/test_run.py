@@ -189,8 +189,9 @@ def test_another_model_in_the_same_place_is_refused(
 ) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     model = shutil.copytree(tiny_long_folder, tmp_path / "model")
-    asked = [f"model={model}", f"out={run}"]
-    # Moved, it is the same model.
+    texts = shutil.copytree(finished.parent / "notes", tmp_path / "moved")
+    asked = [f"model={model}", f"out={run}", f"corpora.notes.paths=[{texts}]"]
+    # Moved, they are the same model and the same texts.
     config_file = finished.parent / "config.yaml"
     assert pretrain(load_settings(Curriculum, config_file, asked))["phases"]
     data = bytearray((model / changed).read_bytes())
