@@ -112,7 +112,7 @@ def test_a_folder_belongs_to_a_model_and_its_tokenizer(
     finetune(plan(model=str(copy), seeds=[0]))
     settings = copy / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"do_lower_case": False}))
-    with pytest.raises(LongbioError, match="another model"):
+    with pytest.raises(LongbioError, match="another plan: model has changed"):
         finetune(plan(model=str(copy), seeds=[0]))
 
 

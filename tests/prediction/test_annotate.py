@@ -290,7 +290,7 @@ def test_another_model_in_the_same_place_is_refused(changed: str, reader_of: Rea
     data = bytearray((model.folder / changed).read_bytes())
     data[-1:] = bytes([data[-1] ^ 1]) if changed == "model.safetensors" else data[-1:] + b" "
     (model.folder / changed).write_bytes(data)
-    with pytest.raises(LongbioError, match="another model"):
+    with pytest.raises(LongbioError, match="another plan: model has changed"):
         annotate(model, notes, out)
 
 
