@@ -154,7 +154,7 @@ def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Ta
         counts = {cell[count] for cell in cells if cell}
         rows.append(
             (
-                spoken_range(*borders),
+                range_text(*borders),
                 " / ".join(f"{number:,.0f}" for number in sorted(counts)),
                 *(points(cell[value]) if cell else "–" for cell in cells),
             )
@@ -193,7 +193,7 @@ def find(rows: Sequence[Result], borders: Borders) -> Result | None:
     return next((row for row in rows if (row["from_tokens"], row["to_tokens"]) == borders), None)
 
 
-def spoken_range(from_tokens: int, to_tokens: int | None) -> str:
+def range_text(from_tokens: int, to_tokens: int | None) -> str:
     """`512–1,024`, `4,096+`."""
     return f"{from_tokens:,}+" if to_tokens is None else f"{from_tokens:,}–{to_tokens:,}"
 

@@ -117,7 +117,7 @@ def _report(
     write_json(suite.out / RESULTS, results)
     report.write(suite.out, results, _examples(suite, trusted, show_text, tell))
     over = tell.fail if failed else tell.end
-    over(f"{_spoken(results, cells)}; report: {suite.out / 'report.html'}")
+    over(f"{_in_words(results, cells)}; report: {suite.out / 'report.html'}")
     return results
 
 
@@ -196,7 +196,7 @@ def _wrong(plan: Finetuning, *, has_model: bool) -> str | None:
     return None
 
 
-def _spoken(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:
+def _in_words(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     done = sum(len(task["arms"]) for task in results["tasks"])
     failed = len(results["failed"])
     return f"{done} of {len(cells)} cells are finished" + (f", {failed} failed" if failed else "")

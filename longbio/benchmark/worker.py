@@ -51,7 +51,7 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
         if process.is_alive():
             process.terminate()
             process.join()
-    return failed if failed is not None else _spoken(process.exitcode)
+    return failed if failed is not None else _in_words(process.exitcode)
 
 
 def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
@@ -137,7 +137,7 @@ def _listen(connection: Connection, tell: Narrator, title: str) -> str | None:
             return str(said[0])
 
 
-def _spoken(code: int | None) -> str | None:
+def _in_words(code: int | None) -> str | None:
     """Why a process ended that didn't say it."""
     if code == 0:
         return None

@@ -87,6 +87,6 @@ def evaluate(
             reading=reading,
             on_document=lambda done: advance(done, ""),
         )
-        tell.end(evaluation.spoken(task, report))
+        tell.end(evaluation.score_line(task, report))
     if as_json:
         print_json(report)

@@ -32,7 +32,7 @@ from longbio.tasks.classification import Classes
 from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
-from longbio.tasks.statistics import score_interval, spoken_interval
+from longbio.tasks.statistics import interval_text, score_interval
 from longbio.tasks.task import Prediction
 from longbio.training.processes import processes
 
@@ -257,9 +257,9 @@ def _task_of_config(config: Any, where: Path) -> AnyTask:
     )
 
 
-def spoken(task: AnyTask, report: Mapping[str, Any]) -> str:
+def score_line(task: AnyTask, report: Mapping[str, Any]) -> str:
     """One line of a `scores.json`."""
-    return f"{task.measure} {report['scores']['main']:.3f} ({spoken_interval(report['interval'])})"
+    return f"{task.measure} {report['scores']['main']:.3f} ({interval_text(report['interval'])})"
 
 
 def seqeval_report(gold: Sequence[Document], predicted: Sequence[Document]) -> dict[str, Any]:

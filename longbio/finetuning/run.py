@@ -23,7 +23,7 @@ from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
-from longbio.tasks.statistics import score_interval, spoken_interval
+from longbio.tasks.statistics import interval_text, score_interval
 from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import opened_together, processes
 
@@ -63,7 +63,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
     tell.end(data.summary())
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
-        tell.end(f"finished before: {_spoken(done)}; results: {out / RESULTS}")
+        tell.end(f"finished before: {_in_words(done)}; results: {out / RESULTS}")
         finished: dict[str, Any] = done
         return finished
 
@@ -101,7 +101,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
     if processes().is_main_process:
         write_json(out / RESULTS, results)
     processes().wait_for_everyone()
-    tell.end(f"{_spoken(results)}; results: {out / RESULTS}")
+    tell.end(f"{_in_words(results)}; results: {out / RESULTS}")
     saved: dict[str, Any] = read_json(out / RESULTS)
     return saved
 
@@ -290,10 +290,10 @@ def _interval(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return score_interval([run["test"]["evidence"] for run in runs])
 
 
-def _spoken(done: Mapping[str, Any]) -> str:
+def _in_words(done: Mapping[str, Any]) -> str:
     test, num_seeds = done["test"], len(done["runs"])
     # Results of before have no interval, and all that it takes.
-    interval = spoken_interval(_interval(done["runs"]))
+    interval = interval_text(_interval(done["runs"]))
     if num_seeds == 1:
         return f"{test['mean']:.4f} on test documents ({interval}; one seed: no spread)"
     return (

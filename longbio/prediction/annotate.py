@@ -18,7 +18,7 @@ from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 from longbio.prediction.calibration import calibrated
 from longbio.prediction.journal import Journal
-from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_of, lots_of, past
+from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_of, lots_of, skip_done
 from longbio.prediction.outputs import FAILED, OUTPUTS, Output, as_lines
 from longbio.prediction.pages import number_found
 from longbio.prediction.work import Model, Outcome, outcomes_of
@@ -96,7 +96,7 @@ def annotate(
             questions=notes.questions,
             needs_mentions=model.task.kind == "relations",
         )
-        past(items, journal.notes, journal.digest, lambda item: _passed(writer, item))
+        skip_done(items, journal.notes, journal.digest, lambda item: _passed(writer, item))
         on_note(journal.notes, journal.counts["tokens"])
         for lot, outcomes in outcomes_of(model, lots_of(items, journal.digest), processes):
             _commit(journal, writer, lot, outcomes, model.task, stop=on_error == "stop")

@@ -101,7 +101,7 @@ def items_of(
     yield from failed
 
 
-def past(items: Iterator[Item], count: int, digest: str, on_item: Callable[[Item], None]) -> None:
+def skip_done(items: Iterator[Item], count: int, digest: str, on_item: Callable[[Item], None]) -> None:
     """Pass over the notes that were done before.
 
     Args:
@@ -115,7 +115,7 @@ def past(items: Iterator[Item], count: int, digest: str, on_item: Callable[[Item
     """
     found, seen = "", 0
     for item in islice(items, count):
-        found, seen = linked(found, item), seen + 1
+        found, seen = next_digest(found, item), seen + 1
         on_item(item)
     if seen < count or found != digest:
         raise LongbioError(
@@ -140,7 +140,7 @@ def lots_of(items: Iterable[Item], digest: str) -> Iterator[Lot]:
             lot, size = [], 0
         lot.append(item)
         size += added
-        digest = linked(digest, item)
+        digest = next_digest(digest, item)
     if lot:
         yield Lot(tuple(lot), digest)
 
@@ -149,11 +149,11 @@ def digest_of(records: Iterable[Document | Question]) -> str:
     """A SHA-256 over all that is known of some documents or questions, in hexadecimal digits."""
     found = ""
     for record in records:
-        found = linked(found, record)
+        found = next_digest(found, record)
     return found
 
 
-def linked(digest: str, item: Item | Question) -> str:
+def next_digest(digest: str, item: Item | Question) -> str:
     """The digest of some notes and one more: a SHA-256 in hexadecimal digits."""
     # A failure by what it is, not by its place: the folder may have moved.
     known = item.what if isinstance(item, Failure) else repr(item)

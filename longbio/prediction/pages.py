@@ -64,7 +64,7 @@ def entry_of(prediction: Prediction, task: AnyTask) -> dict[str, Any]:
     """A note's line in the list: id, what was found, tokens, windows."""
     return {
         "id": prediction.document.id,
-        "found": _spoken(prediction.document, task),
+        "found": _in_words(prediction.document, task),
         "tokens": prediction.details["tokens"],
         "windows": _windows(prediction.details),
     }
@@ -149,7 +149,7 @@ def _classes(document: Document, told: Mapping[str, Any]) -> list[tuple[str, flo
     return [(name, probability, name in (document.labels or ())) for name, probability in ordered]
 
 
-def _spoken(document: Document, task: AnyTask) -> str:
+def _in_words(document: Document, task: AnyTask) -> str:
     """What was found in a note, in a few words."""
     if task.kind == "classification":
         return ", ".join(document.labels or ()) or "no label"

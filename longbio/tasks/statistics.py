@@ -133,7 +133,7 @@ def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] |
     return None if found is None else asdict(found) | {"over": units.kind, "units": units.count}
 
 
-def spoken_interval(interval: Mapping[str, Any] | None) -> str:
+def interval_text(interval: Mapping[str, Any] | None) -> str:
     """`95% interval 0.845 to 0.922 over 12 groups (patients)`, or why there is none."""
     if interval is None:
         return "no interval: scored before AUROC had one"

@@ -116,6 +116,6 @@ def is_alive(number: int) -> bool:
 
 
 def test_how_a_process_ended_is_said() -> None:
-    assert worker._spoken(0) is None
-    assert "SIGTERM" in str(worker._spoken(-15))
-    assert "code 3" in str(worker._spoken(3))
+    assert worker._in_words(0) is None
+    assert "SIGTERM" in str(worker._in_words(-15))
+    assert "code 3" in str(worker._in_words(3))

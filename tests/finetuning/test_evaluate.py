@@ -20,8 +20,8 @@ from longbio.finetuning import evaluate as evaluation
 from longbio.finetuning.evaluate import (
     by_length,
     evaluate,
+    score_line,
     seqeval_report,
-    spoken,
     task_for,
     write_predictions,
 )
@@ -260,7 +260,7 @@ def test_the_interval_of_every_task_is_over_patients(
     blind = scored("blind", [replace(gold, group=None) for gold, _ in pairs])
     widths = [each["interval"]["high"] - each["interval"]["low"] for each in (grouped, blind)]
     assert widths[0] > 2.5 * widths[1]
-    said = spoken(task, grouped)
+    said = score_line(task, grouped)
     assert said.startswith(f"{task.measure} {grouped['scores']['main']:.3f} (95% interval 0.")
     assert said.endswith(" over 9 groups (patients))")
-    assert spoken(task, blind).endswith(" over 90 documents)")
+    assert score_line(task, blind).endswith(" over 90 documents)")

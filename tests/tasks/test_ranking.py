@@ -15,7 +15,7 @@ from longbio.corpus.records import Document
 from longbio.finetuning.breakdown import evidence
 from longbio.tasks.classification import Classes
 from longbio.tasks.ranking import Rankings
-from longbio.tasks.statistics import difference, score_interval, spoken_interval
+from longbio.tasks.statistics import difference, interval_text, score_interval
 from longbio.tasks.task import Prediction
 
 CLASSES = ("a", "b", "none")
@@ -109,7 +109,7 @@ def test_the_interval_is_as_wide_as_delongs() -> None:
     variance = beats.mean(1).var(ddof=1) / truth.sum() + beats.mean(0).var(ddof=1) / (~truth).sum()
     assert said["high"] - said["low"] == pytest.approx(2 * 1.96 * variance**0.5, rel=0.1)
     assert said["low"] < said["value"] < said["high"]
-    assert spoken_interval(said).endswith(" over 400 documents")
+    assert interval_text(said).endswith(" over 400 documents")
 
 
 def test_notes_of_a_patient_that_say_the_same_make_nothing_surer() -> None:
@@ -207,7 +207,7 @@ def test_where_nothing_can_be_ranked_there_is_no_interval() -> None:
     task = Classes(classes=("a", "b"), choose_by="auroc")
     said = score_interval([kept(task, gold, found)])
     assert said == {"value": 0.0, "low": None, "high": None, "over": "documents", "units": 5}
-    assert spoken_interval(said) == "no interval: no class is true of some and not of others"
+    assert interval_text(said) == "no interval: no class is true of some and not of others"
 
 
 def test_draws_in_which_nothing_can_be_ranked_are_left_out() -> None:
@@ -225,4 +225,4 @@ def test_draws_in_which_nothing_can_be_ranked_are_left_out() -> None:
 
 
 def test_scores_of_before_are_read_without_an_interval() -> None:
-    assert spoken_interval(score_interval([None])) == "no interval: scored before AUROC had one"
+    assert interval_text(score_interval([None])) == "no interval: scored before AUROC had one"

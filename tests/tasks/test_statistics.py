@@ -16,9 +16,9 @@ from longbio.tasks.statistics import (
     difference,
     holm,
     interval,
+    interval_text,
     permuted_p,
     score_interval,
-    spoken_interval,
 )
 
 MEAN, MICRO = MEASURES["mean"], MEASURES["micro F1"]
@@ -228,13 +228,13 @@ def test_notes_of_a_patient_that_say_the_same_make_nothing_surer() -> None:
     assert (grouped["high"] - grouped["low"]) / (blind["high"] - blind["low"]) == pytest.approx(
         14**0.5, rel=0.15
     )
-    assert spoken_interval(grouped).endswith(" over 12 groups (patients)")
-    assert spoken_interval(grouped).startswith("95% interval 0.")
-    assert spoken_interval(blind).endswith(" over 168 documents")
+    assert interval_text(grouped).endswith(" over 12 groups (patients)")
+    assert interval_text(grouped).startswith("95% interval 0.")
+    assert interval_text(blind).endswith(" over 168 documents")
 
 
 def test_where_there_is_no_interval_it_is_said_why() -> None:
-    assert spoken_interval(score_interval([kept([1.0], [None])])) == "no interval: a single document"
+    assert interval_text(score_interval([kept([1.0], [None])])) == "no interval: a single document"
 
 
 def test_a_difference_is_over_patients_too() -> None:
