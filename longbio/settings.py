@@ -48,7 +48,7 @@ def settings_file(config: Path | str, command: str, *, named_in: Path | None = N
         return file
     if preset.is_file():
         return preset
-    there = [path for folder in (file.parent, preset.parent) for path in folder.glob("*.yaml")]
+    there = [path for folder in (file.parent, PRESETS / command) for path in folder.glob("*.yaml")]
     near = difflib.get_close_matches(file.stem, [path.stem for path in there], n=1, cutoff=0.0)
     raise LongbioError(
         f"there is no configuration {config}",

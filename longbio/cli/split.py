@@ -31,12 +31,14 @@ def split(
 
     Example: longbio split my-corpus divided --test-share 0.2
     """
+    from longbio.artifacts.folders import refuse_unless_writable
     from longbio.artifacts.runs import make_once
     from longbio.corpus.readers import read_documents
     from longbio.corpus.reading import Reading, named_columns
     from longbio.corpus.writers import jsonl
     from longbio.finetuning.data import digest, hold_out
 
+    refuse_unless_writable(out)
     documents = read_documents(corpus, reading=Reading(columns=named_columns(columns or [])))
     rest, test = hold_out(documents, test_share)
     train, dev = hold_out(rest, dev_share)

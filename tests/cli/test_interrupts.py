@@ -131,7 +131,7 @@ COMMANDS: dict[str, tuple[list[str], str, int]] = {
     ),
     "benchmark": (["benchmark", "suite.yaml"], "1 of 2, notes", 1),
     "vocab": (["vocab", "mine", "BERT", "many.jsonl", "--processes", "2"], "words of the corpus", 2),
-    "quickstart": (["quickstart", "--out", "quickstart", "--minutes", "30"], "masked-LM head", 0),
+    "quickstart": (["quickstart", "--out", "quickstart", "--minutes", "30"], "phase 1 of 1: head", 1),
 }
 
 

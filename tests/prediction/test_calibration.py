@@ -78,7 +78,7 @@ def test_predictions_are_calibrated_and_the_same(
     monkeypatch.setattr(calibration, "fit", None)  # it isn't fitted again
     again = annotate(model, notes, tmp_path / "calibrated", labelled=documents())
     assert again == told | {"finished_before": True}
-    with pytest.raises(LongbioError, match="another calibrated_on"):
+    with pytest.raises(LongbioError, match="another plan: calibrated_on has changed"):
         annotate(model, notes, tmp_path / "calibrated", labelled=documents()[:1])
 
 

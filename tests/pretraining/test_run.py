@@ -23,6 +23,8 @@ from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu
 from PIL import Image
 
 from longbio.artifacts import files
+from longbio.artifacts.files import write_json
+from longbio.artifacts.runs import RUN
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as ConversionSettings
 from longbio.encoders.loading import load, quiet
@@ -30,7 +32,7 @@ from longbio.errors import LongbioError
 from longbio.pretraining import split
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.phase import training_settings
-from longbio.pretraining.run import pretrain
+from longbio.pretraining.run import bound, pretrain
 from longbio.settings import load_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
@@ -514,8 +516,11 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(
     work = tmp_path / "run" / "v0.1-token.training"
     work.mkdir(parents=True)
     (work / "bits-before.json").write_text(json.dumps({"64": 1.5, "128": 2.5}))
-    file = config(tiny_long_folder, tmp_path, phases=[PHASES[0] | {"steps": 1}])
-    assert pretrain(load_settings(Curriculum, file))["phases"][0]["bits_before"]["64"] == 1.5
+    curriculum = load_settings(
+        Curriculum, config(tiny_long_folder, tmp_path, phases=[PHASES[0] | {"steps": 1}])
+    )
+    write_json(tmp_path / "run" / RUN, bound(curriculum, tiny_long_folder))
+    assert pretrain(curriculum)["phases"][0]["bits_before"]["64"] == 1.5
 
 
 def test_a_dataset_of_datasets_is_read_too(tiny_long_folder: Path, tmp_path: Path) -> None:
