@@ -16,7 +16,8 @@ if ! has_browser && [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
         chromium-headless-shell fonts-dejavu-core >/dev/null; } || echo "none could be installed"
 fi
 
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+# Two processes share the work, with a thread each, and so do those that they start.
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1
 
 check() {
     echo "== $*"
