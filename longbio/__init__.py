@@ -33,9 +33,7 @@ imported when a function is first used.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,18 +82,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """`longbio.benchmark` stays the function, though importing the folder of that name would set it."""
-
-    @property
-    def benchmark(self) -> Any:
-        return __getattr__("benchmark")
-
-    @benchmark.setter
-    def benchmark(self, module: ModuleType) -> None:
-        pass
-
-
-sys.modules[__name__].__class__ = _Package

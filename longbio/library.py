@@ -356,8 +356,8 @@ def benchmark(config: Config, **settings: Any) -> dict[str, Any]:
         >>> results["failed"]
         []
     """
-    from longbio.benchmark.run import benchmark as run
-    from longbio.benchmark.settings import load_benchmark
+    from longbio.benchmarking.run import benchmark as run
+    from longbio.benchmarking.settings import load_benchmark
 
     return run(load_benchmark(_source(config, "benchmark"), as_overrides(settings)))
 

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 import transformers
 
-from longbio.benchmark.quickstart import minilm
+from longbio.benchmarking.quickstart import minilm
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
 from longbio.corpus.records import Document

@@ -152,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = "cuda" if b.torch.cuda.is_available() else "cpu"
     b.refuse_red_parity(device, arguments.parity_seen)
-    from longbio.benchmark.quickstart import minilm
+    from longbio.benchmarking.quickstart import minilm
 
     tokenizer = AutoTokenizer.from_pretrained(arguments.tokenizer or minilm())
     corpus = notes(arguments.texts, tokenizer, count=400)

@@ -17,7 +17,7 @@ from pathlib import Path
 import benchmarking as b
 import torch
 
-from longbio.benchmark.quickstart import minilm
+from longbio.benchmarking.quickstart import minilm
 from longbio.corpus.texts import Corpus
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.loading import load, load_tokenizer

@@ -27,7 +27,7 @@ phase() { # NUMBER STEPS: the overrides that make a phase small
 }
 
 as_bioptimus="--set phases.0.schedule=linear --set phases.0.warmup_share=0.1"
-minilm="$(python -c 'from longbio.benchmark.quickstart import minilm; print(minilm())')"
+minilm="$(python -c 'from longbio.benchmarking.quickstart import minilm; print(minilm())')"
 run head "$minilm" head '[512]' --set phases.0.steps=200 --set phases.0.batch_tokens=4096 \
     --set phases.0.learning_rate=5e-3
 for family in longformer bigbird; do

@@ -35,8 +35,8 @@ def benchmark(
 
     Example: longbio benchmark open-long --data corpora --set models.source=short
     """
-    from longbio.benchmark import run
-    from longbio.benchmark.settings import load_benchmark
+    from longbio.benchmarking import run
+    from longbio.benchmarking.settings import load_benchmark
     from longbio.settings import settings_file
 
     suite = load_benchmark(

@@ -36,7 +36,7 @@ def quickstart(
 
     Example: longbio quickstart --minutes 30
     """
-    from longbio.benchmark import quickstart as suite
+    from longbio.benchmarking import quickstart as suite
 
     with narrated(as_json=as_json, verbose=verbose) as tell:
         results = suite.quickstart(

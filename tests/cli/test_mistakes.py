@@ -19,9 +19,9 @@ import torch
 import typer.main
 from pydantic import BaseModel
 
-from longbio.benchmark import quickstart as quickstarting
-from longbio.benchmark import run as benchmarking
-from longbio.benchmark.settings import Benchmark
+from longbio.benchmarking import quickstart as quickstarting
+from longbio.benchmarking import run as benchmarking
+from longbio.benchmarking.settings import Benchmark
 from longbio.cli import main
 from longbio.cli.app import app
 from longbio.corpus.records import Document, Span

@@ -64,7 +64,7 @@ def test_presets_are_listed_shown_and_read(installed: Path, tmp_path: Path) -> N
     assert "concepts of eleven ontologies" in listed
     mine = tmp_path / "mine.yaml"
     mine.write_text(say(installed, tmp_path, command("configs", "show", "open-long")))
-    code = "from pathlib import Path; from longbio.benchmark.settings import load_benchmark as load\n"
+    code = "from pathlib import Path; from longbio.benchmarking.settings import load_benchmark as load\n"
     code += "print(load(Path('mine.yaml')).tasks[0].config)"
     assert Path(say(installed, tmp_path, code).strip()) == installed / "longbio/configs/finetune/craft.yaml"
 
@@ -75,7 +75,7 @@ def test_it_converts_and_makes_pages(installed: Path, tmp_path: Path, tiny_bert_
         f"import longbio; r = longbio.convert({str(tiny_bert_folder)!r}, 'long', max_tokens=128, window=32)\n"
     )
     code += "print(r['verification']['passed']); from longbio.prediction.pages import _template\n"
-    code += "print(_template('note.html.jinja').name); from longbio.benchmark import report"
+    code += "print(_template('note.html.jinja').name); from longbio.benchmarking import report"
     assert say(installed, tmp_path, code).startswith("True")
 
 

@@ -14,9 +14,9 @@ import psutil
 import torch
 
 from longbio.artifacts.files import read_json
-from longbio.benchmark.cells import Cell
-from longbio.benchmark.scores import SCORES, score_over_tasks
-from longbio.benchmark.settings import Benchmark
+from longbio.benchmarking.cells import Cell
+from longbio.benchmarking.scores import SCORES, score_over_tasks
+from longbio.benchmarking.settings import Benchmark
 from longbio.finetuning.learn import REPORT, versions
 from longbio.tasks.statistics import difference, holm, score_interval
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from longbio.artifacts.files import read_json
-from longbio.benchmark import quickstart as quick
-from longbio.benchmark.quickstart import quickstart
+from longbio.benchmarking import quickstart as quick
+from longbio.benchmarking.quickstart import quickstart
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import synthesize

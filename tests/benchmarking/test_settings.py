@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
-from longbio.benchmark.cells import Cell, cells_of
-from longbio.benchmark.readings import READINGS, Reads
-from longbio.benchmark.scores import SCORES, score_over_tasks
-from longbio.benchmark.settings import Benchmark, folder_name, load_benchmark
+from longbio.benchmarking.cells import Cell, cells_of
+from longbio.benchmarking.readings import READINGS, Reads
+from longbio.benchmarking.scores import SCORES, score_over_tasks
+from longbio.benchmarking.settings import Benchmark, folder_name, load_benchmark
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import Finetuning
 from longbio.tasks.classification import Classes

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from longbio.benchmark import worker
-from longbio.benchmark.worker import run_apart
+from longbio.benchmarking import worker
+from longbio.benchmarking.worker import run_apart
 from longbio.errors import LongbioError
 from longbio.progress import Narrator, Silence
 
@@ -73,7 +73,7 @@ SLEEPER = """
 import sys, time
 sys.path.insert(0, {tests!r})
 import sleeper
-from longbio.benchmark.worker import run_apart
+from longbio.benchmarking.worker import run_apart
 from longbio.progress import Silence
 if __name__ == "__main__":
     run_apart(sleeper.sleep, {{"file": {file!r}}}, Silence(), "cell")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from longbio.benchmark.report_words import (
+from longbio.benchmarking.report_words import (
     Result,
     baseline_of,
     chance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from longbio.benchmark.notes import compared, marked
+from longbio.benchmarking.notes import compared, marked
 from longbio.corpus.records import Document, Span
 
 TEXT = "left <ventricular> and atrial failure"

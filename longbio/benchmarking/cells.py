@@ -13,9 +13,9 @@ from typing import Any
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.artifacts.files import read_json
 from longbio.artifacts.runs import is_run_of
-from longbio.benchmark.readings import overrides_of
-from longbio.benchmark.settings import Arm, Benchmark, TaskEntry, folder_name
-from longbio.benchmark.worker import CELL
+from longbio.benchmarking.readings import overrides_of
+from longbio.benchmarking.settings import Arm, Benchmark, TaskEntry, folder_name
+from longbio.benchmarking.worker import CELL
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, documents_bound, settings_bound
 from longbio.finetuning.settings import Finetuning

@@ -11,13 +11,13 @@ from typing import Any
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import refuse_unless_writable
 from longbio.artifacts.locks import alone
-from longbio.benchmark import report
-from longbio.benchmark.cells import Cell, cells_of
-from longbio.benchmark.examples import examples_of
-from longbio.benchmark.pretraining import Made, described, make, models_of
-from longbio.benchmark.results import results_of
-from longbio.benchmark.settings import Benchmark, refuse_unknown
-from longbio.benchmark.worker import learn_cell, run_apart
+from longbio.benchmarking import report
+from longbio.benchmarking.cells import Cell, cells_of
+from longbio.benchmarking.examples import examples_of
+from longbio.benchmarking.pretraining import Made, described, make, models_of
+from longbio.benchmarking.results import results_of
+from longbio.benchmarking.settings import Benchmark, refuse_unknown
+from longbio.benchmarking.worker import learn_cell, run_apart
 from longbio.errors import LongbioError
 from longbio.finetuning.data import places_of
 from longbio.finetuning.run import check, check_machine

@@ -16,10 +16,10 @@ import yaml
 
 from longbio.artifacts.files import write_json
 from longbio.artifacts.locks import alone
-from longbio.benchmark import report, run
-from longbio.benchmark.pretraining import DONE, _made_of, make, models_of, steps_to
-from longbio.benchmark.run import benchmark
-from longbio.benchmark.settings import Benchmark
+from longbio.benchmarking import report, run
+from longbio.benchmarking.pretraining import DONE, _made_of, make, models_of, steps_to
+from longbio.benchmarking.run import benchmark
+from longbio.benchmarking.settings import Benchmark
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.progress import Silence

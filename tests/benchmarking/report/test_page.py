@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from longbio.benchmark import report
+from longbio.benchmarking import report
 from longbio.corpus.records import Document, Span
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")

@@ -10,8 +10,8 @@ from typing import Any
 
 from longbio.artifacts.files import sha256_of
 from longbio.artifacts.runs import make_once
-from longbio.benchmark.run import benchmark
-from longbio.benchmark.settings import Benchmark, load_benchmark
+from longbio.benchmarking.run import benchmark
+from longbio.benchmarking.settings import Benchmark, load_benchmark
 from longbio.corpus.records import Document
 from longbio.corpus.synthetic import synthesize
 from longbio.corpus.writers import brat, jsonl

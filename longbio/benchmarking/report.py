@@ -15,13 +15,13 @@ from markupsafe import Markup
 
 from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.files import write_text_atomically
-from longbio.benchmark import report_tables as tables
-from longbio.benchmark import report_words as words
-from longbio.benchmark.figures import PALETTE, Look, looks, swatch
-from longbio.benchmark.notes import compared, marked
-from longbio.benchmark.report_figures import Drawing, drawings, pretraining
-from longbio.benchmark.report_tables import Table
-from longbio.benchmark.report_words import Result
+from longbio.benchmarking import report_tables as tables
+from longbio.benchmarking import report_words as words
+from longbio.benchmarking.figures import PALETTE, Look, looks, swatch
+from longbio.benchmarking.notes import compared, marked
+from longbio.benchmarking.report_figures import Drawing, drawings, pretraining
+from longbio.benchmarking.report_tables import Table
+from longbio.benchmarking.report_words import Result
 from longbio.corpus.marks import COLOURS
 from longbio.corpus.records import Document
 
@@ -123,7 +123,7 @@ def plan_text(results: Result) -> str:
 
 def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Example]) -> str:
     """One page without a script, and nothing that is fetched."""
-    template = files("longbio.benchmark").joinpath("report.html.jinja").read_text("utf-8")
+    template = files("longbio.benchmarking").joinpath("report.html.jinja").read_text("utf-8")
     made = pretraining(results)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["tied"] = tied

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from longbio.benchmark.cells import Cell
-from longbio.benchmark.report import Example
-from longbio.benchmark.settings import Benchmark
+from longbio.benchmarking.cells import Cell
+from longbio.benchmarking.report import Example
+from longbio.benchmarking.settings import Benchmark
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Question
 from longbio.corpus.writers.jsonl import FILE as OWN

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from longbio.benchmark import run
-from longbio.benchmark.settings import Benchmark, load_benchmark
-from longbio.benchmark.worker import Work
+from longbio.benchmarking import run
+from longbio.benchmarking.settings import Benchmark, load_benchmark
+from longbio.benchmarking.worker import Work
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
 from longbio.errors import LongbioError

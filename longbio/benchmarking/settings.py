@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from longbio.benchmark.readings import Reads
+from longbio.benchmarking.readings import Reads
 from longbio.conversion.settings import Settings as Conversion
 from longbio.errors import LongbioError
 from longbio.settings import Settings, load_settings, settings_file

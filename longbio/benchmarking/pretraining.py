@@ -12,8 +12,8 @@ from typing import Any
 
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.artifacts.files import KnownHashes, digest_of_text, read_json, write_json
-from longbio.benchmark.cost import peak_memory_mb
-from longbio.benchmark.settings import Benchmark, NewWords, Pretrained, folder_name
+from longbio.benchmarking.cost import peak_memory_mb
+from longbio.benchmarking.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as Conversion
 from longbio.conversion.verify import Check

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longbio.benchmark import report
-from longbio.benchmark import report_tables as tables
-from longbio.benchmark import report_words as words
-from longbio.benchmark.figures import PALETTE, looks, smoothed
+from longbio.benchmarking import report
+from longbio.benchmarking import report_tables as tables
+from longbio.benchmarking import report_words as words
+from longbio.benchmarking.figures import PALETTE, looks, smoothed
 from longbio.corpus.records import Document, Question, Span
 
 Results = dict[str, Any]

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from longbio.artifacts.files import read_json
-from longbio.benchmark.cells import cells_of
-from longbio.benchmark.examples import examples_of
-from longbio.benchmark.readings import overrides_of
-from longbio.benchmark.results import _other_weights, _tokens_read
-from longbio.benchmark.run import benchmark
-from longbio.benchmark.settings import Benchmark
+from longbio.benchmarking.cells import cells_of
+from longbio.benchmarking.examples import examples_of
+from longbio.benchmarking.readings import overrides_of
+from longbio.benchmarking.results import _other_weights, _tokens_read
+from longbio.benchmarking.run import benchmark
+from longbio.benchmarking.settings import Benchmark
 from longbio.errors import LongbioError
 
 Make = Callable[..., Benchmark]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from longbio.artifacts.files import read_json
-from longbio.benchmark.cells import cells_of
-from longbio.benchmark.examples import examples_of
-from longbio.benchmark.run import benchmark
-from longbio.benchmark.settings import Benchmark
+from longbio.benchmarking.cells import cells_of
+from longbio.benchmarking.examples import examples_of
+from longbio.benchmarking.run import benchmark
+from longbio.benchmarking.settings import Benchmark
 from longbio.errors import LongbioError
 from longbio.progress import Silence
 from longbio.tasks.evidence import MEASURES

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.files import read_json, write_json
-from longbio.benchmark.cost import peak_memory_mb
+from longbio.benchmarking.cost import peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from longbio.benchmark import report_tables as tables
-from longbio.benchmark.figures import LOSS_POINTS, Curve, Look, chart, looks, smoothed
-from longbio.benchmark.report_tables import Table
-from longbio.benchmark.report_words import Result, points
+from longbio.benchmarking import report_tables as tables
+from longbio.benchmarking.figures import LOSS_POINTS, Curve, Look, chart, looks, smoothed
+from longbio.benchmarking.report_tables import Table
+from longbio.benchmarking.report_words import Result, points
 
 
 @dataclass(frozen=True)
