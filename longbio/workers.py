@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 
 from longbio.errors import LongbioError
 
-I = TypeVar("I")  # noqa: E741
+Item = TypeVar("Item")
 K = TypeVar("K")
 T = TypeVar("T")
 
 
 def in_order(
-    work: Callable[[I], T],
-    items: Iterable[tuple[K, I]],
+    work: Callable[[Item], T],
+    items: Iterable[tuple[K, Item]],
     processes: int,
     begin: Callable[..., None],
     *arguments: Any,
@@ -68,7 +68,7 @@ def in_order(
         theirs.close()
 
 
-def _submitted(pool: ProcessPoolExecutor, work: Callable[[I], T], item: I) -> Future[T]:
+def _submitted(pool: ProcessPoolExecutor, work: Callable[[Item], T], item: Item) -> Future[T]:
     try:
         with interrupts_held_back():
             return pool.submit(work, item)

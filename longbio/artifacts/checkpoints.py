@@ -157,20 +157,6 @@ def weight_names(folder: Path) -> tuple[str, ...]:
         raise _damaged(entry) from error
 
 
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over a checkpoint's weight files and its config, as 64 hexadecimal digits.
-
-    Raises:
-        LongbioError: weights or config are missing or can't be read.
-    """
-    try:
-        return sha256_of_folder([*weight_files(folder), folder / CONFIG_FILE])
-    except OSError as error:
-        raise LongbioError(
-            f"the checkpoint can't be read ({error.strerror})", where=error.filename or folder
-        ) from error
-
-
 def checkpoint_digest(folder: Path) -> str:
     """SHA-256 over all that decides what a checkpoint makes of a text: weights, config, tokenizer.
 

@@ -133,7 +133,7 @@ class Run:
         """Nothing of a run that made nothing."""
         if not self._holds(anything=True):
             (self.folder / RUN).unlink(missing_ok=True)
-            with suppress(OSError):
+            with suppress(OSError):  # it holds a log or what is hidden, and stays
                 self.folder.rmdir()
 
     def _holds(self, *, anything: bool = False) -> bool:
@@ -169,7 +169,7 @@ def is_run_of(out: Path, plan: Mapping[str, Any]) -> bool:
     )
 
 
-def made_before(
+def _made_before(
     out: Path, report: str, made_of: Mapping[str, Any], *, has_force: bool = False
 ) -> dict[str, Any] | None:
     """The report of a folder that was made of the same before; None where there is none.
@@ -215,7 +215,7 @@ def make_once(
         LongbioError: `out` holds something else, or another process makes it.
     """
     with alone(out):
-        done = None if force else made_before(out, report, made_of, has_force=force is not None)
+        done = None if force else _made_before(out, report, made_of, has_force=force is not None)
         if done is not None:
             return done
         with staged_folder(out, force=bool(force)) as staged:

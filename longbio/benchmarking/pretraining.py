@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
-from longbio.artifacts.files import KnownHashes, digest_of_text, read_json, write_json
+from longbio.artifacts.files import KnownHashes, digest_of_text, read_json, sha256_of, write_json
 from longbio.benchmarking.cost import peak_memory_mb
 from longbio.benchmarking.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.conversion.convert import convert
@@ -69,11 +69,8 @@ class Made:
         if not file.is_file():
             return False
         done, given = read_json(file), self.given()
-        # Models made before this was kept have none.
-        before = done.get("made_of", {})
-        return bool(done["asked"] == given) and all(
-            before.get(name, digest) == digest for name, digest in _made_of(given).items()
-        )
+        now = _made_of(given)
+        return bool(done["asked"] == given) and all(done["made_of"].get(name) == now[name] for name in now)
 
 
 def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
@@ -123,17 +120,21 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
 def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
     """Digests of the model that `given` begins with and of its texts, of those that are there."""
     curriculum = Curriculum.model_validate(given["curriculum"])
+    found = dict[str, str]()
     texts = {name: corpus.paths for name, corpus in curriculum.corpora.items()}
     if curriculum.validation.corpus is not None:
         texts["of validation"] = curriculum.validation.corpus.paths
     if given["new_words"] is not None:
         words = NewWords.model_validate(given["new_words"])
-        texts["of new words"] = (words.terms, *words.corpus)
-    hashes, found = KnownHashes(curriculum.cache / HASHES), dict[str, str]()
+        texts["of new words"] = words.corpus
+        if words.terms.is_file():
+            found["terms"] = sha256_of(words.terms)
+    hashes = KnownHashes(curriculum.cache / HASHES)
+    # What is gone has no digest: a finished benchmark is reported without it.
     with suppress(LongbioError):
         found["start"] = checkpoint_digest(locate(given["start"], offline=True))
     for name, paths in texts.items():
-        with suppress(LongbioError):
+        with suppress(LongbioError):  # as above
             files = [hashes.sha256_of(file) for path in paths for file in text_files(path)]
             found[f"corpus {name}"] = digest_of_text(" ".join(files))
     if curriculum.cache.is_dir():

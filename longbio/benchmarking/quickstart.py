@@ -28,8 +28,8 @@ NOTES = {"train": 60, "dev": 10, "test": 10}
 MEASURED_NOTES = 3
 """Development notes on which bits per masked token are measured."""
 
-MINUTES = 5.0
-"""What the configuration's steps and its one seed take, on two cores."""
+MINUTES, LEARNING_STEPS = 5.0, 95
+"""What the configuration's steps and its one seed take on two cores, and those steps of each arm."""
 
 SEEDS, SEEDS_FROM_MINUTES = (0, 1, 2), 15.0
 RATES, RATES_FROM_MINUTES = (3e-4, 5e-4, 1e-3), 45.0
@@ -157,6 +157,3 @@ def _budget(minutes: float | None, seed: int) -> list[str]:
         *([f"learning_rates={json.dumps(rates)}"] if rates else []),
         f"set=[recipe.max_steps={max(1, round(LEARNING_STEPS * share))}]",
     ]
-
-
-LEARNING_STEPS = 95

@@ -276,7 +276,7 @@ def inputs_of(model_folder: Path, config: Any) -> InputFormat:
     """
     record = model_folder / REPORT
     recipe = read_json(record)["recipe"] if record.is_file() else {}
-    # Models of before know nothing of it.
+    # Others' models have no record, and read all that they can.
     return InputFormat.of(config, load_tokenizer(model_folder), recipe.get("max_tokens"))
 
 

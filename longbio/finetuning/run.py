@@ -85,6 +85,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
         _home(plan, first) / "model",
     )
     runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
+    interval = score_interval([run["test"]["evidence"] for run in runs])
     results = {
         "task": runs[0]["task"],
         "model": {"name": plan.model, "sha256": checkpoint_digest(source)},
@@ -93,7 +94,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
         "tag_ceiling": ceiling,
         "grid": tried,
         "recipe": asdict(recipe),
-        "test": over_seeds([run["test"] for run in runs]) | {"interval": _interval(runs)},
+        "test": over_seeds([run["test"] for run in runs]) | {"interval": interval},
         "dev": over_seeds([run["dev"] for run in runs]),
         "runs": runs,
         "plan": plan.model_dump(mode="json"),
@@ -285,15 +286,9 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _interval(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Of the score on test documents, averaged over seeds."""
-    return score_interval([run["test"]["evidence"] for run in runs])
-
-
 def _in_words(done: Mapping[str, Any]) -> str:
     test, num_seeds = done["test"], len(done["runs"])
-    # Results of before have no interval, and all that it takes.
-    interval = interval_text(_interval(done["runs"]))
+    interval = interval_text(test["interval"])
     if num_seeds == 1:
         return f"{test['mean']:.4f} on test documents ({interval}; one seed: no spread)"
     return (

@@ -71,10 +71,10 @@ class Units:
 
         Args:
             ids: the name of each document.
-            groups: the group of each; None, or in results of before the document's own name, for none.
+            groups: the group of each; None for none.
         """
         own = [(n, None) if group is None else (-1, group) for n, group in enumerate(groups)]
-        if len(set(own)) == 1 or list(groups) == list(ids):
+        if len(set(own)) == 1:
             own = [(n, None) for n in range(len(groups))]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(own))}
         kind: Literal["groups", "documents"] = "groups" if any(group for _, group in own) else "documents"
@@ -91,7 +91,7 @@ Kept = Mapping[str, Any]
 """`Evidence` of a run as results keep it: `measure`, `ids`, `groups` and `totals`, of the same documents."""
 
 
-def score_interval(seeds: Sequence[Kept | None]) -> dict[str, Any] | None:
+def score_interval(seeds: Sequence[Kept]) -> dict[str, Any]:
     """A score, averaged over seeds, with its 95% interval over patients or documents; ready for JSON.
 
     Args:
@@ -100,13 +100,10 @@ def score_interval(seeds: Sequence[Kept | None]) -> dict[str, Any] | None:
     Returns:
         `value`; `low` and `high`, None where there is a single unit, which says nothing of others, or
         nothing that can be ranked; `over`,
-        groups or documents, and how many `units` of them. None for results of before that keep nothing.
+        groups or documents, and how many `units` of them.
     """
-    kept = [each for each in seeds if each is not None]
-    if not kept or len(kept) < len(seeds):
-        return None
-    units = Units.of(kept[0]["ids"], kept[0]["groups"])
-    scores = _scores(kept, units)
+    units = Units.of(seeds[0]["ids"], seeds[0]["groups"])
+    scores = _scores(seeds, units)
     value, low, high = scores.of_all(), None, None
     if math.isnan(value):
         value = 0.0
@@ -133,10 +130,8 @@ def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] |
     return None if found is None else asdict(found) | {"over": units.kind, "units": units.count}
 
 
-def interval_text(interval: Mapping[str, Any] | None) -> str:
+def interval_text(interval: Mapping[str, Any]) -> str:
     """`95% interval 0.845 to 0.922 over 12 groups (patients)`, or why there is none."""
-    if interval is None:
-        return "no interval: scored before AUROC had one"
     if interval["low"] is None and interval["units"] < 2:
         return f"no interval: a single {interval['over'].removesuffix('s')}"
     if interval["low"] is None:
@@ -232,7 +227,7 @@ def _compare(a: S, b: S, seed: int = 0) -> Comparison | None:
     difference = a.of_all() - b.of_all()
     if a.count < 2 or math.isnan(difference):
         return None
-    return Comparison(difference, *_interval(a, b, seed), _permuted_p(a, b, seed))
+    return Comparison(difference, *_interval(a, b, seed), permuted_p(a, b, seed))
 
 
 def interval(
@@ -297,15 +292,12 @@ def _bca(drawn: Numbers, value: float, without_one: Numbers) -> tuple[float, flo
     return float(low), float(high)
 
 
-def permuted_p(a_DSK: Numbers, b_DSK: Numbers, measure: Measure, *, seed: int = 0) -> float:
+def permuted_p(a: S, b: S, seed: int = 0) -> float:
     """Two-sided p of a paired permutation test: for each document, who said what is drawn anew.
 
     Exact where that can be done in fewer than 10,000 ways.
     """
-    return _permuted_p(Sums(a_DSK, measure), Sums(b_DSK, measure), seed)
 
-
-def _permuted_p(a: S, b: S, seed: int) -> float:
     def statistic(first: Numbers, second: Numbers, axis: int = -1) -> Numbers:
         # A unit's sign says whether its two results are exchanged.
         sign = np.moveaxis(first, axis, -1)

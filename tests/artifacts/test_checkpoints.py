@@ -17,7 +17,6 @@ from longbio.artifacts.checkpoints import (
     read_config,
     read_weights,
     weight_files,
-    weights_digest,
 )
 from longbio.errors import LongbioError
 
@@ -282,25 +281,6 @@ def test_a_damaged_index_is_named(tmp_path: Path, index: Any) -> None:
 
     with pytest.raises(LongbioError, match=r"model\.safetensors\.index\.json: "):
         weight_files(tmp_path)
-
-
-def test_digest_follows_weights_and_config_only(tmp_path: Path) -> None:
-    write_safetensors(tmp_path, random_weights())
-    config = tmp_path / "config.json"
-    with pytest.raises(LongbioError, match=r"config\.json: the checkpoint can't be read"):
-        weights_digest(tmp_path)
-
-    config.write_text("{}")
-    digest = weights_digest(tmp_path)
-    (tmp_path / "README.md").write_text("a card")
-    assert weights_digest(tmp_path) == digest
-
-    config.write_text('{"a": 1}')
-    assert weights_digest(tmp_path) != digest
-
-    config.write_text("{}")
-    write_safetensors(tmp_path, random_weights() | {"extra": torch.ones(1)})
-    assert weights_digest(tmp_path) != digest
 
 
 def test_config_is_an_object(tmp_path: Path) -> None:

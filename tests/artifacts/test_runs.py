@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from longbio.artifacts.files import digest_of_path
-from longbio.artifacts.runs import RUN, Run, differences, is_run_of, made_before, make_once
+from longbio.artifacts.runs import RUN, Run, differences, is_run_of, make_once
 from longbio.errors import LongbioError
 
 PLAN: dict[str, Any] = {"model": "a" * 64, "recipe": {"epochs": 3, "rates": (1e-4, 3e-4)}, "seed": 0}
@@ -150,14 +150,12 @@ def test_a_result_is_made_once_of_the_same_and_refused_of_another(tmp_path: Path
     def once(seed: int, **options: Any) -> int:
         return int(make_once(out, "report.json", PLAN | {"seed": seed}, make, **options)["number"])
 
-    assert made_before(out, "report.json", PLAN) is None
     assert [once(0), once(0)] == [1, 1]
     with pytest.raises(LongbioError, match=r"seed was 0 and is 1; .*--force"):
         once(1, force=False)
     with pytest.raises(LongbioError, match=r"seed was 0 and is 1; .*delete it"):
         once(1)
     assert once(1, force=True) == 2
-    assert made_before(out, "report.json", PLAN | {"seed": 1}) is not None
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine").touch()
     with pytest.raises(LongbioError, match="not empty"):
@@ -167,7 +165,7 @@ def test_a_result_is_made_once_of_the_same_and_refused_of_another(tmp_path: Path
 def test_reports_of_before_are_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(LongbioError, match="another plan"):
-        made_before(tmp_path, "report.json", PLAN)
+        make_once(tmp_path, "report.json", PLAN, lambda folder: {})
 
 
 def test_differences_are_short() -> None:
