@@ -22,7 +22,7 @@ from longbio.progress import hush_deepspeed
 from longbio.settings import as_overrides, load_settings, settings_file
 
 if TYPE_CHECKING:
-    from longbio.prediction.work import Model
+    from longbio.prediction.predictor import Model
     from longbio.tasks.task import Prediction
 
 P = ParamSpec("P")
@@ -319,7 +319,7 @@ def _predicted(
     model: Model, texts: Iterable[str | Document], questions: tuple[Question, ...]
 ) -> Iterator[Prediction]:
     from longbio.prediction.lots import Failure, lots_of
-    from longbio.prediction.work import outcomes_of
+    from longbio.prediction.predictor import outcomes_of
 
     documents = (
         replace(document, questions=document.questions + questions)

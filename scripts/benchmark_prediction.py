@@ -7,7 +7,7 @@ The same notes, from 200 to 12,000 tokens, are read from text to tags in float32
 take turns:
 
 `longbio`          a Longformer of 4,096 tokens; rows of like length share a pass of `--batch-tokens`;
-                   windows merged, tags decoded, mentions with offsets: `prediction.run.predict`.
+                   windows merged, tags decoded, mentions with offsets: `prediction.predictor.predict`.
 `stock Longformer` Hugging Face's own attention, the same weights and windows, `--rows` rows a pass in
                    the order of the file, padded to the longest; the likeliest tag of each token.
 `stock short`      the short source by plain transformers on chunks of 512 tokens that overlap by half,
@@ -39,7 +39,7 @@ from longbio.corpus.records import Document
 from longbio.corpus.synthetic import ENTITY_TYPES, synthesize
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.rows import InputFormat
-from longbio.prediction.run import outputs_of, predict
+from longbio.prediction.predictor import outputs_of, predict
 from longbio.tasks.ner import Entities
 
 TASK = Entities(types=tuple(sorted(ENTITY_TYPES)))

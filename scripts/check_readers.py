@@ -23,9 +23,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.corpus.readers import READERS, SPLITS, format_of, read_documents, split_of
-from longbio.corpus.reading import Reading, named_columns
+from longbio.corpus.reading import MAX_MISALIGNED, Reading, named_columns
 from longbio.corpus.records import Document
 from longbio.errors import MOST_CHARS, LongbioError, one_line, shortened
 from longbio.tasks.tags import ceiling

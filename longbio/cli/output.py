@@ -18,7 +18,7 @@ from longbio.cli.progress import Narrator
 from longbio.progress import hush_deepspeed
 
 if TYPE_CHECKING:
-    from longbio.prediction.work import Model as FineTuned
+    from longbio.prediction.predictor import Model as FineTuned
 
 HIDDEN = "CUDA_VISIBLE_DEVICES"
 """Empty, it hides every GPU from this process and from those that it starts."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,8 @@ class Ruler:
             return offset + self.uncounted
         if offset > self._starts[-1]:
             return -1
-        found = int(np.searchsorted(self._starts, offset))
-        return found + self.uncounted if self._starts[found] == offset else -1
+        char = int(np.searchsorted(self._starts, offset))
+        return char + self.uncounted if self._starts[char] == offset else -1
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The characters from an offset to another."""
@@ -81,26 +82,6 @@ def rulers(text: str, uncounted: Sequence[int] = (0,)) -> Iterator[Ruler]:
     return (Ruler(text, unit, first) for unit in units_of(text) for first in uncounted)
 
 
-def best(candidates: Iterable[Ruler], agreeing: Callable[[Ruler], int], mentions: int) -> Ruler:
-    """The ruler under which most mentions are the words they say; of equals the first.
-
-    Args:
-        candidates: one or more; none is asked for behind one that has them all.
-        agreeing: how many mentions are so.
-        mentions: how many there are.
-    """
-    chosen, most = None, -1
-    for candidate in candidates:
-        count = agreeing(candidate)
-        if count > most:
-            chosen, most = candidate, count
-        if most >= mentions:
-            break
-    if chosen is None:
-        raise ValueError("there is no ruler to choose from")
-    return chosen
-
-
 Placed = Sequence[tuple[int, str | None]]
 """The offset at which each mention begins, and its words; None where they aren't written beside it."""
 
@@ -115,7 +96,6 @@ class FileUnit:
 
     def __init__(self, documents: Callable[[], Iterable[tuple[str, Placed]]]) -> None:
         self._documents = documents
-        self._found: str | None = None
 
     def ruler(self, text: str, placed: Placed) -> Ruler:
         """That of a document: under which most of its mentions are their words, of equals the file's."""
@@ -124,17 +104,14 @@ class FileUnit:
             return candidates[0]
         there = [_there(ruler, text, placed) for ruler in candidates]
         # Words that all stand where characters say, and nowhere else under another unit, need no others.
-        if len(there[0]) == len(placed) and all(each <= there[0] for each in there):
+        if len(there[0]) == len(placed) and all(words <= there[0] for words in there):
             return candidates[0]
-        ranks = [
-            (len(found), ruler.unit == self._unit()) for found, ruler in zip(there, candidates, strict=True)
-        ]
-        return candidates[ranks.index(max(ranks))]
+        pairs = zip(there, candidates, strict=True)
+        return max(pairs, key=lambda pair: (len(pair[0]), pair[1].unit == self._unit))[1]
 
+    @cached_property
     def _unit(self) -> str:
-        if self._found is None:
-            self._found = unit_of(votes(text, placed) for text, placed in self._documents())
-        return self._found
+        return unit_of(_votes(text, placed) for text, placed in self._documents())
 
 
 def _there(ruler: Ruler, text: str, placed: Placed) -> set[tuple[int, int]]:
@@ -147,24 +124,19 @@ def _there(ruler: Ruler, text: str, placed: Placed) -> set[tuple[int, int]]:
     }
 
 
-def votes(text: str, placed: Placed) -> Counter[str]:
+def _votes(text: str, placed: Placed) -> Counter[str]:
     """How many words stand where they say, by unit; none of a text in which the units don't differ."""
     if text.isascii():
         return Counter()
     return of_every_unit({ruler.unit: len(_there(ruler, text, placed)) for ruler in rulers(text)})
 
 
-def of_every_unit(found: Mapping[str, int]) -> Counter[str]:
+def of_every_unit(votes: Mapping[str, int]) -> Counter[str]:
     """Votes of a text in which some units are characters: these have as many as characters."""
-    return Counter({unit: found.get(unit, found[CHARACTERS]) for unit in WIDTHS})
+    return Counter({unit: votes.get(unit, votes[CHARACTERS]) for unit in WIDTHS})
 
 
-def unit_of(each: Iterable[Counter[str]]) -> str:
+def unit_of(votes: Iterable[Counter[str]]) -> str:
     """The unit that most votes of all texts are for; of equals the first."""
-    total = sum(each, Counter[str]())
+    total = sum(votes, Counter[str]())
     return max(WIDTHS, key=lambda unit: total[unit])
-
-
-def said(unit: str) -> str:
-    """What a user is told of documents whose offsets were found to count something else than characters."""
-    return f"documents whose offsets count {unit}, and were read so"

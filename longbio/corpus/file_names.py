@@ -8,9 +8,9 @@ import re
 import unicodedata
 from pathlib import Path
 
+from longbio.corpus.file_text import numbered, read_markup
 from longbio.corpus.files import is_part
-from longbio.corpus.objects import member, parse
-from longbio.corpus.reading import read_markup
+from longbio.corpus.json_objects import member, parse
 
 TABLE = "names.jsonl"
 """Beside files, whose they are where the id is no file name: `{"id": "a/b", "file": "a_b-1c4d"}`."""
@@ -80,9 +80,8 @@ def ids_of(folder: Path) -> dict[str, str]:
         LongbioError: the table is broken.
     """
     file = folder / TABLE
-    found: dict[str, str] = {}
-    for number, line in enumerate(read_markup(file).split("\n") if file.is_file() else (), start=1):
-        if line.strip():
-            content, where = parse(line, f"line {number}", file), f"{file}, line {number}"
-            found[member(content, "file", str, where)] = member(content, "id", str, where)
-    return found
+    ids: dict[str, str] = {}
+    for where, line in numbered(read_markup(file).split("\n") if file.is_file() else (), file):
+        row = parse(line, where.removeprefix(f"{file}, "), file)
+        ids[member(row, "file", str, where)] = member(row, "id", str, where)
+    return ids

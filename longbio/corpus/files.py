@@ -18,6 +18,9 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 ABOUT = re.compile(r"(?:README|LICEN[CS]E|CHANGELOG|COPYING)(?![A-Z]).*\.(?:txt|ann)", re.IGNORECASE)
 """Names of files that tell about a corpus, and are no notes of it."""
 
+SNIFFED_FILES = 32
+"""Of a folder, the files of a kind whose beginnings are looked at to find out its format."""
+
 PACKED_BESIDE = "__MACOSX"
 """What macOS packs beside the files of an archive: hidden files, in a folder that isn't."""
 
@@ -38,7 +41,7 @@ def stem_of(file: Path) -> str:
 
 
 def ends_in(file: Path, endings: tuple[str, ...]) -> bool:
-    """Whether a file's name has one of some endings, in any case, compressed or not."""
+    """Whether a file's name has one of some endings (in lower case), in any case, compressed or not."""
     return name_of(file).lower().endswith(endings)
 
 
@@ -121,6 +124,44 @@ def linked_folders(folder: Path) -> list[Path]:
     """The links to folders that a folder holds, sorted; hidden ones are left out."""
     links = (each for each in folder.iterdir() if each.is_symlink() and each.is_dir())
     return sorted(each for each in links if not each.name.startswith("."))
+
+
+def listed(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The parts of a corpus in a folder, not in its subfolders, whose names end so; sorted by name.
+
+    Raises:
+        LongbioError: the folder can't be read.
+    """
+    return [file for file in files_in(folder) if ends_in(file, endings) and is_part(file)]
+
+
+def files_of(path: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The file that `path` is, whatever its name, or those that are `listed` of a folder.
+
+    Raises:
+        LongbioError: there is nothing at `path`, or no such file in the folder.
+    """
+    if path.is_file():
+        return [path]
+    refuse_missing(path)
+    files = listed(path, endings)
+    if not files:
+        refuse_empty(path)
+        raise LongbioError(f"the folder holds no {' or '.join(endings)} file", where=path)
+    return files
+
+
+def first_files(path: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The files that tell a format: the one that `path` is, if it ends so, or a folder's first."""
+    if path.is_dir():
+        return listed(path, endings)[:SNIFFED_FILES]
+    return [path] if path.is_file() and ends_in(path, endings) else []
+
+
+def refuse_missing(path: Path) -> None:
+    """Raises LongbioError where there is nothing at a path."""
+    if not os.path.exists(path):  # which takes a name that is too long for one that isn't there
+        raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
 
 
 def refuse_empty(path: Path) -> None:

@@ -87,19 +87,21 @@ def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
     return found
 
 
-COLOURS = (
-    "#cfe3f7",
-    "#fbd9c5",
-    "#d5efd2",
-    "#e6d9f3",
-    "#fdeeb8",
-    "#f7d2e0",
-    "#d0efed",
-    "#e3e3d3",
-    "#d9dcf5",
-    "#f1e0c8",
-    "#cfeadd",
-    "#ecd4ec",
+COLOURS = tuple(
+    [
+        "#cfe3f7",
+        "#fbd9c5",
+        "#d5efd2",
+        "#e6d9f3",
+        "#fdeeb8",
+        "#f7d2e0",
+        "#d0efed",
+        "#e3e3d3",
+        "#d9dcf5",
+        "#f1e0c8",
+        "#cfeadd",
+        "#ecd4ec",
+    ]
 )
 """Backgrounds of labels, for dark text; with more labels they begin again."""
 

@@ -6,16 +6,16 @@ MIMIC's NOTEEVENTS.csv is read as it is: its columns are known, rows marked as e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longbio.corpus.files import files_in, folders_below, is_part, refuse_empty
-from longbio.corpus.readers import json_rows
+from longbio.corpus.file_text import read_lines
+from longbio.corpus.files import folders_below, kind_of, listed, refuse_empty, refuse_missing
+from longbio.corpus.readers import READERS
 from longbio.corpus.reading import PassedOver
-from longbio.corpus.rows import COMPRESSIONS as COMPRESSIONS
-from longbio.corpus.rows import (
+from longbio.corpus.row_files import (
     ERROR_NAME,
     ROWS,
     TEXT_NAMES,
@@ -23,11 +23,14 @@ from longbio.corpus.rows import (
     half_a_character,
     is_withdrawn,
     name_of,
-    read_lines,
     read_rows,
 )
-from longbio.corpus.rows import kind_of as kind_of
 from longbio.errors import LongbioError
+
+PLAIN = ".txt"
+
+KINDS = (PLAIN, *ROWS)
+"""Of files that are read, by their endings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,12 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
             or lacks a column. Names file and line, never the text.
     """
     columns = columns or Columns()
-    for path in paths:
-        for file in text_files(path):
-            yield from READERS[kind_of(file)](file, columns)
+    for file in (file for path in paths for file in text_files(path)):
+        if kind_of(file) == PLAIN:
+            yield Text("".join(read_lines(file)))
+            continue
+        for row in read_rows(file, wanted=_wanted(columns)):
+            yield from text_of_row(row.cells, columns, file, row.where)
 
 
 def text_files(path: Path) -> list[Path]:
@@ -95,47 +101,32 @@ def text_files(path: Path) -> list[Path]:
         LongbioError: there is nothing there, or nothing that can be read.
     """
     if path.is_file():
-        if kind_of(path) not in READERS:
+        if kind_of(path) not in KINDS:
             raise LongbioError(
                 f"files of kind {kind_of(path) or 'without ending'!r} aren't read",
                 where=path,
-                remedy=f"give one of {', '.join(READERS)}, as it is or as .gz or .zst",
+                remedy=f"give one of {', '.join(KINDS)}, as it is or as .gz or .zst",
             )
         return [path]
-    if not path.is_dir():
-        raise LongbioError("there is no such file or folder", where=path, remedy="check the path")
+    refuse_missing(path)
     refuse_empty(path)
-    found = sorted(
-        file
-        for folder in (path, *folders_below(path))
-        for file in files_in(folder)
-        if kind_of(file) in READERS and is_part(file)
-    )
+    files = sorted(file for folder in (path, *folders_below(path)) for file in listed(folder, KINDS))
     # Whatever else is JSON describes the corpus.
-    found = [file for file in found if kind_of(file) != ".json" or json_rows.recognises(file)]
-    if not found:
+    files = [file for file in files if kind_of(file) != ".json" or READERS["json"].recognises(file)]
+    if not files:
         raise LongbioError(
-            "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(READERS)}"
+            "the folder holds nothing that can be read", where=path, remedy=f"give {', '.join(KINDS)}"
         )
-    return found
+    return files
 
 
 def passed_over(paths: Iterable[Path]) -> PassedOver:
     """The files of folders that `read_texts` doesn't read, counted by their endings."""
-    found = PassedOver()
+    unread = PassedOver()
     for path in paths:
         if path.is_dir():
-            found.note_files(path, set(text_files(path)))
-    return found
-
-
-def _plain(file: Path, columns: Columns) -> Iterator[Text]:
-    yield Text("".join(read_lines(file)))
-
-
-def _table(file: Path, columns: Columns) -> Iterator[Text]:
-    for row in read_rows(file, wanted=_wanted(columns)):
-        yield from text_of_row(row.cells, columns, file, row.where)
+            unread.note_files(path, set(text_files(path)))
+    return unread
 
 
 def _wanted(columns: Columns) -> set[str]:
@@ -172,10 +163,3 @@ def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, wh
     if text is not None and half_a_character(text):
         raise LongbioError(f"{where} holds half a character (a lone surrogate)", where=source)
     yield Text(text or "", None if columns.group is None else name_of(cells[columns.group.lower()]))
-
-
-READERS: dict[str, Callable[[Path, Columns], Iterator[Text]]] = {
-    ".txt": _plain,
-    **dict.fromkeys(ROWS, _table),
-}
-"""By the ending of the file."""

@@ -25,8 +25,7 @@ from longbio.finetuning.breakdown import by_length, by_position, evidence, relia
 from longbio.finetuning.data import digest
 from longbio.finetuning.learn import REPORT as RECORD
 from longbio.finetuning.learn import inputs_of, task_of
-from longbio.prediction.run import predict
-from longbio.prediction.work import Model, Predictor
+from longbio.prediction.predictor import Model, Predictor, predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.examples import refuse_without_examples

@@ -33,7 +33,7 @@ from longbio.finetuning import card
 from longbio.finetuning.samples import Samples
 from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability, train_stably
-from longbio.prediction.run import predict
+from longbio.prediction.predictor import predict
 from longbio.tasks import AnyTask
 from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.task import Prediction, Sample, collate, forward

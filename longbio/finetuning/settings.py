@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from longbio.corpus.alignment import MAX_MISALIGNED
+from longbio.corpus.reading import MAX_MISALIGNED
 from longbio.finetuning.stability import Stability
 from longbio.settings import Settings
 from longbio.tasks import AnyTask

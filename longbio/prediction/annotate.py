@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any, Literal
 
 from longbio.artifacts.checkpoints import checkpoint_digest
 from longbio.artifacts.runs import Run
+from longbio.corpus.file_text import refuse_unknown_encoding
+from longbio.corpus.files import refuse_missing
 from longbio.corpus.readers import READERS, format_of
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 from longbio.prediction.calibration import calibrated
 from longbio.prediction.journal import Journal
-from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_of, lots_of, skip_done
+from longbio.prediction.lots import Failure, Lot, digest_of, items_done, items_of, lots_of
 from longbio.prediction.outputs import FAILED, OUTPUTS, Output, as_lines
 from longbio.prediction.pages import number_found
-from longbio.prediction.work import Model, Outcome, outcomes_of
+from longbio.prediction.predictor import Model, Outcome, outcomes_of
 from longbio.tasks import AnyTask
-from longbio.tasks.task import Prediction
 
 MODEL_DIGITS = 16
 
@@ -96,7 +96,9 @@ def annotate(
             questions=notes.questions,
             needs_mentions=model.task.kind == "relations",
         )
-        skip_done(items, journal.notes, journal.digest, lambda item: _passed(writer, item))
+        for item in items_done(items, journal.notes, journal.digest):
+            if isinstance(item, Document):
+                writer.passed(item)
         on_note(journal.notes, journal.counts["tokens"])
         for lot, outcomes in outcomes_of(model, lots_of(items, journal.digest), processes):
             _commit(journal, writer, lot, outcomes, model.task, stop=on_error == "stop")
@@ -119,18 +121,14 @@ def annotate(
 
 def _refuse_unreadable(notes: Notes) -> None:
     """What is wrong before any note is read."""
-    if not notes.path.exists():
-        raise LongbioError("there is no such file or folder", where=notes.path, remedy="check the path")
+    refuse_missing(notes.path)
     if notes.format_name not in (None, *READERS):
         raise LongbioError(
             f"there is no format {notes.format_name!r}",
             where="--read-as",
             remedy=f"choose from {', '.join(READERS)}",
         )
-    try:
-        codecs.lookup(notes.reading.encoding)
-    except LookupError:
-        raise LongbioError(f"there is no encoding {notes.reading.encoding!r}", where="encoding") from None
+    refuse_unknown_encoding(notes.reading.encoding)
 
 
 def _plan(model: Model, notes: Notes, output: str, labelled: Sequence[Document]) -> dict[str, Any]:
@@ -151,33 +149,25 @@ def _plan(model: Model, notes: Notes, output: str, labelled: Sequence[Document])
     }
 
 
-def _passed(writer: Output, item: Item) -> None:
-    if isinstance(item, Document):
-        writer.passed(item)
-
-
 def _commit(
     journal: Journal, writer: Output, lot: Lot, outcomes: Sequence[Outcome], task: AnyTask, *, stop: bool
 ) -> None:
     """Write what is known of a lot, then that it is done."""
     rest = iter(outcomes)
-    every = [item if isinstance(item, Failure) else next(rest) for item in lot.items]
-    failures = [each for each in every if isinstance(each, Failure)]
-    if failures and stop:
-        raise failures[0].error()
-    predictions = [each for each in every if isinstance(each, Prediction)]
-    appended: dict[str, bytes] = {}
-    for item, each in zip(lot.items, every, strict=True):
-        if isinstance(each, Prediction):
-            for name, content in writer.write(each).items():
-                appended[name] = appended.get(name, b"") + content
-        else:
-            _passed(writer, item)
-    appended[FAILED] = as_lines([asdict(each) for each in failures])
-    counts = Counter(
-        failed=len(failures),
-        found=sum(number_found(each.document, task) for each in predictions),
-        tokens=sum(each.details["tokens"] for each in predictions),
-    )
-    appended = {name: content for name, content in appended.items() if content}
+    results = [item if isinstance(item, Failure) else next(rest) for item in lot.items]
+    if stop and (failure := next((result for result in results if isinstance(result, Failure)), None)):
+        raise failure.error()
+    appended: defaultdict[str, bytes] = defaultdict(bytes)
+    counts = Counter(failed=0, found=0, tokens=0)
+    for item, result in zip(lot.items, results, strict=True):
+        if isinstance(result, Failure):
+            counts["failed"] += 1
+            appended[FAILED] += as_lines([asdict(result)])
+            if isinstance(item, Document):
+                writer.passed(item)
+            continue
+        counts["found"] += number_found(result.document, task)
+        counts["tokens"] += result.details["tokens"]
+        for name, content in writer.write(result).items():
+            appended[name] += content
     journal.commit(len(lot.items), lot.digest, appended, counts)

@@ -7,7 +7,7 @@ Neural Networks"): which mention, answer or class is given stays the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.batches import length_batches
 from longbio.errors import LongbioError
-from longbio.prediction.work import Model, Predictor
+from longbio.prediction.predictor import Model, Predictor
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.examples import refuse_without_examples
@@ -62,19 +62,14 @@ def calibrated(model: Model, documents: Sequence[Document], out: Path) -> Model:
 
 
 def fit(predictor: Predictor, task: Calibrated, documents: Sequence[Document]) -> dict[str, Any]:
-    """The temperature with the lowest loss, and what it was found by.
-
-    Args:
-        predictor: a loaded model.
-        task: its task.
-        documents: with what is true of them.
-    """
+    """The temperature with the lowest loss on labelled documents, and what it was found by."""
     # Weights of rare classes were for learning: a probability is of what occurs.
     task = replace(task, balanced=False, weights=()) if isinstance(task, Classes) else task
     left_out = PassedOver()
-    samples = [s for each in documents for s in task.samples(each, predictor.inputs, left_out)]
+    samples = [s for document in documents for s in task.samples(document, predictor.inputs, left_out)]
     read = _read(predictor, task, samples)
-    labels = sum(_labels(task, outputs, batch) for outputs, batch in read)
+    learned = [mask for outputs, batch in read for _, mask in task.logits(outputs, batch)]
+    labels = sum(int(mask.sum()) for mask in learned)
     if not labels:
         raise LongbioError("the documents have no label to calibrate by", where="--calibrate")
 
@@ -82,13 +77,13 @@ def fit(predictor: Predictor, task: Calibrated, documents: Sequence[Document]) -
         losses = [task.summed_loss(_divided(outputs, temperature, task), batch) for outputs, batch in read]
         return float(sum(losses)) / labels
 
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda logarithm: loss(math.exp(logarithm)),
         bounds=(math.log(COLDEST), math.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-4},
     )
-    temperature = round(math.exp(found.x), 6)
+    temperature = round(math.exp(best.x), 6)
     return {
         "temperature": temperature,
         "loss_before": loss(1.0),
@@ -108,15 +103,11 @@ def _read(
     for numbers in length_batches(lengths, predictor.batch_tokens):
         batch = collate(task, predictor.inputs, [samples[number] for number in numbers])
         device = predictor.network.device
-        outputs = forward(predictor.network, {name: each.to(device) for name, each in batch.items()})
-        logits = {name: each.float().cpu() for name, each in outputs.items() if name.endswith("logits")}
+        outputs = forward(predictor.network, {name: tensor.to(device) for name, tensor in batch.items()})
+        logits = {name: value.float().cpu() for name, value in outputs.items() if name.endswith("logits")}
         kept = {name: batch[name] for name in (*TARGETS, "attention_mask") if name in batch}
         read.append((SimpleNamespace(**logits), kept))
     return read
-
-
-def _labels(task: AnyTask, outputs: Any, batch: Mapping[str, Tensor]) -> int:
-    return sum(int(learned.sum()) for _, learned in task.logits(outputs, batch))
 
 
 def _divided(outputs: Any, temperature: float, task: Calibrated) -> Any:

@@ -71,13 +71,13 @@ class Journal:
                 self.sizes[name] = file.tell()
         self.notes, self.digest = self.notes + notes, digest
         self.counts.update(counts)
-        self._write(finished=False)
+        self._write()
 
     def finish(self, data: Mapping[str, Any]) -> None:
         """All notes are done; `data` is what of them was left out and passed over."""
         self._write(finished=True, data=data)
 
-    def _write(self, *, finished: bool, data: Mapping[str, Any] | None = None) -> None:
+    def _write(self, *, finished: bool = False, **more: Any) -> None:
         self.is_finished = finished
         progress = {
             "finished": finished,
@@ -86,6 +86,4 @@ class Journal:
             "bytes": self.sizes,
             "counts": dict(self.counts),
         }
-        if data is not None:
-            progress["data"] = data
-        write_json(self.out / PROGRESS, progress)
+        write_json(self.out / PROGRESS, progress | more)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import islice
 from pathlib import Path
 
-from longbio.corpus.alignment import MAX_MISALIGNED
 from longbio.corpus.readers import stream_documents
-from longbio.corpus.reading import Reading
+from longbio.corpus.reading import MAX_MISALIGNED, Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 
@@ -79,8 +79,7 @@ def items_of(
 
     Args:
         notes: a file or a folder.
-        format_name: see `stream_documents`.
-        reading: its encoding and columns.
+        format_name: as of `stream_documents`, and so is `reading`.
         stop: at the first note that can't be read; else it comes as a failure, where its format's
             reader can go on.
         questions: that are asked of every note, besides its own.
@@ -96,28 +95,22 @@ def items_of(
     for document in stream_documents(notes, format_name, reading=reading, max_misaligned=allowed):
         yield from failed
         failed.clear()
-        asked = tuple(replace(each, id=f"{document.id}/{each.id}") for each in questions)
+        asked = tuple(replace(question, id=f"{document.id}/{question.id}") for question in questions)
         yield replace(document, questions=document.questions + asked)
     yield from failed
 
 
-def skip_done(items: Iterator[Item], count: int, digest: str, on_item: Callable[[Item], None]) -> None:
-    """Pass over the notes that were done before.
-
-    Args:
-        items: the notes; stands behind those afterwards.
-        count: how many.
-        digest: of them.
-        on_item: told of each.
+def items_done(items: Iterator[Item], count: int, digest: str) -> Iterator[Item]:
+    """The first notes, which were done before: so many, with that digest.
 
     Raises:
-        LongbioError: they are others than those.
+        LongbioError: when all are taken, they are others than those.
     """
-    found, seen = "", 0
+    digest_here, seen = "", 0
     for item in islice(items, count):
-        found, seen = next_digest(found, item), seen + 1
-        on_item(item)
-    if seen < count or found != digest:
+        digest_here, seen = next_digest(digest_here, item), seen + 1
+        yield item
+    if seen < count or digest_here != digest:
         raise LongbioError(
             f"the first {count:,} notes aren't those that were done before: the notes have changed",
             remedy="choose another --out, or bring the notes back",
@@ -147,10 +140,7 @@ def lots_of(items: Iterable[Item], digest: str) -> Iterator[Lot]:
 
 def digest_of(records: Iterable[Document | Question]) -> str:
     """A SHA-256 over all that is known of some documents or questions, in hexadecimal digits."""
-    found = ""
-    for record in records:
-        found = next_digest(found, record)
-    return found
+    return reduce(next_digest, records, "")
 
 
 def next_digest(digest: str, item: Item | Question) -> str:

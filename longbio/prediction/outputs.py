@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from longbio.artifacts.files import write_bytes_atomically
 from longbio.corpus.file_names import TABLE, FileNames
@@ -21,37 +21,40 @@ DIGITS = 6
 """Of probabilities after the point."""
 
 
-class Output(Protocol):
+class Output:
     """A format, and the folder that it is written to.
 
     Args:
-        streams: names of the files that grow lot by lot.
+        out: the folder.
+        task: of the model.
+        model: the first digits of its hash.
     """
 
     streams: ClassVar[tuple[str, ...]]
+    """Names of the files that grow lot by lot."""
 
-    def __init__(self, out: Path, task: AnyTask, model: str) -> None: ...
+    def __init__(self, out: Path, task: AnyTask, model: str) -> None:
+        self.out, self.task, self.model, self.names = out, task, model, FileNames()
 
     def passed(self, document: Document) -> None:
         """A note of which nothing is written, now or because it was before; called in the notes' order."""
+        self.names.of(document.id)
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """Put the files of a note in place; gives what streams grow by."""
+        raise NotImplementedError
 
     def finish(self) -> None:
         """All notes are written."""
 
 
-class JsonLines:
+class JsonLines(Output):
     """`predictions.jsonl`: longbio's own JSON lines, each with a member `prediction`."""
 
     streams: ClassVar[tuple[str, ...]] = ("predictions.jsonl",)
 
-    def __init__(self, out: Path, task: AnyTask, model: str) -> None:
-        self.out, self.task, self.model = out, task, model
-
     def passed(self, document: Document) -> None:
-        """See `Output.passed`."""
+        """Nothing: lines need no names of files."""
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
@@ -59,16 +62,17 @@ class JsonLines:
         return {self.streams[0]: as_lines([jsonl.row_of(prediction.document) | told])}
 
     def finish(self) -> None:
-        """See `Output.finish`."""
+        """The file is there, even without a line."""
         (self.out / self.streams[0]).touch()
 
 
-class Brat:
+class Brat(Output):
     """A `.txt` and an `.ann` of each note; `names.jsonl` says of which note, where its id is no name."""
 
     streams: ClassVar[tuple[str, ...]] = (TABLE,)
 
     def __init__(self, out: Path, task: AnyTask, model: str) -> None:
+        super().__init__(out, task, model)
         if task.kind not in ("ner", "relations"):
             raise LongbioError(
                 f"BRAT has no place for what a model of {task.kind} finds",
@@ -83,11 +87,6 @@ class Brat:
                 where="--format",
                 remedy="choose jsonl or html",
             )
-        self.out, self.names = out, FileNames()
-
-    def passed(self, document: Document) -> None:
-        """See `Output.passed`."""
-        self.names.of(document.id)
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
@@ -96,21 +95,11 @@ class Brat:
             write_bytes_atomically(self.out / file, content)
         return {} if name == document.id else {self.streams[0]: as_lines([{"id": document.id, "file": name}])}
 
-    def finish(self) -> None:
-        """See `Output.finish`."""
 
-
-class Pages:
+class Pages(Output):
     """A page of each note in `notes/`, and `index.html`, which lists them."""
 
     streams: ClassVar[tuple[str, ...]] = ("notes.jsonl",)
-
-    def __init__(self, out: Path, task: AnyTask, model: str) -> None:
-        self.out, self.task, self.model, self.names = out, task, model, FileNames()
-
-    def passed(self, document: Document) -> None:
-        """See `Output.passed`."""
-        self.names.of(document.id)
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
@@ -123,34 +112,21 @@ class Pages:
 
     def finish(self) -> None:
         """See `Output.finish`."""
-        listed = self.out / self.streams[0]
-        lines = listed.read_bytes().splitlines() if listed.is_file() else []
-        failed = self.out / FAILED
-        page = index_page(
-            [json.loads(line) for line in lines],
-            task=self.task,
-            model=self.model,
-            failures=len(failed.read_bytes().splitlines()) if failed.is_file() else 0,
-        )
+        entries = [json.loads(line) for line in self._lines(self.streams[0])]
+        page = index_page(entries, task=self.task, model=self.model, failures=len(self._lines(FAILED)))
         write_bytes_atomically(self.out / "index.html", page.encode())
 
+    def _lines(self, name: str) -> list[bytes]:
+        file = self.out / name
+        return file.read_bytes().splitlines() if file.is_file() else []
 
-OUTPUTS: dict[str, Callable[[Path, AnyTask, str], Output]] = {
-    "jsonl": JsonLines,
-    "brat": Brat,
-    "html": Pages,
-}
+
+OUTPUTS: dict[str, type[Output]] = {"jsonl": JsonLines, "brat": Brat, "html": Pages}
 
 
 def described(prediction: Prediction, task: AnyTask, model: str) -> dict[str, Any]:
-    """What is told of a prediction beside the document: model, task, how the note was read, and all
-    probabilities.
-
-    Args:
-        prediction: of one note.
-        task: of the model.
-        model: the first digits of its hash.
-    """
+    """What is told of a prediction beside the document: model (the first digits of its hash), task, how the
+    note was read, and all probabilities."""
     calibrated = {"temperature": task.temperature} if hasattr(task, "temperature") else {}
     told: dict[str, Any] = rounded({"model": model, "task": task.kind, **calibrated, **prediction.details})
     return told
@@ -161,8 +137,8 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, Mapping):
-        return {name: rounded(each) for name, each in value.items()}
-    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: rounded(member) for name, member in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def as_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.reading import read_markup
+from longbio.corpus.file_text import read_markup
+from longbio.corpus.files import kind_of
 from longbio.corpus.records import Question
-from longbio.corpus.rows import ROWS, kind_of, name_of, read_rows
+from longbio.corpus.row_files import ROWS, name_of, read_rows
 from longbio.errors import LongbioError
 
 TEXT_NAMES = ("question", "text", "query")

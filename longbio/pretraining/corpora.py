@@ -16,7 +16,8 @@ import numpy as np
 
 from longbio.artifacts.files import KnownHashes, write_bytes_atomically
 from longbio.artifacts.folders import require_free_space
-from longbio.corpus.texts import Columns, Text, kind_of, passed_over, read_texts, text_files, text_of_row
+from longbio.corpus.files import kind_of
+from longbio.corpus.texts import Columns, Text, passed_over, read_texts, text_files, text_of_row
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from longbio.corpus.texts import COMPRESSIONS
+from longbio.corpus.files import COMPRESSIONS
 from longbio.encoders.families import setting
 from longbio.pretraining.phase import Phase
 from longbio.training.settings import Machine

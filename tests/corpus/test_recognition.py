@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from longbio.corpus.files import SNIFFED_FILES
 from longbio.corpus.readers import format_of, read_documents
-from longbio.corpus.reading import SNIFFED_FILES, Reading
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 

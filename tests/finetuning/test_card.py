@@ -23,7 +23,7 @@ from longbio.encoders.saving import save
 from longbio.finetuning import card
 from longbio.finetuning.settings import Recipe
 from longbio.finetuning.stability import Stability
-from longbio.prediction.run import predict
+from longbio.prediction.predictor import predict
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities

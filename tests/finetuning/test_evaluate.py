@@ -25,8 +25,7 @@ from longbio.finetuning.evaluate import (
     task_for,
     write_predictions,
 )
-from longbio.prediction.run import load_for
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model, load_for
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities

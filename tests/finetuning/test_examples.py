@@ -15,7 +15,7 @@ from longbio.finetuning.evaluate import evaluate
 from longbio.finetuning.learn import learn
 from longbio.finetuning.run import finetune
 from longbio.finetuning.settings import Finetuning, Recipe
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 from longbio.progress import Silence
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers

@@ -19,8 +19,7 @@ from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import evaluate, model_of, task_for
 from longbio.finetuning.learn import inputs_of, learn
 from longbio.finetuning.settings import Recipe
-from longbio.prediction.run import load_for
-from longbio.prediction.work import Model, Predictor
+from longbio.prediction.predictor import Model, Predictor, load_for
 from longbio.tasks.ner import Entities
 
 NAMES = {0: "O", 1: "B-Drug", 2: "I-Drug"}

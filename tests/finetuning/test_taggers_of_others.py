@@ -104,7 +104,7 @@ def test_predict_reads_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_each_class_is_as_likely_as_those_it_is_made_of(tmp_path: Path) -> None:
-    from longbio.prediction.run import load_for
+    from longbio.prediction.predictor import load_for
 
     tagger(tmp_path, [("a", "B-Drug"), ("b", "U-Drug")], ["O", *BILOU])
     task = task_for(tmp_path)

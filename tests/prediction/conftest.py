@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from longbio.encoders.loading import load, load_tokenizer
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities

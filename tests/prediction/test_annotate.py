@@ -20,9 +20,9 @@ from longbio.corpus.records import Document, Question, Span
 from longbio.corpus.writers import jsonl
 from longbio.errors import LongbioError
 from longbio.prediction import annotate as annotation
-from longbio.prediction import journal, lots, outputs, work
+from longbio.prediction import journal, lots, outputs, predictor
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 
 Reader = Callable[..., Model]
 
@@ -111,11 +111,11 @@ def test_hundreds_of_questions_are_read_a_few_at_a_time(
     notes = write(tmp_path / "in", {"a": "the drug 7 " * 20})
     asked = tuple(Question(str(n), "the patient" + "?" * n) for n in range(7))
     annotate(reader_of("qa"), Notes(notes, questions=asked), tmp_path / "whole")
-    monkeypatch.setattr(work, "LOT_CHARS", 450)
+    monkeypatch.setattr(predictor, "LOT_CHARS", 450)
     seen = []
-    predict = work.predict
+    predict = predictor.predict
     monkeypatch.setattr(
-        work,
+        predictor,
         "predict",
         lambda network, inputs, task, documents, **rest: predict(
             network, inputs, task, (seen.append(len(d.questions)) or d for d in documents), **rest
@@ -218,14 +218,14 @@ def test_what_is_done_is_not_done_again(
 ) -> None:
     folder, out = write(tmp_path / "in", notes_of(4)), tmp_path / "out"
     seen: list[str] = []
-    predict = work.predict
+    predict = predictor.predict
 
     def watched(network: Any, inputs: Any, task: Any, documents: Any, **rest: Any) -> Any:
         documents = list(documents)
         seen.extend(document.id for document in documents)
         return predict(network, inputs, task, documents, **rest)
 
-    monkeypatch.setattr(work, "predict", watched)
+    monkeypatch.setattr(predictor, "predict", watched)
     told: list[tuple[int, int]] = []
     annotate(reader_of(), Notes(folder), out, on_note=lambda *done: told.append(done))
     assert [notes for notes, _ in told] == [0, 2, 4]
@@ -347,14 +347,14 @@ def test_a_note_that_failed_keeps_its_name(
     """Else a run that goes on, which can't know who failed, would name the notes behind it otherwise."""
     rows = [{"id": "a", "text": "fail"}, {"id": "a", "text": "drug 3"}]
     (tmp_path / "notes.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    predictions = work.Predictor._predictions
+    predictions = predictor.Predictor._predictions
 
-    def failing(self: work.Predictor, documents: Any) -> Any:
+    def failing(self: predictor.Predictor, documents: Any) -> Any:
         if any(document.text == "fail" for document in documents):
             raise LongbioError("this one")
         return predictions(self, documents)
 
-    monkeypatch.setattr(work.Predictor, "_predictions", failing)
+    monkeypatch.setattr(predictor.Predictor, "_predictions", failing)
     notes = Notes(tmp_path / "notes.jsonl")
     result = annotate(reader_of(), notes, tmp_path / "out", output="brat", on_error="skip")
     assert (result["notes"], result["failed"]) == (2, 1)

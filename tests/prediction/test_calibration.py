@@ -17,7 +17,7 @@ from longbio.errors import LongbioError
 from longbio.prediction import calibration
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.calibration import fit
-from longbio.prediction.work import Model, Predictor
+from longbio.prediction.predictor import Model, Predictor
 from longbio.tasks.classification import Classes
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.whole import Reading

@@ -18,10 +18,10 @@ import pytest
 from longbio import workers
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
-from longbio.prediction import lots, work
+from longbio.prediction import lots, predictor
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.lots import Lot, lots_of
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 
 Reader = Callable[..., Model]
 
@@ -31,7 +31,7 @@ from pathlib import Path
 import torch
 from longbio.prediction import lots
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 from longbio.tasks.ner import Entities
 
 if __name__ == "__main__":
@@ -119,7 +119,7 @@ def test_a_process_that_dies_is_told_of(reader_of: Reader, tmp_path: Path) -> No
                         child.kill()
 
     with pytest.raises(LongbioError, match="a process has died"):
-        list(work.outcomes_of(reader_of(), one_at_a_time(), 2))
+        list(predictor.outcomes_of(reader_of(), one_at_a_time(), 2))
 
 
 def test_a_process_that_dies_while_another_starts_is_told_of(
@@ -130,7 +130,7 @@ def test_a_process_that_dies_while_another_starts_is_told_of(
 
     monkeypatch.setattr(workers.ProcessPoolExecutor, "submit", closed)
     with pytest.raises(LongbioError, match="a process has died"):
-        list(work.outcomes_of(reader_of(), lots_of(documents(1), ""), 2))
+        list(predictor.outcomes_of(reader_of(), lots_of(documents(1), ""), 2))
 
 
 def documents(count: int) -> Any:
@@ -140,4 +140,4 @@ def documents(count: int) -> Any:
 def test_what_is_wrong_with_a_model_is_told_by_its_process(reader_of: Reader, tmp_path: Path) -> None:
     model = Model(tmp_path / "nowhere", reader_of().task)
     with pytest.raises(LongbioError, match="nowhere"):
-        list(work.outcomes_of(model, lots_of(documents(1), ""), 2))
+        list(predictor.outcomes_of(model, lots_of(documents(1), ""), 2))

@@ -16,7 +16,7 @@ from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.work import Model, Predictor
+from longbio.prediction.predictor import Model, Predictor
 from longbio.tasks.task import Prediction
 
 Reader = Callable[..., Model]
@@ -103,7 +103,7 @@ import json, sys
 from pathlib import Path
 import torch
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 from longbio.tasks.ner import Entities
 
 def peak():

@@ -22,7 +22,7 @@ from longbio.errors import LongbioError
 from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.outputs import Brat, described, rounded
 from longbio.prediction.pages import note_page
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
 from longbio.tasks.relations import Relations

@@ -11,7 +11,7 @@ from transformers import pipeline
 from longbio.corpus.records import Document
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.encoders.rows import InputFormat
-from longbio.prediction.run import load_for, predict
+from longbio.prediction.predictor import load_for, predict
 from longbio.tasks.ner import Entities
 
 WORDS = 900

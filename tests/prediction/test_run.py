@@ -17,7 +17,7 @@ from longbio.corpus.records import Document
 from longbio.encoders.batches import length_batches
 from longbio.encoders.loading import load
 from longbio.encoders.rows import InputFormat
-from longbio.prediction.run import predict
+from longbio.prediction.predictor import predict
 from longbio.tasks.ner import Entities
 
 TASK = Entities(types=("Drug",))

@@ -17,7 +17,7 @@ from longbio.corpus.reading import Reading
 from longbio.corpus.records import Question
 from longbio.errors import LongbioError
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.work import Model
+from longbio.prediction.predictor import Model
 
 Reader = Callable[..., Model]
 

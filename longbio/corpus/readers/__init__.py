@@ -1,15 +1,31 @@
-"""Readers of corpora: one module a format, and the choice between them."""
+"""Readers of corpora: one module a format, and the choice between them.
+
+A format's `read` takes files and a `Reading`, whose encoding it uses and whose counts it keeps: of mentions
+that were checked against the text, and left out where they aren't in it as they say; and of what is passed
+over. It yields documents in the order of the files, each with its mentions sorted and equal ones kept once,
+relations and attributes alike. It raises LongbioError where a file is in another encoding or malformed, which
+names file and line, or the place in a file that is one value, but never the text.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from longbio.corpus.alignment import MAX_MISALIGNED, Alignment
-from longbio.corpus.files import files_in, folders_below, refuse_empty
-from longbio.corpus.names import Names
+from longbio.corpus.file_text import beginnings_of, first_lines
+from longbio.corpus.files import (
+    SNIFFED_FILES,
+    files_in,
+    files_of,
+    first_files,
+    folders_below,
+    listed,
+    refuse_empty,
+    refuse_missing,
+)
 from longbio.corpus.readers import (
     bioc,
     blurb,
@@ -17,10 +33,8 @@ from longbio.corpus.readers import (
     emrqa,
     i2b2_2006,
     i2b2_2010,
-    i2b2_2012,
-    i2b2_2014,
+    i2b2_xml,
     iob,
-    json_rows,
     jsonl,
     label_studio,
     pubmedqa,
@@ -29,7 +43,7 @@ from longbio.corpus.readers import (
     tables,
     text,
 )
-from longbio.corpus.reading import SNIFFED_FILES, Reading, listed, refuse_missing
+from longbio.corpus.reading import MAX_MISALIGNED, Alignment, Reading, UniqueNames
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
@@ -45,9 +59,9 @@ class Format:
     """A format on disk.
 
     Args:
-        recognises: whether what lies at a path, a file or one of a folder's, looks like it; looks at
+        recognises: whether what lies at a path, a file or one of a folder's first, looks like it; looks at
             names and beginnings.
-        read: streams the documents of a path.
+        read: streams the documents of a path, a file or a folder without those below it.
         endings: of the names of the files that it reads in a folder.
         reads_subfolders: `read` looks for the files of a document in several folders; of other formats
             each folder is read by itself.
@@ -59,25 +73,42 @@ class Format:
     reads_subfolders: bool = False
 
 
+def _of_files(
+    read: Callable[[Iterable[Path], Reading], Iterator[Document]],
+    endings: tuple[str, ...],
+    looks_like: Callable[[Any], object],
+    beginnings: Callable[[Path, tuple[str, ...]], Iterable[Any]] = beginnings_of,
+) -> Format:
+    """A format whose files are read one after the other, and are known by how they begin."""
+    return Format(
+        lambda path: any(looks_like(beginning) for beginning in beginnings(path, endings)),
+        lambda path, reading: read(files_of(path, endings), reading),
+        endings,
+    )
+
+
+XML, JSON = (".xml",), (".json",)
+
 # In the order in which they are tried: plain text and tables, which are anything, come last.
 READERS: dict[str, Format] = {
     "brat": Format(brat.recognises, brat.read, brat.ENDINGS),
-    "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read, i2b2_2010.SUFFIXES, reads_subfolders=True),
-    "i2b2_2012": Format(i2b2_2012.recognises, i2b2_2012.read, i2b2_2012.SUFFIXES),
-    "i2b2_2014": Format(i2b2_2014.recognises, i2b2_2014.read, i2b2_2014.SUFFIXES),
-    "i2b2_2006": Format(i2b2_2006.recognises, i2b2_2006.read, i2b2_2006.SUFFIXES),
-    "bioc": Format(bioc.recognises, bioc.read, bioc.SUFFIXES),
-    "pubtator": Format(pubtator.recognises, pubtator.read, pubtator.SUFFIXES),
-    "iob": Format(iob.recognises, iob.read, iob.SUFFIXES),
-    "emrqa": Format(emrqa.recognises, emrqa.read, squad.SUFFIXES),
-    "squad": Format(squad.recognises, squad.read, squad.SUFFIXES),
-    "label_studio": Format(label_studio.recognises, label_studio.read, label_studio.ENDINGS),
-    "pubmedqa": Format(pubmedqa.recognises, pubmedqa.read, pubmedqa.SUFFIXES),
-    "blurb": Format(blurb.recognises, blurb.read, blurb.ENDINGS),
-    "jsonl": Format(jsonl.recognises, jsonl.read, jsonl.ENDINGS),
-    "text": Format(text.recognises, text.read, text.SUFFIXES),
-    "table": Format(tables.recognises, tables.read, tables.ENDINGS),
-    "json": Format(json_rows.recognises, json_rows.read, json_rows.ENDINGS),
+    "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read, i2b2_2010.ENDINGS, reads_subfolders=True),
+    "i2b2_2012": _of_files(i2b2_xml.read_2012, XML, i2b2_xml.ROOT_2012.search),
+    "i2b2_2014": _of_files(i2b2_xml.read_2014, XML, i2b2_xml.ROOT_2014.search),
+    "i2b2_2006": _of_files(i2b2_2006.read, XML, i2b2_2006.looks_like),
+    "bioc": _of_files(bioc.read, bioc.ENDINGS, bioc.looks_like),
+    "pubtator": _of_files(pubtator.read, (".txt", ".pubtator"), pubtator.looks_like),
+    "iob": _of_files(iob.read, iob.ENDINGS, iob.looks_like),
+    "emrqa": _of_files(emrqa.read, JSON, emrqa.looks_like),
+    "squad": _of_files(squad.read, JSON, squad.PARAGRAPHS.search),
+    "label_studio": _of_files(label_studio.read, JSON, label_studio.TASK.match),
+    "pubmedqa": _of_files(pubmedqa.read, JSON, pubmedqa.CONTEXTS.search),
+    "blurb": _of_files(blurb.read, (".tsv",), blurb.looks_like, first_lines),
+    "jsonl": _of_files(jsonl.read, (".jsonl", ".ndjson"), jsonl.looks_like, first_lines),
+    # These two by the endings of their files alone.
+    "text": Format(lambda path: bool(first_files(path, text.ENDINGS)), text.read, text.ENDINGS),
+    "table": _of_files(tables.read, tables.ENDINGS, bool, first_files),
+    "json": _of_files(tables.read, JSON, tables.looks_like_rows),
 }
 
 
@@ -128,7 +159,7 @@ def stream_documents(
         )
     refuse_missing(path)
     refuse_empty(path)
-    chosen, names = READERS[name], Names()
+    chosen, names = READERS[name], UniqueNames()
     places = _places(path, chosen, is_named=format_name is not None)
     if path.is_dir():
         reading.passed_over.note_files(path, set(_files_read(path, chosen, places)))
@@ -138,10 +169,10 @@ def stream_documents(
         for place in places:
             for document in chosen.read(place, here):
                 within = "" if place == path else f"{place.relative_to(path).as_posix()}/"
-                own = names.of(within + document.id)
+                document_id = names.of(within + document.id)
                 if C1_CONTROL.search(document.text):
-                    reading.remarks.note(MISREAD, f"{path}, document {own}")
-                yield document if own == document.id else replace(document, id=own)
+                    reading.remarks.note(MISREAD, f"{path}, document {document_id}")
+                yield document if document_id == document.id else replace(document, id=document_id)
     finally:
         reading.alignment.add(here.alignment)
     here.alignment.refuse_beyond(max_misaligned)
@@ -159,8 +190,8 @@ def format_of(path: Path) -> str:
     below = [folder for folder in folders_below(path) if files_in(folder)]
     apart = _outside_splits(path, below)
     for folders in ([path], apart[:SNIFFED_FILES]):
-        for name, each in READERS.items():
-            if any(each.recognises(folder) for folder in folders):
+        for name, known in READERS.items():
+            if any(known.recognises(folder) for folder in folders):
                 return name
     _refuse_splits(path)
     raise LongbioError(
@@ -176,12 +207,12 @@ def _outside_splits(path: Path, folders: list[Path]) -> list[Path]:
 
 def _refuse_splits(path: Path) -> None:
     """Raises LongbioError where a folder holds those of splits: nobody wants them read as one."""
-    found = [name for name in SPLITS if (path / name).is_dir()]
-    if found:
+    splits = [name for name in SPLITS if (path / name).is_dir()]
+    if splits:
         raise LongbioError(
-            f"the folder holds splits: {', '.join(found)}",
+            f"the folder holds splits: {', '.join(splits)}",
             where=path,
-            remedy=f"name one of them: {path / found[-1]}",
+            remedy=f"name one of them: {path / splits[-1]}",
         )
 
 
@@ -234,5 +265,5 @@ def split_of(folder: Path, split: str) -> Path | None:
     if (folder / split).is_dir():
         return folder / split
     patterns = (f"{split}.*", f"{split}_set.*", f"pqal_fold0/{split}_set.*", f"mli_{split}_v*.*")
-    found = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
-    return next((path for path in found if path.is_file()), None)
+    paths = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
+    return next((path for path in paths if path.is_file()), None)

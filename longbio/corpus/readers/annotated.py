@@ -1,26 +1,27 @@
-"""Rows that bring annotations: which member holds which, under the names that are in use."""
+"""Rows that bring annotations: which member holds which, under the names that are in use.
+
+In CSV they are written in cells, as JSON or as Python and NumPy print them:
+
+    {"text": ["Tarva"], "answer_start": [0]}
+    {'text': array(['Tarva'], dtype=object), 'answer_start': array([0])}
+"""
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from longbio.corpus.cells import is_written, value_in
-from longbio.corpus.counting import CHARACTERS, FileUnit, said
-from longbio.corpus.readers import asked, mentions, tagged
-from longbio.corpus.readers.iob import TAG
-from longbio.corpus.readers.mentions import (
-    are_mentions,
-    each_member,
-    items_of,
-    mentions_of,
-    relations_of,
-)
+from longbio.corpus.counting import FileUnit
+from longbio.corpus.readers import iob, json_mentions, squad
+from longbio.corpus.readers.json_mentions import are_mentions, items_of, mentions_of, relations_of
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Question, Relation, Span
 
-USUAL: dict[str, tuple[str, ...]] = {
+MEMBERS: dict[str, tuple[str, ...]] = {
     "spans": ("entities", "spans", "annotations", "ents", "mentions", "labels", "label"),
     "tokens": ("tokens", "words"),
     "tags": ("ner_tags", "tags", "ner", "labels", "label"),
@@ -28,6 +29,8 @@ USUAL: dict[str, tuple[str, ...]] = {
     "relations": ("relations",),
 }
 """By what they hold: the members that may, the first that does."""
+
+NAMES = tuple(dict.fromkeys(name for names in MEMBERS.values() for name in names))
 
 LABELS = ("label", "labels")
 """Members of mentions or tags that may hold labels of the text instead."""
@@ -37,6 +40,28 @@ MARKS = ("answer", "_task_hash", "_input_hash", "is_impossible", "title")
 
 REJECTED = ("reject", "ignore")
 """What Prodigy writes as the `answer` of a task that shall not be learned from."""
+
+MAX_CHARS = 1_000_000
+"""Of a cell that is looked into for what is written in it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file of rows, and what is known of all of them.
+
+    Args:
+        file: its place.
+        named: lower-case columns by what they hold, as the reading names them instead of the usual ones.
+        class_names: of columns whose numbers are classes, see `corpus.class_names`.
+        unit: of the file's offsets.
+        reading: counts mentions and answers, and what is passed over.
+    """
+
+    file: Path
+    named: Mapping[str, str]
+    class_names: Mapping[str, Sequence[str]]
+    unit: FileUnit
+    reading: Reading
 
 
 @dataclass(frozen=True)
@@ -68,151 +93,150 @@ def is_rejected(cells: Mapping[str, Any]) -> bool:
     return is_task and cells.get("answer") in REJECTED
 
 
-NAMES = tuple(dict.fromkeys(name for names in USUAL.values() for name in names))
-
-
 def as_lists(cells: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
-    """Cells with the annotations that are written in them, see `corpus.cells`; what can't be read stays.
+    """Cells with the annotations that are written in them; what can't be read stays.
 
     A list of labels isn't such: it has other spellings, see `corpus.labels`.
     """
-    found = dict(cells)
-    for name in _written(cells, named):
-        value = value_in(cells[name])
-        if isinstance(value, list | dict) and (name not in LABELS or are_mentions(value)):
-            found[name] = value
-    return found
+    values = {name: _value_in(cells[name]) for name in _written(cells, named)}
+    return {**cells} | {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, list | dict) and (name not in LABELS or are_mentions(value))
+    }
 
 
-def note_unwritten(cells: Mapping[str, Any], named: Mapping[str, str], where: str, reading: Reading) -> None:
+def note_unwritten(cells: Mapping[str, Any], table: Table, where: str) -> None:
     """Count the cells that begin as annotations, and are none."""
-    for name in _written(cells, named):
-        reading.passed_over.note(f"cell of {name[:40]!r} that can't be read", where, name not in LABELS)
+    for name in _written(cells, table.named):
+        what = f"cell of {name[:40]!r} that can't be read"
+        table.reading.passed_over.note(what, where, name not in LABELS)
 
 
 def _written(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
-    names = {*(named[field] for field in USUAL if field in named), *NAMES}
-    return [name for name, cell in cells.items() if name in names and is_written(cell)]
+    """The members that may hold annotations, and begin as a list or an object."""
+    names = {*(named[field] for field in MEMBERS if field in named), *NAMES}
+    texts = [(name, cell) for name, cell in cells.items() if name in names and isinstance(cell, str)]
+    return [name for name, cell in texts if cell.lstrip()[:1] in ("{", "[")]
+
+
+def _value_in(cell: str) -> Any:
+    """The list or object that is written in a cell; None of what is none."""
+    if len(cell) > MAX_CHARS:
+        return None
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return _value(ast.parse(cell.strip(), mode="eval").body)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Dict):
+        keys = [_value(key) if key is not None else None for key in node.keys]
+        if not all(isinstance(key, str) for key in keys):
+            raise ValueError("a member without a name")
+        return dict(zip(keys, map(_value, node.values), strict=True))
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_value(element) for element in node.elts]
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "array"
+        and node.args
+    ):
+        return _value(node.args[0])
+    value = ast.literal_eval(node)
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("no value that JSON has")
+    return value
 
 
 def comes_in_words(cells: Mapping[str, Any], named: Mapping[str, str]) -> bool:
     """Whether a row has a list where its words may be, so that it needs no text."""
-    names = [named["tokens"].lower()] if "tokens" in named else USUAL["tokens"]
+    names = [named["tokens"].lower()] if "tokens" in named else MEMBERS["tokens"]
     return any(isinstance(cells.get(name), list) for name in names)
 
 
 def annotations_of(
-    cells: Mapping[str, Any],
-    named: Mapping[str, str],
-    class_names: Mapping[str, Sequence[str]],
-    text: str | None,
-    query: str | None,
-    unit: FileUnit,
-    name: str,
-    where: str,
-    reading: Reading,
+    cells: Mapping[str, Any], table: Table, text: str | None, query: str | None, name: str, where: str
 ) -> Annotations:
     """What a row's annotations say.
 
     Args:
-        cells: by lower-case names.
-        named: lower-case members by what they hold, instead of `USUAL`.
-        class_names: of columns whose numbers are classes, see `features.class_names`.
+        cells: by lower-case names; members that hold another list or object are none of this function's.
+        table: of the row.
         text: of the row.
         query: its question, where it has answers.
-        unit: of the file's offsets.
         name: of the question.
         where: the row's place.
-        reading: counts mentions and answers, and what is passed over: other members that hold a list or
-            an object are none of this function's.
 
     Raises:
         LongbioError: words and tags aren't as many, or a tag is none.
     """
-    text, units, spans, read = _tagged(cells, named, class_names, text, where, reading)
+    named, reading = table.named, table.reading
+    text, units, spans, read = _tagged(cells, table, text, where)
     relations: tuple[Relation, ...] = ()
-    ruler = unit.ruler(text or "", placed_in(cells, named))
-    if ruler.unit != CHARACTERS:
-        reading.remarks.note(said(ruler.unit), where)
+    ruler = table.unit.ruler(text or "", placed_in(cells, named))
+    reading.note_unit(ruler.unit, where)
     holder = _holder("spans", cells, named, are_mentions)
     if holder is not None and text is not None:
-        found = mentions_of(cells[holder], text, ruler, f"{where}.{holder}", reading)
-        spans = tuple(sorted({*spans, *found.spans}))
+        mentions = mentions_of(cells[holder], text, ruler, f"{where}.{holder}", reading)
+        spans = tuple(sorted({*spans, *mentions.spans}))
         read.append(holder)
         related = _holder("relations", cells, named, lambda cell: bool(items_of(cell)))
         if related is not None:
-            relations = relations_of(cells[related], found, f"{where}.{related}", reading)
+            relations = relations_of(cells[related], mentions, f"{where}.{related}", reading)
             read.append(related)
-    answers = _holder("answers", cells, named, asked.are_answers) if query is not None else None
+    answers = _holder("answers", cells, named, squad.are_answers) if query is not None else None
     question = None
     if answers is not None and query is not None:
         read.append(answers)
-        question = asked.question_of(
-            name,
-            query,
-            cells[answers],
-            text or "",
-            ruler,
-            where,
-            reading,
-            is_impossible=cells.get("is_impossible") is True,
-        )
+        question = squad.question_of_row(name, query, cells, answers, text or "", ruler, where, reading)
     return Annotations(text, spans, units, relations, question, answers is not None, frozenset(read))
 
 
 def placed_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[int, str | None]]:
     """Where a row's mentions and answers say that they begin, and their words."""
-    spans, answers = (
-        _holder("spans", cells, named, are_mentions),
-        _holder("answers", cells, named, asked.are_answers),
-    )
+    spans = _holder("spans", cells, named, are_mentions)
+    answers = _holder("answers", cells, named, squad.are_answers)
     return [
-        *(mentions.placed(cells[spans]) if spans is not None else ()),
-        *(asked.placed(cells[answers]) if answers is not None else ()),
+        *(json_mentions.placed(cells[spans]) if spans is not None else ()),
+        *(squad.placed_answers(cells[answers]) if answers is not None else ()),
     ]
 
 
 def _tagged(
-    cells: Mapping[str, Any],
-    named: Mapping[str, str],
-    class_names: Mapping[str, Sequence[str]],
-    text: str | None,
-    where: str,
-    reading: Reading,
-) -> tuple[str | None, tuple[tuple[int, int], ...], tuple[Span, ...], list[str]]:
+    cells: Mapping[str, Any], table: Table, text: str | None, where: str
+) -> tuple[str | None, tuple[iob.Piece, ...], tuple[Span, ...], list[str]]:
     """Text, words and mentions of a row with words, and what was read; the text alone of another."""
-    tokens = _holder("tokens", cells, named, tagged.are_words)
+    tokens = _holder("tokens", cells, table.named, iob.are_words)
     if tokens is None:
         return text, (), (), []
     words: list[str] = cells[tokens]
-    tags = _holder("tags", cells, named, lambda cell: _are_tags(cell, words))
+    tags = _holder("tags", cells, table.named, lambda cell: iob.are_tags(cell, words))
     if tags is None and text is not None:
         return text, (), (), []
-    text, places = tagged.laid(words, text)
+    text, places = iob.places_of(words, text)
     units = tuple(place for place in places if place[0] < place[1])
     if tags is None:
         return text, units, (), [tokens]
-    spans = tagged.spans_of(cells[tags], class_names.get(tags), places, tags, where, reading)
+    spans = iob.spans_of(cells[tags], table.class_names.get(tags), places, tags, where, table.reading)
     return text, units, spans, [tokens, tags]
 
 
 def _holder(
-    what: str, cells: Mapping[str, Any], named: Mapping[str, str], holds: Callable[[Any], bool]
+    field: str, cells: Mapping[str, Any], named: Mapping[str, str], holds: Callable[[Any], bool]
 ) -> str | None:
-    names = (named[what],) if what in named else USUAL[what]
+    names = (named[field],) if field in named else MEMBERS[field]
     return next((name for name in names if name in cells and holds(cells[name])), None)
 
 
-def _are_tags(cell: Any, words: Sequence[str]) -> bool:
-    if not isinstance(cell, list) or not cell:
-        return False
-    if all(isinstance(each, str) for each in cell):
-        return all(TAG.fullmatch(each) for each in cell)
-    return len(cell) == len(words) and all(type(each) is int for each in cell)
-
-
 def note_unread(cells: Mapping[str, Any], read: frozenset[str], where: str, reading: Reading) -> None:
-    """Count the members that hold a list or an object, and weren't read."""
-    for name in each_member(cells):
-        if name not in read:
+    """Count the members that hold a list or an object with something in it, and weren't read."""
+    for name, cell in cells.items():
+        if isinstance(cell, list | dict) and cell and name not in read:
             reading.passed_over.note(f"member {name[:40]!r} that isn't read", where)

@@ -13,26 +13,33 @@ count characters, bytes or UTF-16 is found out over the file: not every annotati
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation, BioCSentence
 
-from longbio.corpus.counting import CHARACTERS, Ruler, of_every_unit, said, unit_of, units_of
+from longbio.corpus.counting import CHARACTERS, Ruler, length, of_every_unit, unit_of, units_of
 from longbio.corpus.files import kind_of
 from longbio.corpus.fragments import Fragment, joined
-from longbio.corpus.readers.bioc_files import JSON_SUFFIXES, documents_of_json, documents_of_xml
-from longbio.corpus.readers.bioc_text import Filling, laid, text_of
-from longbio.corpus.reading import Reading, beginnings_of, files_of
-from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.readers.bioc_documents import documents_of_json, documents_of_xml
+from longbio.corpus.readers.locating import MentionsById
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Attribute, Document, Span
 from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
-SUFFIXES = (".xml", *JSON_SUFFIXES)
+ENDINGS = (".xml", ".json", ".jsonl")
 COLLECTION = re.compile(r"<collection\b")
+
+MAX_GAP = 100_000
+"""Characters that may lie between two passages; more is taken for a broken offset."""
+
+MAX_BLANKS = 1_000_000
+"""Characters by which what lies between passages may outgrow the passages, in all of a file."""
 
 LABEL = "type"
 """The infon that is an annotation's label; the others are its attributes."""
@@ -44,53 +51,80 @@ HEADS, TAILS = {"arg1", "head", "subject", "source"}, {"arg2", "tail", "object",
 """Roles of nodes, in lower case, that say which is which; others leave it to their order."""
 
 
-def recognises(path: Path) -> bool:
-    """Whether a file, or one of a folder's first, begins as a collection of XML or has passages of JSON."""
-    return any(
-        ('"passages"' in beginning and '"offset"' in beginning) or COLLECTION.search(beginning)
-        for beginning in beginnings_of(path, SUFFIXES)
-    )
+def looks_like(beginning: str) -> bool:
+    """Whether a file begins as a collection of XML, or has passages of JSON."""
+    return ('"passages"' in beginning and '"offset"' in beginning) or bool(COLLECTION.search(beginning))
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every `.xml`, `.json` and `.jsonl` file of a folder, a document at a time.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document at a time; what doesn't end in `.json` or `.jsonl` is XML, which says its own encoding.
 
-    Args:
-        path: the file or folder. What doesn't end in `.json` or `.jsonl` is XML.
-        reading: encoding of JSON (XML says its own); counts annotations, and leaves out those whose
-            text isn't at their locations. Passed over are annotations without a type or a place,
-            infons that hold more than a word or a number, and relations without a type, of concepts
-            instead of mentions, of other than two, or of what was not read.
-
-    Yields:
-        The documents, in the order of the files. Spans, relations and attributes of each are sorted,
-        equal ones kept once.
+    Passed over are annotations without a type or a place, infons that hold more than a word or a number,
+    and relations without a type, of concepts instead of mentions, of other than two, or of what was not read.
 
     Raises:
-        LongbioError: a file is broken, or a document has no id, or passages that overlap or lie far
-            apart. Names file and line (in a JSON file that is one value, the document's number),
-            never the text.
+        LongbioError: as all readers; and a document has no id, or passages that overlap or lie far apart.
     """
-    for file in files_of(path, SUFFIXES):
-        yield from _documents(file, reading)
-
-
-def _documents(file: Path, reading: Reading) -> Iterator[Document]:
-    unit, filling = None, Filling()
-    for bioc, where in _parsed(file, reading):
-        if _is_certain(bioc, where):
-            yield _document(bioc, where, filling, CHARACTERS, reading)
-            continue
-        if unit is None:
-            # The file is read once more, and only where its first unclear document stands.
-            unit = unit_of(_votes(each, there) for each, there in _parsed(file, reading))
-        yield _document(bioc, where, filling, unit, reading)
+    for file in files:
+        unit, filling = None, _Filling()
+        for bioc, where in _parsed(file, reading):
+            if _is_certain(bioc, where):
+                yield _document(bioc, where, filling, CHARACTERS, reading)
+                continue
+            if unit is None:
+                # The file is read once more, and only where its first unclear document stands.
+                unit = unit_of(_votes(other, there) for other, there in _parsed(file, reading))
+            yield _document(bioc, where, filling, unit, reading)
 
 
 def _parsed(file: Path, reading: Reading) -> Iterator[tuple[BioCDocument, str]]:
-    if kind_of(file) in JSON_SUFFIXES:
+    if kind_of(file) in ENDINGS[1:]:
         return documents_of_json(file, reading.encoding)
     return documents_of_xml(file)
+
+
+@dataclass
+class _Filling:
+    """How much of a file's texts is passages, and how much was filled in between them."""
+
+    characters: int = 0
+    blanks: int = 0
+
+    def add(self, passage: str, gap: int, where: str) -> None:
+        self.characters += len(passage)
+        self.blanks += gap
+        if self.blanks > self.characters + MAX_BLANKS:
+            raise LongbioError(
+                f"{self.blanks:,} characters lie between passages, and {self.characters:,} in them",
+                where=where,
+                remedy="give passages the offsets that they have in the document",
+            )
+
+
+def _text_of(bioc: BioCDocument, where: str, filling: _Filling, unit: str) -> str:
+    """The passages at their offsets, which count a unit, with blanks between them."""
+    pieces: list[str] = []
+    end = 0
+    for part in sorted(_laid(bioc), key=lambda part: part.offset):
+        gap = part.offset - end
+        if not 0 <= gap <= MAX_GAP:
+            raise LongbioError(
+                f"a passage begins at {part.offset}, and the one before ends at {end}",
+                where=where,
+                remedy="passages may not overlap, nor lie far apart",
+            )
+        filling.add(part.text, gap, where)
+        pieces += ["\n" + " " * (gap - 1) if gap else "", part.text]
+        end = part.offset + length(part.text, unit)
+    return "".join(pieces)
+
+
+def _laid(bioc: BioCDocument) -> list[BioCPassage | BioCSentence]:
+    """The passages, or sentences, that a document's text is made of."""
+    parts: list[BioCPassage | BioCSentence] = []
+    for passage in bioc.passages:
+        parts += [passage] if passage.text else passage.sentences
+    return [part for part in parts if part.text]
 
 
 def _is_certain(bioc: BioCDocument, where: str) -> bool:
@@ -98,7 +132,7 @@ def _is_certain(bioc: BioCDocument, where: str) -> bool:
     annotations = _annotations(bioc)
     if len(_units(bioc)) == 1 or not annotations:
         return True
-    return all(each.text for each in annotations) and (_agreeing(bioc, where, CHARACTERS) == len(annotations))
+    return all(each.text for each in annotations) and _agreeing(bioc, where, CHARACTERS) == len(annotations)
 
 
 def _votes(bioc: BioCDocument, where: str) -> Counter[str]:
@@ -111,7 +145,7 @@ def _votes(bioc: BioCDocument, where: str) -> Counter[str]:
 
 def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
     try:
-        text = text_of(bioc, where, Filling(), unit)
+        text = _text_of(bioc, where, _Filling(), unit)
     except LongbioError:
         return 0  # passages can't lie so
     ruler, solid = Ruler(text, unit), Solid(text)
@@ -119,7 +153,7 @@ def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
 
 
 def _units(bioc: BioCDocument) -> tuple[str, ...]:
-    return units_of("".join(part.text for part in laid(bioc)))
+    return units_of("".join(part.text for part in _laid(bioc)))
 
 
 def _annotations(bioc: BioCDocument) -> list[BioCAnnotation]:
@@ -130,37 +164,21 @@ def _parts(bioc: BioCDocument) -> list[BioCDocument | BioCPassage | BioCSentence
     return [bioc, *bioc.passages, *(s for passage in bioc.passages for s in passage.sentences)]
 
 
-def _document(bioc: BioCDocument, where: str, filling: Filling, unit: str, reading: Reading) -> Document:
+def _document(bioc: BioCDocument, where: str, filling: _Filling, unit: str, reading: Reading) -> Document:
     if not isinstance(bioc.id, (str, int)) or bioc.id == "":
         raise LongbioError("the document has no id", where=where, remedy="give it one")
-    text = text_of(bioc, where, filling, unit)
+    text = _text_of(bioc, where, filling, unit)
     ruler, solid = Ruler(text, unit), Solid(text)
-    if unit != CHARACTERS:
-        reading.remarks.note(said(unit), where)
-
-    spans_of: defaultdict[str, set[Span]] = defaultdict(set)
-    attributes: set[Attribute] = set()
+    reading.note_unit(unit, where)
+    mentions = MentionsById()
     for annotation in _annotations(bioc):
         span = _span(annotation, solid, ruler, where, reading)
         if span is not None:
-            spans_of[str(annotation.id)].add(span)
-            attributes.update(_attributes(annotation, span, where, reading))
-
-    relations: set[Relation] = set()
-    for each in chain.from_iterable(part.relations for part in _parts(bioc)):
-        found = _relation(each, spans_of)
-        if isinstance(found, Relation):
-            relations.add(found)
-        else:
-            reading.passed_over.note(found, where)
-
-    return Document(
-        str(bioc.id),
-        text,
-        tuple(sorted({span for spans in spans_of.values() for span in spans})),
-        relations=tuple(sorted(relations)),
-        attributes=tuple(sorted(attributes)),
-    )
+            mentions.spans[str(annotation.id)].add(span)
+            mentions.attributes.update(_attributes(annotation, span, where, reading))
+    for relation in chain.from_iterable(part.relations for part in _parts(bioc)):
+        _relate(relation, mentions, where, reading)
+    return mentions.document(str(bioc.id), text)
 
 
 def _span(
@@ -188,8 +206,8 @@ def _fault(annotation: BioCAnnotation, solid: Solid, ruler: Ruler) -> str | None
             return f"an annotation is located outside a text of {len(text)} characters"
     if all(start == end for start, end in fragments):
         return "an annotation covers no character"
-    said = annotation.text or ""
-    if said.strip() and not solid.says(fragments, said):
+    words = annotation.text or ""
+    if words.strip() and not solid.says(fragments, words):
         start_char, end_char = fragments[0]
         return f"the annotation disagrees with the text at offsets {start_char} {end_char}"
     return None
@@ -205,19 +223,18 @@ def _attributes(annotation: BioCAnnotation, span: Span, where: str, reading: Rea
             yield Attribute(span, name, "" if value is None else str(value))
 
 
-def _relation(relation: BioCRelation, spans_of: dict[str, set[Span]]) -> Relation | str:
-    """The relation, or what it is counted as."""
-    if not relation.nodes:
-        return "relations between concepts"
-    if len(relation.nodes) != 2:
-        return "relations of other than two mentions"
+def _relate(relation: BioCRelation, mentions: MentionsById, where: str, reading: Reading) -> None:
+    """Add a relation, or count why not."""
     labels: list[Any] = [relation.infons.get(name) for name in RELATION_LABELS]
-    label = next((each for each in labels if isinstance(each, str) and each), None)
-    if label is None:
-        return "relations without a type"
-    first, second = (spans_of.get(str(node.refid), set()) for node in relation.nodes)
-    if not len(first) == len(second) == 1:
-        return "relations of what was not read"
-    roles = [str(node.role).lower() for node in relation.nodes]
-    turned = roles[0] in TAILS or roles[1] in HEADS
-    return Relation(label, *second, *first) if turned else Relation(label, *first, *second)
+    label = next((label for label in labels if isinstance(label, str) and label), None)
+    if not relation.nodes:
+        reading.passed_over.note("relations between concepts", where)
+    elif len(relation.nodes) != 2:
+        reading.passed_over.note("relations of other than two mentions", where)
+    elif label is None:
+        reading.passed_over.note("relations without a type", where)
+    else:
+        first, second = relation.nodes
+        if str(first.role).lower() in TAILS or str(second.role).lower() in HEADS:
+            first, second = second, first
+        mentions.relate(label, str(first.refid), str(second.refid), where, reading)

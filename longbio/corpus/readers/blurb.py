@@ -12,16 +12,15 @@ of their numbers; an abstract has the labels that any of its sentences has, "0" 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
-from longbio.corpus.readers.tables import score_of
-from longbio.corpus.reading import Reading, files_of
+from longbio.corpus.file_text import read_lines
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
-from longbio.corpus.rows import endings_of, first_lines, read_lines
+from longbio.corpus.row_files import score_of
 from longbio.errors import LongbioError
-
-ENDINGS = endings_of(".tsv")
 
 HEADERS = {
     ("index", "sentence", "label"): "classes",
@@ -45,26 +44,19 @@ SENTENCE = re.compile(r"(?P<abstract>.+)_s(?P<number>[0-9]{1,9})")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
-def recognises(path: Path) -> bool:
-    """Whether the first line of a file, or of one of a folder's first, is a header or a row of these."""
-    return any(_layout(_cells(line)) for line in first_lines(path, ENDINGS))
+def looks_like(first_line: str) -> bool:
+    """Whether the first line of a file is a header or a row of these."""
+    return _layout(_cells(first_line)) is not None
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every `.tsv` file of a folder.
-
-    Args:
-        path: the file or folder.
-        reading: its encoding.
-
-    Yields:
-        A document of each row, or of each abstract of HoC; in the order of the file.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document of each row, or of each abstract of HoC.
 
     Raises:
-        LongbioError: the first line is neither a header nor a row that is known, or a row is not
-            like it. Names file and line, never what stands there.
+        LongbioError: as all readers; and the first line is neither a header nor a row that is known, or a
+            row is not like it.
     """
-    for file in files_of(path, ENDINGS):
+    for file in files:
         yield from _read_file(file, reading)
 
 
@@ -78,7 +70,7 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
         raise LongbioError(
             "this is neither a header nor a row of BLURB's", where=where, remedy="name another format"
         )
-    rows = _alike(rows if _named(first) in HEADERS else _behind(where, first, rows), WIDTHS[layout])
+    rows = _alike(rows if _named(first) in HEADERS else chain([(where, first)], rows), WIDTHS[layout])
     if layout == "abstracts":
         yield from _abstracts(rows)
         return
@@ -102,14 +94,7 @@ def _cells(line: str) -> list[str]:
     return line.removesuffix("\n").removesuffix("\r").split("\t")
 
 
-def _behind(
-    where: str, first: list[str], rows: Iterator[tuple[str, list[str]]]
-) -> Iterator[tuple[str, list[str]]]:
-    yield where, first
-    yield from rows
-
-
-def _alike(rows: Iterator[tuple[str, list[str]]], width: int) -> Iterator[tuple[str, list[str]]]:
+def _alike(rows: Iterable[tuple[str, list[str]]], width: int) -> Iterator[tuple[str, list[str]]]:
     for where, cells in rows:
         if len(cells) != width or not cells[0]:
             raise LongbioError(

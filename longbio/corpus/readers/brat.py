@@ -12,23 +12,23 @@ passed over, and counted. n2c2 2018 comes so.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from longbio.corpus.counting import CHARACTERS, Ruler, best, rulers, said
+from longbio.corpus.counting import Ruler, rulers
 from longbio.corpus.file_names import TABLE, ids_of
-from longbio.corpus.files import by_stem
+from longbio.corpus.file_text import numbered, read_markup, read_text
+from longbio.corpus.files import by_stem, listed
 from longbio.corpus.fragments import Fragment, joined
+from longbio.corpus.readers.locating import MentionsById, located
 from longbio.corpus.readers.text import text_files
-from longbio.corpus.reading import Reading, listed, read_markup, read_text
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
-SUFFIXES = (".ann", ".txt")
-ENDINGS = (*SUFFIXES, TABLE)
+ENDINGS = (".ann", ".txt", TABLE)
 BYTE_ORDER_MARK = "\ufeff"
 
 OFFSETS = r"[0-9]{1,9} [0-9]{1,9}"
@@ -44,65 +44,47 @@ PASSED_OVER = {"E": "events", "N": "normalisations", "*": "equivalences", "#": "
 
 def recognises(path: Path) -> bool:
     """Whether a folder holds `.ann` files."""
-    return path.is_dir() and bool(listed(path, SUFFIXES[:1]))
+    return path.is_dir() and bool(listed(path, (".ann",)))
+
+
+Line = tuple[str, re.Match[str]]
+"""Its place, and what it says."""
 
 
 @dataclass
-class _Annotations:
+class _Lines:
     """What the lines of an `.ann` file say.
 
     Args:
-        mentions: by their ids; one that was left out is not there.
         ids: of all lines, those passed over as well.
         triggers: the id of its trigger, by that of an event.
-        text_bounds: (where, line) of each; they become `mentions` when all of them are known.
-        relations: the same; read when all mentions are.
-        attributes: the same.
+        mentions: those that are read before the others, which are about them.
     """
 
-    mentions: defaultdict[str, set[Span]] = field(default_factory=lambda: defaultdict(set))
     ids: set[str] = field(default_factory=set)
     triggers: dict[str, str] = field(default_factory=dict)
-    text_bounds: list[tuple[str, re.Match[str]]] = field(default_factory=list)
-    relations: list[tuple[str, re.Match[str]]] = field(default_factory=list)
-    attributes: list[tuple[str, re.Match[str]]] = field(default_factory=list)
-
-    def mention(self, name: str, where: str) -> Span | None:
-        """Whose id it is, or the trigger of the event whose it is; None of all that was not read."""
-        name = self.triggers.get(name, name)
-        spans = self.mentions.get(name, set())
-        if name not in self.ids or len(spans) > 1:
-            raise LongbioError(
-                "this is about an id that " + ("stands for two mentions" if spans else "isn't there"),
-                where=where,
-                remedy="give every annotation an id of its own, and name it here",
-            )
-        return next(iter(spans), None)
+    mentions: list[Line] = field(default_factory=list)
+    relations: list[Line] = field(default_factory=list)
+    attributes: list[Line] = field(default_factory=list)
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a folder of BRAT files.
+    """Reads a folder of BRAT files, without its subfolders.
 
-    Args:
-        path: a folder, read without its subfolders. A `.txt` file without an `.ann` is a document
-            without spans, and counted.
-        reading: counts mentions; those whose offsets and text column disagree with the text, white
-            space apart, are left out, with the relations and attributes that are about them. Passed
-            over, too: mentions of no character, relations of other than two.
+    A `.txt` file without an `.ann` is a document without spans, and counted. Mentions whose text column
+    disagrees with the text, white space apart, are left out, with the relations and attributes that are about
+    them. Passed over, too: mentions of no character, relations of other than two.
 
     Yields:
-        The documents, sorted by their files' names, which are their ids unless `names.jsonl` says others;
-        spans, relations and attributes of each
-        sorted, equal ones kept once. Fragments that overlap, or have nothing but white space between
-        them, are joined, and those out of order are sorted. The head of a relation is its Arg1, or
-        what comes first where it has other roles.
+        The documents, sorted by their files' names, which are their ids unless `names.jsonl` says others.
+        Fragments that overlap, or have nothing but white space between them, are joined, and those out of
+        order are sorted. The head of a relation is its Arg1, or what comes first where it has other roles.
 
     Raises:
-        LongbioError: an `.ann` has no `.txt`, a file is not UTF-8, a line is malformed, or is about
-            an id that isn't there. The error names file and line, never the text.
+        LongbioError: as all readers; and an `.ann` has no `.txt`, or a line is about an id that isn't there.
     """
     text_of = by_stem(text_files(path))
-    annotations_of = by_stem(listed(path, SUFFIXES[:1]))
+    annotations_of = by_stem(listed(path, (".ann",)))
 
     orphans = annotations_of.keys() - text_of.keys()
     if orphans:
@@ -115,100 +97,97 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
     ids = ids_of(path)
     for stem, file in text_of.items():
-        text = read_text(file, reading.encoding)
+        name, text = ids.get(stem, stem), read_text(file, reading.encoding)
         if stem in annotations_of:
-            yield _document(ids.get(stem, stem), text, annotations_of[stem], reading)
+            yield _document(name, text, annotations_of[stem], reading)
         else:
             reading.passed_over.note("notes without an .ann file beside them", file)
-            yield Document(ids.get(stem, stem), text)
+            yield Document(name, text)
 
 
 def _document(name: str, text: str, file: Path, reading: Reading) -> Document:
-    found = _read_lines(file, reading)
-    _read_mentions(found, text, file, reading)
-    spans = {span for spans in found.mentions.values() for span in spans}
-    return Document(
-        name,
-        text,
-        tuple(sorted(spans)),
-        relations=tuple(sorted(set(_relations(found, reading)))),
-        attributes=tuple(sorted(set(_attributes(found, reading)))),
-    )
+    lines = _read_lines(file, reading)
+    mentions = _mentions(lines, text, file, reading)
+    mentions.relations.update(_relations(lines, mentions, reading))
+    mentions.attributes.update(_attributes(lines, mentions, reading))
+    return mentions.document(name, text)
 
 
-def _read_lines(file: Path, reading: Reading) -> _Annotations:
-    found = _Annotations()
+def _read_lines(file: Path, reading: Reading) -> _Lines:
+    lines = _Lines()
     # Not splitlines(): a mention may hold a character, such as U+2028, that it would split at.
-    for number, line in enumerate(read_markup(file, reading.encoding).split("\n"), start=1):
-        line, where = line.removesuffix("\r"), f"{file}, line {number}"
-        if not line.strip():
-            continue
-        found.ids.add(line.split("\t", 1)[0])
+    for where, line in numbered(read_markup(file, reading.encoding).split("\n"), file):
+        lines.ids.add(line.split("\t", 1)[0])
         if event := EVENT.fullmatch(line):
-            found.triggers[event["id"]] = event["trigger"]
+            lines.triggers[event["id"]] = event["trigger"]
             reading.passed_over.note("arguments of events", where, event["arguments"].count(" "))
         elif line[0] in PASSED_OVER:
             reading.passed_over.note(PASSED_OVER[line[0]], where)
         elif line[0] == "R":
-            found.relations.append((where, _parse(RELATION, line, where)))
+            lines.relations.append((where, _parse(RELATION, line, where)))
         elif line[0] in "AM":
-            found.attributes.append((where, _parse(ATTRIBUTE, line, where)))
+            lines.attributes.append((where, _parse(ATTRIBUTE, line, where)))
         else:
-            found.text_bounds.append((where, _parse(TEXT_BOUND, line, where)))
-    return found
+            lines.mentions.append((where, _parse(TEXT_BOUND, line, where)))
+    return lines
 
 
-def _read_mentions(found: _Annotations, text: str, file: Path, reading: Reading) -> None:
-    lines = []
-    for where, line in found.text_bounds:
-        offsets = [(int(start), int(end)) for start, end in _pairs(line["offsets"])]
+def _mentions(lines: _Lines, text: str, file: Path, reading: Reading) -> MentionsById:
+    written = []
+    for where, line in lines.mentions:
+        pairs = (pair.split(" ") for pair in line["offsets"].split(";"))
+        offsets = [(int(start), int(end)) for start, end in pairs]
         if all(start == end for start, end in offsets):
             reading.passed_over.note("mentions that cover no character", where)
         else:
-            lines.append((where, line, offsets))
+            written.append(((line, offsets), where))
 
     solid = Solid(text)
 
-    def fault(line: re.Match[str], offsets: list[Fragment], ruler: Ruler) -> str | None:
+    def fault(mention: tuple[re.Match[str], list[Fragment]], ruler: Ruler) -> str | None:
+        line, offsets = mention
         return _fault(line["column"], solid, [ruler.span(start, end) for start, end in offsets])
 
     marks = (0, 1) if text.startswith(BYTE_ORDER_MARK) else (0,)
-    ruler = best(
-        rulers(text, marks),
-        lambda each: sum(fault(line, offsets, each) is None for _, line, offsets in lines),
-        len(lines),
-    )
-    if ruler.unit != CHARACTERS:
-        reading.remarks.note(said(ruler.unit), file)
-    for where, line, offsets in lines:
-        if reading.alignment.holds(fault(line, offsets, ruler), where):
-            fragments = joined((ruler.span(start, end) for start, end in offsets), text)
-            found.mentions[line["id"]].add(Span(fragments, line["label"]))
+    ruler, there = located(written, rulers(text, marks), fault, reading)
+    reading.note_unit(ruler.unit, file)
+    mentions = MentionsById()
+    for line, offsets in there:
+        fragments = joined((ruler.span(start, end) for start, end in offsets), text)
+        mentions.spans[line["id"]].add(Span(fragments, line["label"]))
+    return mentions
 
 
-def _pairs(offsets: str) -> Iterator[list[str]]:
-    return (pair.split(" ") for pair in offsets.split(";"))
+def _mention(name: str, lines: _Lines, mentions: MentionsById, where: str) -> Span | None:
+    """Whose id it is, or the trigger of the event whose it is; None of all that was not read."""
+    name = lines.triggers.get(name, name)
+    spans = mentions.spans.get(name, set())
+    if name not in lines.ids or len(spans) > 1:
+        raise LongbioError(
+            "this is about an id that " + ("stands for two mentions" if spans else "isn't there"),
+            where=where,
+            remedy="give every annotation an id of its own, and name it here",
+        )
+    return next(iter(spans), None)
 
 
-def _relations(found: _Annotations, reading: Reading) -> Iterator[Relation]:
-    for where, line in found.relations:
+def _relations(lines: _Lines, mentions: MentionsById, reading: Reading) -> Iterator[Relation]:
+    for where, line in lines.relations:
         arguments = [argument.split(":", 1) for argument in line["arguments"].split()]
-        mentions = [found.mention(name, where) for _, name in arguments]
-        if len(mentions) != 2:
+        ends = [_mention(name, lines, mentions, where) for _, name in arguments]
+        if len(ends) != 2:
             reading.passed_over.note("relations of other than two mentions", where)
             continue
-        first, second = mentions
-        if first is None or second is None:
+        head, tail = reversed(ends) if arguments[0][0] == "Arg2" else ends
+        if head is None or tail is None:
             reading.passed_over.note("relations of what was not read", where)
-        elif arguments[0][0] == "Arg2":
-            yield Relation(line["label"], second, first)
         else:
-            yield Relation(line["label"], first, second)
+            yield Relation(line["label"], head, tail)
 
 
-def _attributes(found: _Annotations, reading: Reading) -> Iterator[Attribute]:
-    for where, line in found.attributes:
-        span = found.mention(line["id"], where)
+def _attributes(lines: _Lines, mentions: MentionsById, reading: Reading) -> Iterator[Attribute]:
+    for where, line in lines.attributes:
+        span = _mention(line["id"], lines, mentions, where)
         if span is None:
             reading.passed_over.note("attributes of what was not read", where)
         else:

@@ -18,20 +18,20 @@ answer that isn't there either is left out and counted. Answers of type
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longbio.corpus.files import stem_of
 from longbio.corpus.finding import occurrences
-from longbio.corpus.objects import identifier, members
-from longbio.corpus.readers.squad import LOST, PARAGRAPHS, SUFFIXES, ParagraphNames, paragraphs_of
-from longbio.corpus.reading import Reading, beginnings_of, files_of
+from longbio.corpus.json_objects import identifier, members
+from longbio.corpus.readers.squad import LOST, PARAGRAPHS, ParagraphNames, paragraphs_of
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 
-OWN = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
+NOT_SQUAD = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
 """What SQuAD doesn't hold."""
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -65,31 +65,19 @@ class _Note:
         return cls("".join(pieces), tuple(borders))
 
 
-def recognises(path: Path) -> bool:
-    """Whether a file, or one of a folder's first, begins with paragraphs of lines."""
-    return any(
-        PARAGRAPHS.search(beginning) and OWN.search(beginning) for beginning in beginnings_of(path, SUFFIXES)
-    )
+def looks_like(beginning: str) -> bool:
+    """Whether a file begins with paragraphs of lines."""
+    return bool(PARAGRAPHS.search(beginning) and NOT_SQUAD.search(beginning))
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every `.json` file of a folder; each file is held in memory.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document of each note; each file is held in memory.
 
-    Args:
-        path: the file or folder.
-        reading: its encoding; counts answers, those that were left out and those passed over. A
-            question that has lost all of its answers is left out.
-
-    Yields:
-        A document of each note. Every wording of a question is a question of its own, named
-        `<id>-0`, `<id>-1`, ...
-
-    Raises:
-        LongbioError: a file is no such JSON. Names the place, as `.data[0].paragraphs[1]`, never
-            the text.
+    Every wording of a question is a question of its own, named `<id>-0`, `<id>-1`, ... One that has lost all
+    of its answers is left out. Errors name the place, as `.data[0].paragraphs[1]`.
     """
     names = ParagraphNames()
-    for file in files_of(path, SUFFIXES):
+    for file in files:
         for where, title, paragraph in paragraphs_of(file, reading):
             note = _Note.of(paragraph.get("context"), where)
             name = names.of(identifier(paragraph.get("note_id")), title or stem_of(file))
@@ -110,10 +98,9 @@ def _questions(
     if not isinstance(wordings, list) or not all(isinstance(wording, str) for wording in wordings):
         raise LongbioError("'question' is no list of texts", where=where)
 
-    given = list(members(qa, "answers", where))
-    found = [_span(answer, note, place, reading) for place, answer in given]
-    answers = tuple(span for span in found if span is not None)
-    if given and not answers:
+    spans = [_span(answer, note, place, reading) for place, answer in members(qa, "answers", where)]
+    answers = tuple(span for span in spans if span is not None)
+    if spans and not answers:
         reading.passed_over.note(LOST, where)
         return
     name = identifier(qa.get("id")) or fallback
@@ -145,7 +132,7 @@ def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) 
 
 
 def _place(value: Any) -> tuple[int | None, int | None]:
-    """Line and token; None for what isn't given, as in answers that are evidence alone."""
+    """Line and token; None for what is missing, as in answers that are evidence alone."""
     numbers = value if isinstance(value, list) else [value]
     line, token = ([n if type(n) is int else None for n in numbers] + [None, None])[:2]
     return line, token

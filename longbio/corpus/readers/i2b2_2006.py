@@ -26,16 +26,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from longbio.corpus.reading import Reading, beginnings_of, files_of, read_markup
+from longbio.corpus.file_text import read_markup
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
 from longbio.errors import LongbioError
 
-SUFFIXES = (".xml",)
 RECORD = re.compile(r"<RECORD\b[^<>]*>")
 RECORD_ID = re.compile(r"\bID\s*=\s*[\"']([^\"'<>]+)[\"']")
 TEXT_BEGINS, TEXT_ENDS = re.compile(r"<TEXT\s*>"), re.compile(r"</TEXT\s*>")
@@ -56,36 +56,26 @@ REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{
 REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-def recognises(path: Path) -> bool:
-    """Whether a file, or one of a folder's first, begins with a record and has a tag of PHI."""
-    return any(
-        RECORD.search(beginning) and TAG.search(beginning) for beginning in beginnings_of(path, SUFFIXES)
-    )
+def looks_like(beginning: str) -> bool:
+    """Whether a file begins with a record and has a tag of PHI."""
+    return bool(RECORD.search(beginning) and TAG.search(beginning))
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every `.xml` file of a folder.
-
-    Args:
-        path: the file or folder.
-        reading: counts mentions; those whose tags don't make a pair are left out. What is passed
-            over: "PHI tags that were mended".
-
-    Yields:
-        The documents, named by their records' ids, in the order of the file.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document of each record, named by its id.
 
     Raises:
-        LongbioError: a file is in another encoding or holds no record, or a record has no ID, one
-            that was there before, or no TEXT. Names file and line, never the text.
+        LongbioError: as all readers; and a file holds no record, or a record has no ID, one that was there
+            before, or no TEXT.
     """
     seen: set[str] = set()
-    for file in files_of(path, SUFFIXES):
+    for file in files:
         content = read_markup(file, reading.encoding).replace("\r\n", "\n").replace("\r", "\n")
         records = list(RECORD.finditer(content))
         if not records:
             raise LongbioError("the file holds no RECORD", where=file, remedy="give the release's XML file")
         ends = [*(record.start() for record in records[1:]), len(content)]
-        source = _Source(file, content, [found.start() for found in re.finditer("\n", content)])
+        source = _Source(file, content, [end.start() for end in re.finditer("\n", content)])
         for record, end in zip(records, ends, strict=True):
             name, text = RECORD_ID.search(record[0]), _text(content, record.end(), end)
             if name is None or name[1] in seen or text is None:

@@ -14,22 +14,23 @@ of its concepts are the words they say, compared without case and with white spa
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from longbio.corpus.file_text import numbered, read_markup, read_text
 from longbio.corpus.files import is_part, kind_of, stem_of
-from longbio.corpus.reading import Reading, read_markup, read_text
-from longbio.corpus.records import Attribute, Document, Relation, Span
+from longbio.corpus.readers.locating import MentionsById, located
+from longbio.corpus.reading import Reading
+from longbio.corpus.records import Attribute, Document, Span
 from longbio.errors import LongbioError
 
-# Of each line that is named, by its number, where its tokens start and end in the text.
 Tokens = dict[int, list[tuple[int, int]]]
+"""Of each line that is named, by its number, where its tokens start and end in the text."""
 
-SUFFIXES = (".txt", ".con", ".ast", ".rel")
-# As deep as the release from its root: <part>/<hospital>/concept/*.con.
+ENDINGS = (".txt", ".con", ".ast", ".rel")
 DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
+"""As deep as the release from its root: <part>/<hospital>/concept/*.con."""
 
 NUMBER = r"[0-9]{1,9}"
 PLACE = f"{NUMBER}:{NUMBER} {NUMBER}:{NUMBER}"
@@ -81,7 +82,7 @@ class _Place:
         first_line, first_token, last_line, last_token = map(int, numbers)
         return cls(words, (first_line, first_token), (last_line, last_token))
 
-    def found(self, tokens: Tokens, text: str) -> tuple[int, int] | None:
+    def stands(self, tokens: Tokens, text: str) -> tuple[int, int] | None:
         """Where in the text the words stand; None where they don't, under this counting."""
         ends = []
         for line, token in (self.first, self.last):
@@ -105,21 +106,17 @@ def recognises(path: Path) -> bool:
 def read(path: Path, reading: Reading) -> Iterator[Document]:
     """Reads a folder of notes and their annotations, in one folder or in several up to four deep.
 
-    Args:
-        path: the folder. Files belong together by their stems.
-        reading: counts concepts; those whose words aren't where they say are left out, with the
-            assertions and relations that are about them, and so are relations of a place that has two
-            concepts. Passed over, too: "notes without concepts", texts that have no `.con`; only they
-            may have one name in two folders.
+    Files belong together by their stems. Left out with a concept are the assertions and relations that are
+    about it, and so are relations of a place that has two concepts. Passed over, too: "notes without
+    concepts", texts that have no `.con`; only they may have one name in two folders.
 
     Yields:
-        The documents, sorted by id (the file's stem); equal concepts are kept once. An assertion is
-        the attribute "assertion"; the head of a relation is what stands on its left.
+        The documents, sorted by id (the file's stem). An assertion is the attribute "assertion"; the head of
+        a relation is what stands on its left.
 
     Raises:
-        LongbioError: a `.con` has no `.txt`, an `.ast` or `.rel` no `.con`, two files have one stem
-            and ending, a file is in another encoding, or a line is malformed. Names file and line,
-            never the text.
+        LongbioError: as all readers; and a `.con` has no `.txt`, an `.ast` or `.rel` no `.con`, or two files
+            have one stem and ending.
     """
     files = _files(path)
     for suffix, needs in ((".con", ".txt"), (".ast", ".con"), (".rel", ".con")):
@@ -136,7 +133,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         notes = [file for stem in sorted(bare) for file in files[".txt"][stem]]
         reading.passed_over.note("notes without concepts", notes[0], len(notes))
     for stem in sorted(files[".con"]):
-        of_suffix = {suffix: _only(files[suffix][stem]) for suffix in SUFFIXES if stem in files[suffix]}
+        of_suffix = {suffix: _only(files[suffix][stem]) for suffix in ENDINGS if stem in files[suffix]}
         yield _read_one(stem, of_suffix, reading)
 
 
@@ -144,9 +141,9 @@ def _files(path: Path) -> dict[str, dict[str, list[Path]]]:
     """Files by ending and stem."""
     if not path.is_dir():
         raise LongbioError("there is no such folder", where=path, remedy="give the folder of the notes")
-    files: dict[str, dict[str, list[Path]]] = {suffix: {} for suffix in SUFFIXES}
+    files: dict[str, dict[str, list[Path]]] = {suffix: {} for suffix in ENDINGS}
     for file in sorted(file for depth in DEPTHS for file in path.glob(depth)):
-        if kind_of(file) in SUFFIXES and is_part(file):
+        if kind_of(file) in ENDINGS and is_part(file):
             files[kind_of(file)].setdefault(stem_of(file), []).append(file)
     return files
 
@@ -164,54 +161,40 @@ def _only(files: list[Path]) -> Path:
 def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
     text = read_text(files[".txt"], reading.encoding)
     concepts = [
-        (_Place.of(*fields[:5]), fields[5], where) for fields, where in _lines(files[".con"], CON, reading)
+        ((_Place.of(*fields[:5]), fields[5]), where) for fields, where in _lines(files[".con"], CON, reading)
     ]
-    tokens = _tokens(text, [place for place, _, _ in concepts])
 
-    spans_at: defaultdict[tuple[int, int], set[Span]] = defaultdict(set)
-    for place, label, where in concepts:
-        found = place.found(tokens, text)
-        fault = None if found else "the concept's words are not at the lines and tokens it names"
-        if reading.alignment.holds(fault, where) and found:
-            spans_at[found].add(Span.of(*found, label))
+    def fault(concept: tuple[_Place, str], tokens: Tokens) -> str | None:
+        is_there = concept[0].stands(tokens, text) is not None
+        return None if is_there else "the concept's words are not at the lines and tokens it names"
 
-    def spans_of(fields: tuple[str, ...]) -> set[Span]:
-        found = _Place.of(*fields).found(tokens, text)
-        return spans_at.get(found, set()) if found else set()
+    countings = _countings(text, [place for (place, _), _ in concepts])
+    tokens, there = located(concepts, countings, fault, reading)
+    mentions = MentionsById()
+    for place, label in there:
+        stretch = place.stands(tokens, text)
+        assert stretch is not None
+        mentions.spans[stretch].add(Span.of(*stretch, label))
 
-    attributes: set[Attribute] = set()
     for fields, where in _lines(files.get(".ast"), AST, reading):
-        about = {span for span in spans_of(fields[:5]) if span.label == fields[5]}
-        attributes |= {Attribute(span, "assertion", fields[6]) for span in about}
+        spans = mentions.spans.get(_Place.of(*fields[:5]).stands(tokens, text), set())
+        about = {span for span in spans if span.label == fields[5]}
+        mentions.attributes |= {Attribute(span, "assertion", fields[6]) for span in about}
         if not about:
             reading.passed_over.note("attributes of what was not read", where)
-
-    relations: set[Relation] = set()
     for fields, where in _lines(files.get(".rel"), REL, reading):
-        heads, tails = spans_of(fields[:5]), spans_of(fields[6:])
-        if len(heads) == len(tails) == 1:
-            relations.add(Relation(fields[5], *heads, *tails))
-        else:
-            reading.passed_over.note("relations of what was not read", where)
-
-    return Document(
-        stem,
-        text,
-        tuple(sorted({span for spans in spans_at.values() for span in spans})),
-        relations=tuple(sorted(relations)),
-        attributes=tuple(sorted(attributes)),
-    )
+        head, tail = (_Place.of(*place).stands(tokens, text) for place in (fields[:5], fields[6:]))
+        mentions.relate(fields[5], head, tail, where, reading)
+    return mentions.document(stem, text)
 
 
 def _lines(
     file: Path | None, pattern: re.Pattern[str], reading: Reading
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """The fields of each line of a file that may not be there, and where it stands."""
-    content = read_markup(file, reading.encoding) if file else ""
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{file}, line {number}"
+    if file is None:
+        return
+    for where, line in numbered(read_markup(file, reading.encoding).split("\n"), file):
         match = pattern.fullmatch(line)
         if match is None:
             raise LongbioError(
@@ -222,8 +205,8 @@ def _lines(
         yield match.groups(), where
 
 
-def _tokens(text: str, concepts: list[_Place]) -> Tokens:
-    """The tokens of the lines that concepts name, under that counting under which most are found."""
+def _countings(text: str, concepts: list[_Place]) -> Iterator[Tokens]:
+    """The tokens of the lines that concepts name, under each of the countings."""
     body = text.removeprefix("\ufeff")  # a byte-order mark is no part of a word
     # Lines without a concept are not needed.
     named = {line for place in concepts for line, _ in (place.first, place.last)}
@@ -233,8 +216,5 @@ def _tokens(text: str, concepts: list[_Place]) -> Tokens:
         if number in named:
             lines.append((number, start, line.removesuffix("\r")))
         start += len(line) + 1
-    countings: list[Tokens] = [
-        {number: [(start + a, start + b) for a, b in counting(line)] for number, start, line in lines}
-        for counting in COUNTINGS
-    ]
-    return max(countings, key=lambda tokens: sum(place.found(tokens, text) is not None for place in concepts))
+    for counting in COUNTINGS:
+        yield {number: [(start + a, start + b) for a, b in counting(line)] for number, start, line in lines}

@@ -8,24 +8,30 @@ type changes or nothing of it came before; it ends at E, S, L and U, and before 
 own. That reads IO, IOB1, IOB2, BIOES and BILOU. The text is not in such a file: it is made of the
 words with a space between, and a line feed between sentences. The word is the first column, or the
 second where the first counts the words of a sentence, or of the file.
+
+Rows of tables have the same in two lists, as `datasets` has them:
+
+    {"tokens": ["Tarva", "helps"], "ner_tags": ["B-Drug", "O"]}
+    {"tokens": ["Tarva", "helps"], "ner_tags": [1, 0]}      names from the column's features
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from longbio.corpus.file_text import read_lines
 from longbio.corpus.files import stem_of
-from longbio.corpus.reading import Reading, beginnings_of, files_of
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
-from longbio.corpus.rows import read_lines
 from longbio.corpus.tag_schemes import BEGINS, ENDS, LETTERS, UNNAMED
 from longbio.errors import LongbioError
 
-SUFFIXES = (".txt", ".tsv", ".conll", ".iob", ".iob2", ".bio")
+ENDINGS = (".txt", ".tsv", ".conll", ".iob", ".iob2", ".bio")
 TAG = re.compile(rf"O|[{LETTERS}](?:-(?P<type>\S+))?")
 BORDER = re.compile(r"-DOCSTART-|###MEDLINE:")
 NAMED = re.compile(r"(?:-DOCSTART- \((?P<name>.+)\)|###MEDLINE:\s*(?P<id>\S+))(?:\s+O)?")
@@ -44,6 +50,9 @@ LETTERS_ALONE = 10
 type O" and "Hepatitis B"."""
 
 
+Piece = tuple[int, int]
+
+
 @dataclass
 class _Words:
     """Sentences of words and tags that become a document."""
@@ -59,13 +68,9 @@ class _Words:
             self.sentences.append(len(self.words))
 
 
-def recognises(path: Path) -> bool:
-    """Whether the first lines of a file, or of one of a folder's first files, are words with tags."""
-    return any(_is_tagged(beginning) for beginning in beginnings_of(path, SUFFIXES))
-
-
-def _is_tagged(text: str) -> bool:
-    lines = [line for line in text.split("\n")[:-1] if line.strip() and not BORDER.match(line)]
+def looks_like(beginning: str) -> bool:
+    """Whether the first lines of a file are words with tags."""
+    lines = [line for line in beginning.split("\n")[:-1] if line.strip() and not BORDER.match(line)]
     # A word may be empty here: bytes that are no UTF-8 were left out of it.
     rows = [_cut(line) for line in lines]
     if len(rows) < 2 or not all(_tag(row) for row in rows[:SNIFFED_LINES]):
@@ -77,25 +82,16 @@ def _is_tagged(text: str) -> bool:
         words = [row[0].strip(BLANKS) for row in rows]
         return len(rows) >= LETTERS_ALONE and is_table and not any(GAP.search(word) for word in words)
     # A note's lines may end in B-cell and I-131, too.
-    return "\t" in text or (is_table and ("O" in tags or len(set(types)) < len(types)))
+    return "\t" in beginning or (is_table and ("O" in tags or len(set(types)) < len(types)))
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every such file of a folder, a document at a time.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """What stands between `-DOCSTART-` or `###MEDLINE:` lines, a document at a time; `units` are the words.
 
-    Args:
-        path: the file or folder.
-        reading: its encoding.
-
-    Yields:
-        What stands between `-DOCSTART-` or `###MEDLINE:` lines; in a file with one of them at most, that
-        names nothing, each sentence. In the file's order, named by file and number, or as
-        `-DOCSTART- (name)` or `###MEDLINE:name` says. `units` are the words.
-
-    Raises:
-        LongbioError: a file is not UTF-8, or a line has no tag.
+    In a file with one such line at most, that names nothing, each sentence is a document. They are named by
+    file and number, or as `-DOCSTART- (name)` or `###MEDLINE:name` says.
     """
-    for file in files_of(path, SUFFIXES):
+    for file in files:
         yield from _read_file(file, reading)
 
 
@@ -126,8 +122,8 @@ def _layout_of(lines: Iterable[str]) -> tuple[bool, bool]:
             begins = True
         elif is_numbered:
             columns = _cut(line)
-            found = NUMBER.fullmatch(columns[0].strip(BLANKS)) if len(columns) > 2 else None
-            number = int(found[0]) if found else -1
+            digits = NUMBER.fullmatch(columns[0].strip(BLANKS)) if len(columns) > 2 else None
+            number = int(digits[0]) if digits else -1
             is_numbered = number == last + 1 or (begins and number in (0, 1))
             steps += number == last + 1
             last, begins = number, False
@@ -171,20 +167,27 @@ def _tag(columns: list[str]) -> str | None:
 
 
 def _document(name: str, part: _Words) -> Document:
+    borders = set(part.sentences)
+    text, units = _text_of(part.words, borders)
+    return Document(name, text, tuple(_mentions(part.tags, units, borders)), tuple(units))
+
+
+def _text_of(words: Sequence[str], borders: Collection[int] = ()) -> tuple[str, list[Piece]]:
+    """The text that words make, with a space between two, and where each stands in it.
+
+    Before the words that borders count, there is a line feed instead.
+    """
     pieces: list[str] = []
-    units: list[tuple[int, int]] = []
-    borders, length = set(part.sentences), 0
-    for number, word in enumerate(part.words):
-        if number:
-            pieces.append("\n" if number in borders else " ")
-            length += 1
-        units.append((length, length + len(word)))
-        pieces.append(word)
-        length += len(word)
-    return Document(name, "".join(pieces), tuple(mentions_of_tags(part.tags, units, borders)), tuple(units))
+    places: list[Piece] = []
+    length = 0
+    for number, word in enumerate(words):
+        separator = "" if not number else "\n" if number in borders else " "
+        pieces += [separator, word]
+        places.append((length + len(separator), length := length + len(separator) + len(word)))
+    return "".join(pieces), places
 
 
-def mentions_of_tags(tags: list[str], units: list[tuple[int, int]], borders: set[int]) -> Iterator[Span]:
+def _mentions(tags: Sequence[str], units: Sequence[Piece], borders: Collection[int] = ()) -> Iterator[Span]:
     """Of tags; none goes on behind the words that borders count."""
     first, kind = 0, None
     for number, tag in enumerate([*tags, "O"]):
@@ -195,3 +198,80 @@ def mentions_of_tags(tags: list[str], units: list[tuple[int, int]], borders: set
             kind = None
         if here is not None and kind is None:
             first, kind = number, here
+
+
+def are_words(cell: Any) -> bool:
+    """Whether a row's cell is a list of words."""
+    return isinstance(cell, list) and bool(cell) and all(isinstance(word, str) for word in cell)
+
+
+def are_tags(cell: Any, words: Sequence[str]) -> bool:
+    """Whether a row's cell is a list of tags, or of the numbers of tags of these words."""
+    if not isinstance(cell, list) or not cell:
+        return False
+    if all(isinstance(tag, str) for tag in cell):
+        return all(TAG.fullmatch(tag) for tag in cell)
+    return len(cell) == len(words) and all(type(tag) is int for tag in cell)
+
+
+def places_of(words: Sequence[str], text: str | None) -> tuple[str, list[Piece]]:
+    """The text of a row's words, and where each stands in it; empty ones are in none.
+
+    Their text is taken, where it is known, if it is the words and white space.
+    """
+    if text is not None:
+        places, last = list[Piece](), 0
+        for word in words:
+            start = text.find(word, last) if word else -1
+            if start < 0 or text[last:start].strip():
+                break
+            places.append((start, last := start + len(word)))
+        if len(places) == len(words) and not text[last:].strip():
+            return text, places
+    return _text_of(words)
+
+
+def spans_of(
+    tags: Sequence[str | int],
+    names: Sequence[str] | None,
+    places: Sequence[Piece],
+    column: str,
+    where: str,
+    reading: Reading,
+) -> tuple[Span, ...]:
+    """The mentions that a row's tags make.
+
+    Args:
+        tags: one for each word.
+        names: of tags that are numbers; None where they aren't known, and nothing is read then, but counted.
+        places: of the words.
+        column: the name of the tags' column.
+        where: the row's place.
+        reading: counts rows whose tags have no names.
+
+    Raises:
+        LongbioError: there are more or fewer tags than words, or one is no tag.
+    """
+    if len(tags) != len(places):
+        raise LongbioError(f"there are {len(places)} words and {len(tags)} tags", where=where)
+    if names is None and any(not isinstance(tag, str) for tag in tags):
+        reading.passed_over.note(f"row whose {column!r} are numbers without names", where)
+        return ()
+    named = [_name_of(tag, names or (), where) for tag in tags]
+    # A word without a character, as some corpora have them, can't be a mention's.
+    kept = [(tag, place) for tag, place in zip(named, places, strict=True) if place[0] < place[1]]
+    return tuple(sorted(_mentions([tag for tag, _ in kept], [place for _, place in kept])))
+
+
+def _name_of(tag: str | int, names: Sequence[str], where: str) -> str:
+    if not isinstance(tag, str):
+        if not 0 <= tag < len(names):
+            raise LongbioError(f"tag {tag} is none of the {len(names)} that have names", where=where)
+        tag = names[tag]
+    if not TAG.fullmatch(tag):
+        raise LongbioError(
+            "a tag is none of O and, with a type, B-, I-, E-, S-, L-, U-",
+            where=where,
+            remedy="name the column of the tags with tags=",
+        )
+    return tag

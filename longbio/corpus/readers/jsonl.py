@@ -13,75 +13,49 @@ or an answer may be left out; where it stands it is checked. All but `id` and `t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from longbio.corpus.objects import member, members, parse
-from longbio.corpus.readers.mentions import pieces_of
+from longbio.corpus.json_objects import member, members, optional, parse
+from longbio.corpus.readers.json_mentions import pieces_of
 from longbio.corpus.readers.squad import LOST
-from longbio.corpus.readers.tables import score_of
-from longbio.corpus.reading import Reading, files_of
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Question, Relation, Span
-from longbio.corpus.rows import endings_of, first_lines, read_rows
+from longbio.corpus.row_files import Row, documents_of, score_of
 from longbio.errors import LongbioError
 
-ENDINGS = endings_of(".jsonl", ".ndjson")
 MEMBERS = {field.name for field in fields(Document)}
 
 Piece = tuple[int, int]
 
 
-def recognises(path: Path) -> bool:
-    """Whether the first line of a file, or of one of a folder's first, has an id, a text and mentions."""
-    return any(_is_document(line, path) for line in first_lines(path, ENDINGS))
-
-
-def _is_document(line: str, path: Path) -> bool:
+def looks_like(first_line: str) -> bool:
+    """Whether the first line of a file has an id, a text and mentions."""
     try:
-        row = parse(line, "line 1", path)
+        row = parse(first_line, "line 1", Path())
     except LongbioError:
         return False
     if not {"id", "text", "spans"} <= row.keys() or not isinstance(row["spans"], list):
         return False
     # Others have `spans`, too: with a start and an end each, or beside other members.
-    own = (isinstance(span, dict) and "fragments" in span for span in row["spans"])
-    return all(own) if row["spans"] else row.keys() <= MEMBERS
+    ours = (isinstance(span, dict) and "fragments" in span for span in row["spans"])
+    return all(ours) if row["spans"] else row.keys() <= MEMBERS
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every such file of a folder, a line at a time.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document a line.
 
-    Args:
-        path: the file or folder.
-        reading: its encoding; counts mentions and answers. Those whose text is another are left
-            out, with the relations and attributes of such mentions and the questions that have no
-            answer left; members that documents don't have are passed over. Told of lines that can't
-            be read, where it wants to be.
-
-    Yields:
-        The documents, in the order of the file. Spans are sorted by position; equal spans, relations
-        and attributes are kept once.
-
-    Raises:
-        LongbioError: a line is no such object. Names file and line, never the text.
+    Mentions and answers whose text is another are left out, with the relations and attributes of such
+    mentions and the questions that have no answer left; members that documents don't have are passed over.
+    Lines that can't be read are skipped, where the reading wants to go on.
     """
-    for file in files_of(path, ENDINGS):
-        try:
-            yield from _documents(file, reading)
-        except LongbioError as error:
-            reading.skip(error)
 
+    def reader_of(file: Path) -> Callable[[Row], Document]:
+        return lambda row: _document(row.cells, f"{file}, {row.where}, ", reading)
 
-def _documents(file: Path, reading: Reading) -> Iterator[Document]:
-    for row in read_rows(file, reading.encoding, failed=reading.failed):
-        try:
-            document = _document(row.cells, f"{file}, {row.where}, ", reading)
-        except LongbioError as error:
-            reading.skip(error)
-            continue
-        yield document
+    return documents_of(files, reading, reader_of)
 
 
 def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
@@ -90,7 +64,7 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
     text = member(row, "text", str, where)
     spans = [_span(each, text, place, reading) for place, each in _members(row, "spans", where)]
     questions = [_question(each, text, place, reading) for place, each in _members(row, "questions", where)]
-    labels = _optional(row, "labels", list, where)
+    labels = optional(row, "labels", list, where)
     if labels is not None and not all(isinstance(label, str) for label in labels):
         raise LongbioError("'labels' is no list of texts", where=where)
     return Document(
@@ -98,15 +72,15 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
         text=text,
         spans=tuple(sorted({span for span in spans if span is not None})),
         units=tuple(
-            _piece(unit, text, f"{where}.units") for unit in _optional(row, "units", list, where) or ()
+            _piece(unit, text, f"{where}.units") for unit in optional(row, "units", list, where) or ()
         ),
         relations=tuple(dict.fromkeys(_relations(row, spans, where, reading))),
         attributes=tuple(dict.fromkeys(_attributes(row, spans, where, reading))),
         questions=tuple(question for question in questions if question is not None),
-        query=_optional(row, "query", str, where),
+        query=optional(row, "query", str, where),
         labels=None if labels is None else tuple(labels),
         score=score_of(row.get("score"), where),
-        group=_optional(row, "group", str, where),
+        group=optional(row, "group", str, where),
     )
 
 
@@ -114,12 +88,8 @@ def _members(row: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[st
     return members(row, name, where) if row.get(name) is not None else iter(())
 
 
-def _optional(row: Mapping[str, Any], name: str, kind: type[Any], where: str) -> Any:
-    return None if row.get(name) is None else member(row, name, kind, where)
-
-
 def _piece(value: Any, text: str, where: str) -> Piece:
-    is_pair = isinstance(value, list) and len(value) == 2 and all(type(each) is int for each in value)
+    is_pair = isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value)
     if not is_pair or not 0 <= value[0] < value[1] <= len(text):
         raise LongbioError("this is no pair of start and end in the text", where=where)
     return value[0], value[1]
@@ -127,7 +97,7 @@ def _piece(value: Any, text: str, where: str) -> Piece:
 
 def _fault(found: str, given: Mapping[str, Any], where: str) -> str | None:
     """How the text that is written beside offsets disagrees with what is there."""
-    written = _optional(given, "text", str, where)
+    written = optional(given, "text", str, where)
     return None if written in (None, found) else "the text written beside the offsets is not what is there"
 
 
@@ -171,7 +141,7 @@ def _attributes(
 ) -> Iterator[Attribute]:
     for place, each in _members(row, "attributes", where):
         span, name = _pointed(each, "span", spans, place), member(each, "name", str, place)
-        value = _optional(each, "value", str, place) or ""
+        value = optional(each, "value", str, place) or ""
         if span is None:
             reading.passed_over.note("attribute of a mention that was left out", place)
         else:

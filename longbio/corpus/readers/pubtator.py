@@ -14,14 +14,15 @@ fields, the second no number).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from longbio.corpus.counting import CHARACTERS, Ruler, best, rulers, said
-from longbio.corpus.reading import Reading, beginnings_of, files_of
+from longbio.corpus.counting import Ruler, rulers
+from longbio.corpus.file_text import numbered, read_lines
+from longbio.corpus.readers.locating import MentionsById, located
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
-from longbio.corpus.rows import read_lines
 from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
@@ -34,30 +35,15 @@ RELATION_FIELDS = (4, 5)
 IDENTIFIER = "identifier"
 """The attribute that holds a concept id, or what a corpus has in its place: "-1" where it knows none."""
 
-SUFFIXES = (".txt", ".pubtator")
+
+def looks_like(beginning: str) -> bool:
+    """Whether a file begins as PubTator does."""
+    return TITLE.match(beginning.lstrip()) is not None
 
 
-def recognises(path: Path) -> bool:
-    """Whether a file, or one of a folder's first, begins as PubTator does."""
-    return any(TITLE.match(beginning.lstrip()) for beginning in beginnings_of(path, SUFFIXES))
-
-
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a file, or every `.txt` and `.pubtator` file of a folder, a document at a time.
-
-    Args:
-        path: the file or folder.
-        reading: counts mentions; those that aren't in their text as they say are left out.
-            What is passed over: "relations between concepts", "composite mentions".
-
-    Yields:
-        The documents, in the order of the files. Spans and attributes are sorted, equal ones kept once.
-
-    Raises:
-        LongbioError: a file is not UTF-8, or a line is malformed. The error names file and line,
-            never the text.
-    """
-    for file in files_of(path, SUFFIXES):
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document at a time. Passed over are "relations between concepts" and "composite mentions"."""
+    for file in files:
         yield from _read_file(file, reading)
 
 
@@ -75,44 +61,34 @@ class _Lines:
 
 
 def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
-    found = _Lines("")
-    for number, line in enumerate(read_lines(file, reading.encoding, "\n"), start=1):
-        line, where = line.removesuffix("\n").removesuffix("\r"), f"{file}, line {number}"
+    lines = _Lines("")
+    for where, line in numbered(read_lines(file, reading.encoding, "\n"), file):
         if passage := PASSAGE.fullmatch(line):
-            if passage[2] == "t":
-                if found.passages:
-                    yield _document(found, file, reading)
-                found = _Lines(passage[1])
-            if (
-                passage[1] != found.name
-                or passage[2] in found.passages
-                or (passage[2] == "a" and found.mentions)
-            ):
+            name, kind, text = passage.groups()
+            if kind == "t":
+                if lines.passages:
+                    yield _document(lines, file, reading)
+                lines = _Lines(name)
+            if name != lines.name or kind in lines.passages or (kind == "a" and lines.mentions):
                 raise _malformed(where)
-            found.passages[passage[2]] = passage[3]
-        elif line.strip():
-            fields = line.split("\t")
-            if not found.passages or fields[0] != found.name:
-                raise _malformed(where)
-            if len(fields) in RELATION_FIELDS and not OFFSET.fullmatch(fields[1]):
-                reading.passed_over.note("relations between concepts", where)
-            else:
-                found.mentions.append((_checked(fields, where), where))
-    if found.passages:
-        yield _document(found, file, reading)
+            lines.passages[kind] = text
+            continue
+        fields = line.split("\t")
+        if not lines.passages or fields[0] != lines.name:
+            raise _malformed(where)
+        if len(fields) in RELATION_FIELDS and not OFFSET.fullmatch(fields[1]):
+            reading.passed_over.note("relations between concepts", where)
+            continue
+        is_placed = all(OFFSET.fullmatch(offset) for offset in fields[1:3])
+        if len(fields) not in MENTION_FIELDS or not is_placed or not fields[4]:
+            raise _malformed(where)
+        lines.mentions.append((fields, where))
+    if lines.passages:
+        yield _document(lines, file, reading)
 
 
-def _checked(fields: list[str], where: str) -> list[str]:
-    """The fields of a mention."""
-    if len(fields) not in MENTION_FIELDS or not all(OFFSET.fullmatch(each) for each in fields[1:3]):
-        raise _malformed(where)
-    if not fields[4]:
-        raise _malformed(where)
-    return fields
-
-
-def _document(found: _Lines, file: Path, reading: Reading) -> Document:
-    text = found.text
+def _document(lines: _Lines, file: Path, reading: Reading) -> Document:
+    text = lines.text
     solid = Solid(text)
 
     def fault(fields: list[str], ruler: Ruler) -> str | None:
@@ -123,22 +99,17 @@ def _document(found: _Lines, file: Path, reading: Reading) -> Document:
             return f"the mention disagrees with the text at offsets {start} {end}"
         return None
 
-    ruler = best(
-        rulers(text),
-        lambda each: sum(fault(fields, each) is None for fields, _ in found.mentions),
-        len(found.mentions),
-    )
-    if ruler.unit != CHARACTERS:
-        reading.remarks.note(said(ruler.unit), file)
-    spans, attributes = set[Span](), set[Attribute]()
-    for fields, where in found.mentions:
+    ruler, there = located(lines.mentions, rulers(text), fault, reading)
+    reading.note_unit(ruler.unit, file)
+    for fields, where in lines.mentions:
         reading.passed_over.note("composite mentions", where, len(fields) == max(MENTION_FIELDS))
-        if reading.alignment.holds(fault(fields, ruler), where):
-            span = Span.of(*ruler.span(int(fields[1]), int(fields[2])), fields[4])
-            spans.add(span)
-            if fields[5:] and fields[5].strip():
-                attributes.add(Attribute(span, IDENTIFIER, fields[5].strip()))
-    return Document(found.name, text, tuple(sorted(spans)), attributes=tuple(sorted(attributes)))
+    mentions = MentionsById()
+    for fields in there:
+        span = Span.of(*ruler.span(int(fields[1]), int(fields[2])), fields[4])
+        mentions.spans[None].add(span)
+        if fields[5:] and fields[5].strip():
+            mentions.attributes.add(Attribute(span, IDENTIFIER, fields[5].strip()))
+    return mentions.document(lines.name, text)
 
 
 def _malformed(where: str) -> LongbioError:

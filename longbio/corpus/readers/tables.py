@@ -13,37 +13,39 @@ annotators didn't agree (`-` as `gold_label` in MedNLI), are passed over.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from longbio.corpus.class_names import class_names, nested_columns
 from longbio.corpus.counting import FileUnit
-from longbio.corpus.features import class_names, nested_columns
+from longbio.corpus.files import kind_of, stem_of
 from longbio.corpus.labels import listed_in
 from longbio.corpus.readers import annotated
-from longbio.corpus.readers.annotated import annotations_of, comes_in_words, is_rejected, note_unread
-from longbio.corpus.readers.asked import group_of
-from longbio.corpus.reading import Reading, files_of, sniffed
+from longbio.corpus.readers.annotated import MEMBERS, Table
+from longbio.corpus.readers.squad import group_of
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
-from longbio.corpus.rows import (
+from longbio.corpus.row_files import (
     ERROR_NAME,
+    LISTS,
     ROWS,
     TEXT_NAMES,
     Row,
     columns_there,
-    endings_of,
+    documents_of,
     is_withdrawn,
-    kind_of,
     name_of,
-    read_rows,
-    stem_of,
+    readable_rows,
+    score_of,
     value_of,
 )
 from longbio.errors import LongbioError
 
-USUAL: dict[str, tuple[str, ...]] = {
+FIELDS: dict[str, tuple[str, ...]] = {
     "text": (*TEXT_NAMES, "sentence", "sentence2", "hypothesis", "context", "data"),
     "id": ("id", "row_id", "note_id", "pairid"),
     "query": ("query", "question", "sentence1", "prompt", "premise"),
@@ -54,7 +56,14 @@ USUAL: dict[str, tuple[str, ...]] = {
 """By the field of a document: the columns that hold it when none is named, the first that is there. A
 patient comes before a `group`, which may be an arm of a trial."""
 
-ENDINGS = endings_of(*(kind for kind in ROWS if kind != ".json"))
+ENDINGS = tuple(kind for kind in ROWS if kind != ".json")
+
+_NAMES = "|".join((*FIELDS["text"], *MEMBERS["tokens"]))
+_LIST = re.compile(rf'\s*(?:\[|\{{"(?:{"|".join(LISTS)})"\s*:\s*\[|(?=\{{))', re.IGNORECASE)
+_NAMED = re.compile(rf'"(?:{_NAMES})"\s*:', re.IGNORECASE)
+_PAIRS = re.compile(r'\s*(?:\{.{0,400}?"annotations"\s*:\s*)?\[\s*\[\s*"', re.DOTALL)
+_TEXTS = re.compile(r'\s*\[\s*"')
+"""How JSON begins that holds rows (a list of them, or one) and names their text; pairs; texts alone."""
 
 HEADED = (".csv", ".tsv", ".parquet")
 """Kinds of tables of which all rows have the same columns."""
@@ -76,36 +85,22 @@ UNDECIDED = ("gold_label", "-")
 """Column and cell of a pair that annotators didn't agree on, as in SNLI and MedNLI."""
 
 
-def recognises(path: Path) -> bool:
-    """Whether a file, or one of a folder's, is a table by its ending."""
-    if path.is_file():
-        return kind_of(path) in ROWS and kind_of(path) != ".json"
-    return bool(sniffed(path, ENDINGS))
+def looks_like_rows(beginning: str) -> bool:
+    """Whether a file of JSON begins with rows that have a text or words."""
+    is_named = _LIST.match(beginning) is not None and _NAMED.search(beginning) is not None
+    return is_named or _PAIRS.match(beginning) is not None or _TEXTS.match(beginning) is not None
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads a table, or every table of a folder, a row at a time.
+def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
+    """A document of each row; without a column of ids named by file and number.
 
-    Args:
-        path: the file or folder.
-        reading: its encoding and columns; counts mentions and answers, the rows that were passed over,
-            and members that hold what isn't read; is told of those that can't be read, where it wants
-            to be.
-
-    Yields:
-        A document of each row, in order; without a column of ids named by file and number.
+    Rows that can't be read are skipped, where the reading wants to go on.
 
     Raises:
-        LongbioError: `reading.columns` names an unknown field or a column that isn't there, there
-            is no column of text, or a file or cell can't be read. Names file and row, never what
-            stands there.
+        LongbioError: as all readers; and `reading.columns` names an unknown field or a column that isn't
+            there, or there is no column of text.
     """
-    return read_tables(files_of(path, ENDINGS), reading)
-
-
-def read_tables(files: Sequence[Path], reading: Reading) -> Iterator[Document]:
-    """`read` of some files."""
-    fields = [*USUAL, *annotated.USUAL]
+    fields = [*FIELDS, *MEMBERS]
     unknown = sorted(set(reading.columns) - set(fields))
     if unknown:
         raise LongbioError(
@@ -113,75 +108,61 @@ def read_tables(files: Sequence[Path], reading: Reading) -> Iterator[Document]:
             where="columns",
             remedy=f"choose from {', '.join(fields)}",
         )
-    wanted = {name for each in (USUAL, annotated.USUAL) for names in each.values() for name in names}
-    wanted |= {ERROR_NAME, *annotated.MARKS, *(name.lower() for name in reading.columns.values())}
-    wanted |= {name.strip() for name in reading.columns.get("labels", "").lower().split(",")}
-    for file in files:
-        try:
-            yield from _documents(file, wanted, reading)
-        except LongbioError as error:
-            reading.skip(error)
-
-
-def _documents(file: Path, wanted: Collection[str], reading: Reading) -> Iterator[Document]:
-    is_checked = kind_of(file) not in HEADED
-    names = class_names(file)
-    unit = FileUnit(partial(_placed, file, wanted, reading))
-    unread = [name for name in nested_columns(file) if name.lower() not in wanted]
-    for row in read_rows(file, reading.encoding, wanted, reading.failed):
-        if not is_checked:
-            # A column that isn't there is the fault of the table, not of each of its rows.
-            first = {name.lower(): cell for name, cell in row.cells.items()}
-            for field in USUAL:
-                _column(field, first, reading.columns, file, row.where)
-            is_checked = True
-        for name in unread:
-            reading.passed_over.note(f"member {name[:40]!r} that isn't read", f"{file}, {row.where}")
-        try:
-            document = _document(row, file, names, unit, reading)
-        except LongbioError as error:
-            reading.skip(error)
-            continue
-        if document is not None:
-            yield document
-
-
-def _document(
-    row: Row, file: Path, class_names: Mapping[str, Sequence[str]], unit: FileUnit, reading: Reading
-) -> Document | None:
-    where = f"{file}, {row.where}"
     named = {field: column.lower() for field, column in reading.columns.items()}
-    cells = _cells(row, named, file)
+    wanted = {name for usual in (FIELDS, MEMBERS) for names in usual.values() for name in names}
+    wanted |= {ERROR_NAME, *annotated.MARKS, *named.values()}
+    wanted |= {name.strip() for name in named.get("labels", "").split(",")}
+
+    def reader_of(file: Path) -> Callable[[Row], Document | None]:
+        unit = FileUnit(partial(_placed, file, wanted, named, reading))
+        table = Table(file, named, class_names(file), unit, reading)
+        if kind_of(file) in HEADED:
+            # A column that isn't there is the fault of the table, not of each of its rows.
+            for row in islice(readable_rows(file, reading.encoding, wanted), 1):
+                _columns({name.lower(): cell for name, cell in row.cells.items()}, table, row.where)
+        unread = [name for name in nested_columns(file) if name.lower() not in wanted]
+        return partial(_document, table, unread)
+
+    return documents_of(files, reading, reader_of, wanted)
+
+
+def _document(table: Table, unread: Sequence[str], row: Row) -> Document | None:
+    file, reading, where = table.file, table.reading, f"{table.file}, {row.where}"
+    for name in unread:
+        reading.passed_over.note(f"member {name[:40]!r} that isn't read", where)
+    cells = _cells(row, table.named, file)
+    columns = None
     if is_withdrawn(cells):
-        reading.passed_over.note("row marked as an error", where)
+        reason = "row marked as an error"
+    elif annotated.is_rejected(cells):
+        reason = "task that was rejected or ignored"
+    else:
+        columns = _columns(cells, table, row.where)
+        reason = "row without a gold label"
+    if columns is None or (columns["labels"], cells.get(columns["labels"] or "")) == UNDECIDED:
+        reading.passed_over.note(reason, where)
         return None
-    if is_rejected(cells):
-        reading.passed_over.note("task that was rejected or ignored", where)
-        return None
-    columns = {field: _column(field, cells, reading.columns, file, row.where) for field in USUAL}
-    if columns["labels"] is not None and (columns["labels"], cells[columns["labels"]]) == UNDECIDED:
-        reading.passed_over.note("row without a gold label", where)
-        return None
-    found = {field: None if column is None else cells[column] for field, column in columns.items()}
-    text, query = _text(found["text"], "text", where), _text(found["query"], "query", where)
-    name = _name(found["id"], "id", where) or f"{stem_of(file)}-{row.number:06}"
+    return _document_of(cells, columns, table, row)
+
+
+def _document_of(
+    cells: Mapping[str, Any], columns: Mapping[str, str | None], table: Table, row: Row
+) -> Document:
+    file, reading, where = table.file, table.reading, f"{table.file}, {row.where}"
+    held = {field: None if column is None else cells[column] for field, column in columns.items()}
+    text, query = _text(held["text"], "text", where), _text(held["query"], "query", where)
+    name = _name(held["id"], "id", where) or f"{stem_of(file)}-{row.number:06}"
     if kind_of(file) in WRITTEN:
-        annotated.note_unwritten(cells, named, where, reading)
-    for field in annotated.USUAL:
-        if field in named and named[field] not in cells:
-            raise _no_column(field, reading.columns, cells, file, row.where)
-    more = annotations_of(cells, named, class_names, text, query, unit, name, where, reading)
-    labels = None if columns["labels"] in more.read else _labels(found["labels"], where)
-    if labels is not None and (classes := class_names.get(columns["labels"] or "")):
-        labels = _named(labels, classes, where, reading)
-    if label_columns := _label_columns(cells, reading.columns):
-        labels = _labels_there(label_columns, cells, file, row.where, reading)
-    group = _name(found["group"], "group", where)
+        annotated.note_unwritten(cells, table, where)
+    for field in MEMBERS:
+        if field in table.named and table.named[field] not in cells:
+            raise _no_column(field, cells, table, row.where)
+    more = annotated.annotations_of(cells, table, text, query, name, where)
+    group = _name(held["group"], "group", where)
     if more.asks and group is None:
-        group = group_of(_title(cells.get("title")), more.text or "")
-    read = {column for column in columns.values() if column is not None}
-    note_unread(cells, more.read | read, where, reading)
-    return Document(
+        title = cells.get("title")
+        group = group_of(title if isinstance(title, str) else None, more.text or "")
+    document = Document(
         id=name,
         text=more.text or "",
         spans=more.spans,
@@ -189,10 +170,15 @@ def _document(
         relations=more.relations,
         questions=() if more.question is None else (more.question,),
         query=None if more.asks else query,
-        labels=labels,
-        score=score_of(found["score"], where),
+        labels=_labels(
+            cells, None if columns["labels"] in more.read else columns["labels"], table, row.where
+        ),
+        score=score_of(held["score"], where),
         group=group,
     )
+    read = {column for column in columns.values() if column is not None}
+    annotated.note_unread(cells, more.read | read, where, reading)
+    return document
 
 
 def _cells(row: Row, named: Mapping[str, str], file: Path) -> dict[str, Any]:
@@ -202,46 +188,37 @@ def _cells(row: Row, named: Mapping[str, str], file: Path) -> dict[str, Any]:
 
 
 def _placed(
-    file: Path, wanted: Collection[str], reading: Reading
+    file: Path, wanted: Collection[str], named: Mapping[str, str], reading: Reading
 ) -> Iterator[tuple[str, list[tuple[int, str | None]]]]:
     """The texts of a file, and where their mentions and answers say that they begin."""
-    named = {field: column.lower() for field, column in reading.columns.items()}
-    names = [named["text"]] if "text" in named else USUAL["text"]
-    try:
-        for row in read_rows(file, reading.encoding, wanted, lambda error: None):
-            cells = _cells(row, named, file)
-            text = next((cells[name] for name in names if name in cells), None)
-            if isinstance(text, str) and not text.isascii():
-                yield text, annotated.placed_in(cells, named)
-    except LongbioError:
-        return  # who reads its documents says what is wrong
+    names = [named["text"]] if "text" in named else FIELDS["text"]
+    for row in readable_rows(file, reading.encoding, wanted):
+        cells = _cells(row, named, file)
+        text = next((cells[name] for name in names if name in cells), None)
+        if isinstance(text, str) and not text.isascii():
+            yield text, annotated.placed_in(cells, named)
 
 
-def _title(cell: Any) -> str | None:
-    return cell if isinstance(cell, str) and cell else None
+def _columns(cells: Mapping[str, Any], table: Table, place: str) -> dict[str, str | None]:
+    """By the field of a document, the lower-case name of the column that holds it; None where none does."""
+    columns: dict[str, str | None] = {}
+    for field, usual in FIELDS.items():
+        names = (table.named[field],) if field in table.named else usual
+        columns[field] = next((name for name in names if name in cells), None)
+        if field == "labels" and _label_columns(cells, table):
+            columns[field] = None
+        elif columns[field] is None and (
+            field in table.named or (field == "text" and not annotated.comes_in_words(cells, table.named))
+        ):
+            raise _no_column(field, cells, table, place)
+    return columns
 
 
-def _column(
-    field: str, cells: Mapping[str, Any], named: Mapping[str, str], file: Path, place: str
-) -> str | None:
-    """The lower-case name of the column that holds a field; None where there is none."""
-    if field == "labels" and _label_columns(cells, named):
-        return None
-    if field in named:
-        column = named[field].lower() if named[field].lower() in cells else None
-    else:
-        column = next((name for name in USUAL[field] if name in cells), None)
-    if column is None and (field in named or (field == "text" and not comes_in_words(cells, named))):
-        raise _no_column(field, named, cells, file, place)
-    return column
-
-
-def _no_column(
-    field: str, named: Mapping[str, str], cells: Mapping[str, Any], file: Path, place: str
-) -> LongbioError:
+def _no_column(field: str, cells: Mapping[str, Any], table: Table, place: str) -> LongbioError:
+    name = table.reading.columns.get(field, field)
     return LongbioError(
-        f"there is no column {named.get(field, field)!r}; {columns_there([*cells], file)}",
-        where=f"{file}, {place}",
+        f"there is no column {name!r}; {columns_there([*cells], table.file)}",
+        where=f"{table.file}, {place}",
         remedy=f"name the column that holds the {field}",
     )
 
@@ -258,78 +235,61 @@ def _name(cell: Any, field: str, where: str) -> str | None:
     return name_of(cell)
 
 
-def _labels(cell: Any, where: str) -> tuple[str, ...] | None:
+def _labels(cells: Mapping[str, Any], column: str | None, table: Table, place: str) -> tuple[str, ...] | None:
+    """The labels that a column holds, by the names of their classes where they are numbers that have some; or
+    those whose own columns say that they are there."""
+    if label_columns := _label_columns(cells, table):
+        return _labels_there(label_columns, cells, table, place)
+    cell, where = None if column is None else cells[column], f"{table.file}, {place}"
     written = listed_in(cell) if isinstance(cell, str) else None
     cell = cell if written is None else written
     listed = cell if isinstance(cell, list) else [cell]
-    if any(isinstance(each, list | dict | bytes) for each in listed):
+    if any(isinstance(label, list | dict | bytes) for label in listed):
         raise LongbioError("the cell of the labels holds no name", where=where)
-    names = tuple(name for each in listed if (name := value_of(each)) is not None)
-    return names if names or isinstance(cell, list) else None
-
-
-def _named(
-    labels: Sequence[str], classes: Sequence[str], where: str, reading: Reading
-) -> tuple[str, ...] | None:
-    """Labels by the names of their classes, where they are numbers; None where a row has none (-1)."""
-    if [*labels] == [NO_CLASS]:
-        reading.passed_over.note("row without a gold label", where)
+    labels = tuple(name for label in listed if (name := value_of(label)) is not None)
+    classes = table.class_names.get(column or "")
+    if classes and labels == (NO_CLASS,):
+        table.reading.passed_over.note("row without a gold label", where)
         return None
-    named = []
-    for label in labels:
-        number = name_of(label) or ""
-        if label in classes or not number.isdecimal() or len(number) > MAX_DIGITS:
-            named.append(label)
-        elif int(number) < len(classes):
-            named.append(classes[int(number)])
-        else:
-            raise LongbioError(
-                f"class {int(number)} is none of the {len(classes)} that have names", where=where
-            )
-    return tuple(named)
+    if not labels and not isinstance(cell, list):
+        return None
+    return tuple(_class_name(label, classes, where) for label in labels) if classes else labels
 
 
-def _label_columns(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+def _class_name(label: str, classes: Sequence[str], where: str) -> str:
+    """What a label is called, where it is the number of a class."""
+    number = name_of(label) or ""
+    if label in classes or not number.isdecimal() or len(number) > MAX_DIGITS:
+        return label
+    if int(number) < len(classes):
+        return classes[int(number)]
+    raise LongbioError(f"class {int(number)} is none of the {len(classes)} that have names", where=where)
+
+
+def _label_columns(cells: Mapping[str, Any], table: Table) -> list[str]:
     """The columns of which each says whether a label is there; none where labels stand in one."""
-    given = named.get("labels", "")
-    if "," not in given or given.lower() in cells:
+    columns = table.reading.columns.get("labels", "")
+    if "," not in columns or columns.lower() in cells:
         return []
-    return [name for each in given.split(",") if (name := each.strip())]
+    return [name for column in columns.split(",") if (name := column.strip())]
 
 
 def _labels_there(
-    columns: Sequence[str], cells: Mapping[str, Any], file: Path, place: str, reading: Reading
+    columns: Sequence[str], cells: Mapping[str, Any], table: Table, place: str
 ) -> tuple[str, ...]:
-    labels = []
+    labels, where = [], f"{table.file}, {place}"
     for name in columns:
         if name.lower() not in cells:
             raise LongbioError(
-                f"there is no column {name!r}; {columns_there([*cells], file)}",
-                where=f"{file}, {place}",
+                f"there is no column {name!r}; {columns_there([*cells], table.file)}",
+                where=where,
                 remedy="name the columns of the labels",
             )
-        said = (value_of(cells[name.lower()]) or "").lower()
-        if said in THERE:
+        value = (value_of(cells[name.lower()]) or "").lower()
+        if value in THERE:
             labels.append(name)
-        elif said in UNCERTAIN:
-            reading.passed_over.note("label that is uncertain (-1)", f"{file}, {place}")
-        elif said not in NOT_THERE:
-            raise LongbioError(f"the cell of {name!r} is neither 1 nor 0", where=f"{file}, {place}")
+        elif value in UNCERTAIN:
+            table.reading.passed_over.note("label that is uncertain (-1)", where)
+        elif value not in NOT_THERE:
+            raise LongbioError(f"the cell of {name!r} is neither 1 nor 0", where=where)
     return tuple(labels)
-
-
-def score_of(cell: Any, where: str) -> float | None:
-    """The number in a cell; None for an empty one.
-
-    Raises:
-        LongbioError: it holds something else, or no finite number.
-    """
-    if name_of(cell) is None:
-        return None
-    try:
-        score = math.nan if isinstance(cell, bool) else float(cell)
-    except (TypeError, ValueError, OverflowError):
-        score = math.nan
-    if not math.isfinite(score):
-        raise LongbioError("the score is no number", where=where)
-    return score

@@ -5,31 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from longbio.corpus.files import kind_of, refuse_empty, stem_of
-from longbio.corpus.reading import Reading, listed, read_text
+from longbio.corpus.file_text import read_text
+from longbio.corpus.files import kind_of, listed, refuse_empty, stem_of
+from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
-SUFFIXES = (".txt",)
-
-
-def recognises(path: Path) -> bool:
-    """Whether a path is a `.txt` file, or a folder that holds one."""
-    return bool(listed(path, SUFFIXES)) if path.is_dir() else kind_of(path) in SUFFIXES
+ENDINGS = (".txt",)
 
 
 def read(path: Path, reading: Reading) -> Iterator[Document]:
-    """Reads every `.txt` file of a folder, or one such file, as documents without spans.
+    """The `.txt` files of a folder, or one such file, sorted by id (the file's stem).
 
-    Args:
-        path: a folder, read without its subfolders, or a single `.txt` file.
-        reading: its encoding; told of files that can't be decoded, where it wants to be.
-
-    Yields:
-        The documents, sorted by id (the file's stem).
-
-    Raises:
-        LongbioError: there is nothing to read at `path`, or a file can't be decoded.
+    Those that can't be read are skipped, where the reading wants to go on.
     """
     for file in text_files(path):
         try:
@@ -46,17 +34,15 @@ def text_files(path: Path) -> list[Path]:
     Raises:
         LongbioError: `path` is neither a `.txt` file nor a folder that holds one.
     """
-    if path.is_file() and kind_of(path) in SUFFIXES:
+    if path.is_file() and kind_of(path) in ENDINGS:
         return [path]
-
     if not path.is_dir():
         raise LongbioError(
             "no folder of notes and no .txt file here",
             where=path,
             remedy="give a folder that holds .txt files, or one such file",
         )
-
-    files = sorted(listed(path, SUFFIXES), key=stem_of)
+    files = sorted(listed(path, ENDINGS), key=stem_of)
     if not files:
         refuse_empty(path)
         raise LongbioError("the folder holds no .txt file", where=path, remedy="give a folder of .txt files")

@@ -19,7 +19,7 @@ from bioc import (
 
 from longbio.corpus.readers.bioc import LABEL
 from longbio.corpus.records import Attribute, Document, Span
-from longbio.corpus.writers.mentions import named
+from longbio.corpus.writers.checks import each_once, name_in, refuse_beyond_text
 from longbio.errors import LongbioError
 
 FILE = "documents.xml"
@@ -45,19 +45,15 @@ def write(documents: Iterable[Document], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{FILE}.part"
-    written: set[str] = set()
     with unfinished.open("wb") as file, biocxml.iterwrite(file, encoding="utf-8") as writer:
         collection = BioCCollection()
         collection.source, collection.date, collection.key = "longbio", "", ""
         writer.write_collection_info(collection)
-        for document in documents:
-            if not document.id or document.id in written:
+        for document in each_once(documents, folder):
+            if not document.id:
                 raise LongbioError(
-                    f"the document id {document.id!r} is " + ("there twice" if document.id else "empty"),
-                    where=folder,
-                    remedy="give every document an id of its own",
+                    "the document id '' is empty", where=folder, remedy="give every document an id of its own"
                 )
-            written.add(document.id)
             writer.write_document(_converted(document))
     unfinished.replace(folder / FILE)
 
@@ -71,7 +67,7 @@ def _converted(document: Document) -> BioCDocument:
     name_of = {span: str(number) for number, span in enumerate(document.spans, start=1)}
     about: dict[Span, list[Attribute]] = {span: [] for span in document.spans}
     for attribute in document.attributes:
-        named(attribute.span, name_of, document)
+        name_in(name_of, attribute.span, document)
         about[attribute.span].append(attribute)
     for span, name in name_of.items():
         for infons in _infons(span, about[span], document):
@@ -81,19 +77,14 @@ def _converted(document: Document) -> BioCDocument:
         relation = BioCRelation()
         relation.id = f"R{number}"
         relation.infons[LABEL] = _label(each.label, document)
-        relation.add_node(BioCNode(named(each.head, name_of, document), "head"))
-        relation.add_node(BioCNode(named(each.tail, name_of, document), "tail"))
+        for role, end in (("head", each.head), ("tail", each.tail)):
+            relation.add_node(BioCNode(name_in(name_of, end, document), role))
         passage.add_relation(relation)
     return converted
 
 
 def _annotation(span: Span, name: str, infons: dict[str, str], document: Document) -> BioCAnnotation:
-    if span.end_char > len(document.text):
-        raise LongbioError(
-            f"a span ends at {span.end_char} in a text of {len(document.text)} characters",
-            where=document.id,
-            remedy="give the span the offsets of this text",
-        )
+    refuse_beyond_text(span, document)
     annotation = BioCAnnotation()
     annotation.id, annotation.infons, annotation.text = name, infons, span.covered(document.text)
     for start_char, end_char in span.fragments:

@@ -10,11 +10,11 @@ from pathlib import Path
 from longbio.corpus.file_names import TABLE, FileNames, row
 from longbio.corpus.fragments import CUTS, Fragment, cut_at_lines, joined
 from longbio.corpus.records import Attribute, Document, Span
-from longbio.corpus.writers.mentions import named
+from longbio.corpus.writers.checks import each_once, name_in, refuse_beyond_text
 from longbio.errors import LongbioError
 
-# What labels and names must be to stand in their columns: one word.
 WORD = re.compile(r"\S+")
+"""What labels and names must be to stand in their columns."""
 
 
 def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | None = None) -> None:
@@ -23,11 +23,10 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
     Where an id is no file name (it has a `/`, is too long, or looks like a README), they have another,
     and `names.jsonl` says whose they are.
 
-    The `.ann` is written even without spans: a document that was read and has no mention is not
-    one that nobody annotated. Files of the same name are replaced. Of a document, its text, spans,
-    relations and attributes are written; BRAT has no place for the rest. A mention that goes over a
-    line end is written as BRAT does it, in fragments without it, which are read as one; a line end at
-    its border is lost.
+    The `.ann` is written even without spans: a document without mentions is not one that nobody annotated.
+    Files of the same name are replaced. BRAT has no place for more than text, spans, relations and
+    attributes. A mention that goes over a line end is written as BRAT does it, in fragments without it,
+    which are read as one; a line end at its border is lost.
 
     Args:
         documents: what to write. Spans, relations and attributes must be sorted and unique to be
@@ -37,26 +36,17 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
             out because they are nothing else, with what was said of them.
 
     Raises:
-        LongbioError: an id is there twice, a label or an attribute's name
-            isn't one word, a value holds a line end, a span ends after its text, or a relation or
-            an attribute is about a span that isn't the document's.
+        LongbioError: an id is there twice, a label or an attribute's name isn't one word, a value holds a
+            line end, a span ends after its text, or a relation or an attribute is about a span that isn't
+            the document's.
     """
     counted = Counter() if counted is None else counted
     folder.mkdir(parents=True, exist_ok=True)
-    written: set[str] = set()
     names, renamed = FileNames(), ""
-    for document in documents:
-        if document.id in written:
-            raise LongbioError(
-                f"the document id {document.id!r} is there twice",
-                where=folder,
-                remedy="give every document an id of its own",
-            )
-        written.add(document.id)
+    for document in each_once(documents, folder):
         name = names.of(document.id)
         if name != document.id:
             renamed += row(document.id, name)
-
         for file, content in files_of(document, name, counted).items():
             (folder / file).write_bytes(content)
     if renamed:
@@ -64,16 +54,7 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
 
 
 def files_of(document: Document, name: str, counted: Counter[str] | None = None) -> dict[str, bytes]:
-    """The content of a document's two files.
-
-    Args:
-        document: what to write.
-        name: of the files, without an ending.
-        counted: as of `write`.
-
-    Raises:
-        LongbioError: as `write`.
-    """
+    """The content of a document's two files, whose name has no ending; `counted` and raises as of `write`."""
     annotations = "".join(f"{line}\n" for line in _lines(document, Counter() if counted is None else counted))
     # Bytes, not text mode: a line end of the note must reach the disk as it is.
     return {f"{name}.ann": annotations.encode("utf-8"), f"{name}.txt": document.text.encode("utf-8")}
@@ -89,13 +70,13 @@ def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
         else:
             unwritten.add(name)
     for number, relation in enumerate(document.relations, start=1):
-        ends = [named(end, name_of, document) for end in (relation.head, relation.tail)]
+        ends = [name_in(name_of, end, document) for end in (relation.head, relation.tail)]
         if unwritten.isdisjoint(ends):
             yield f"R{number}\t{_word(relation.label, document)} Arg1:{ends[0]} Arg2:{ends[1]}"
         else:
             counted["relation of it left out"] += 1
     for number, attribute in enumerate(document.attributes, start=1):
-        name = named(attribute.span, name_of, document)
+        name = name_in(name_of, attribute.span, document)
         if name not in unwritten:
             yield f"A{number}\t{_attribute(attribute, name, document)}"
         else:
@@ -104,12 +85,7 @@ def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
 
 def _fragments(span: Span, document: Document, counted: Counter[str]) -> tuple[Fragment, ...]:
     """What a mention is written as; none of one that is nothing but line ends."""
-    if span.end_char > len(document.text):
-        raise LongbioError(
-            f"a span ends at {span.end_char} in a text of {len(document.text)} characters",
-            where=document.id,
-            remedy="give the span the offsets of this text",
-        )
+    refuse_beyond_text(span, document)
     fragments = cut_at_lines(joined(span.fragments, document.text), document.text)
     if not fragments:
         counted["mention of nothing but line ends left out"] += 1

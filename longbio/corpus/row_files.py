@@ -7,23 +7,25 @@ MIMIC's NOTEEVENTS.csv is read as it is: cells over many lines, rows marked as e
 from __future__ import annotations
 
 import csv
-import io
 import json
+import math
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
-from longbio.corpus import delimited, objects
-from longbio.corpus.files import COMPRESSIONS as COMPRESSIONS
-from longbio.corpus.files import kind_of as kind_of
-from longbio.corpus.files import stem_of as stem_of
-from longbio.corpus.reading import go_on, sniffed
+from longbio.corpus import delimited, json_objects
+from longbio.corpus.file_text import first_line_of, read_lines
+from longbio.corpus.files import kind_of
+from longbio.corpus.reading import Reading, go_on
+from longbio.corpus.records import Document
 from longbio.errors import LongbioError
 
 TEXT_NAMES = ("text", "note_text", "note", "content", "abstract")
@@ -110,88 +112,56 @@ def value_of(cell: Any) -> str | None:
     return named or None
 
 
-def read_lines(
-    file: Path, encoding: str = "utf-8", newline: str = "", *, damaged: bool = False
-) -> Iterator[str]:
-    r"""Lines with their ends as they are; a byte-order mark is left out.
+def score_of(cell: Any, where: str) -> float | None:
+    """The number in a cell; None for an empty one.
+
+    Raises:
+        LongbioError: it holds something else, or no finite number.
+    """
+    if name_of(cell) is None:
+        return None
+    try:
+        score = math.nan if isinstance(cell, bool) else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise LongbioError("the score is no number", where=where)
+    return score
+
+
+def documents_of(
+    files: Iterable[Path],
+    reading: Reading,
+    reader_of: Callable[[Path], Callable[[Row], Document | None]],
+    wanted: Collection[str] | None = None,
+) -> Iterator[Document]:
+    """The documents of the rows of files; files and rows that can't be read are skipped, see `Reading`.
 
     Args:
-        file: as it is or compressed.
-        encoding: of its text.
-        newline: what ends a line: "\n" for that alone, "" for "\r" as well.
-        damaged: give lines with zero bytes, and with others than of that encoding as half characters,
-            too; `_refuse_damaged` finds them.
-
-    Raises:
-        LongbioError: the file is missing, not in that encoding, binary or damaged.
+        files: of kinds in `ROWS`.
+        reading: its encoding.
+        reader_of: given a file, gives what makes a document of each of its rows, None of one that has none.
+        wanted: see `read_rows`.
     """
-    number = 0
-    stream = text_stream(file, encoding, newline, "surrogateescape" if damaged else "strict")
-    try:
-        for number, line in enumerate(stream, start=1):
-            if number == 1:
-                line = line.removeprefix("\ufeff")  # of encodings whose codec leaves it there
-            if "\0" in line and not damaged:
-                raise LongbioError(f"line {number} holds a zero byte: the file is binary", where=file)
-            yield line
-        return
-    except UnicodeError:
-        what = f"after line {number} there is a byte that is not {encoding.upper()}"
-    except (OSError, EOFError) as error:
-        what = f"the file can't be read to its end ({_said(error)})"
-    # Raised outside the handler: the decoding error holds text, and must not be chained.
-    raise LongbioError(
-        what,
-        where=file,
-        remedy="save it again as UTF-8, or name its encoding (cp1252?), or fetch it again",
-    )
-
-
-def text_stream(
-    file: Path, encoding: str = "utf-8", newline: str = "", errors: str = "strict"
-) -> io.TextIOBase:
-    """A file opened for its text, whatever its compression; a byte-order mark of UTF-8 is left out."""
-    compression = COMPRESSIONS.get(file.suffix.lower())
-    marked = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    try:
-        stream = pyarrow.input_stream(str(file), compression=compression, buffer_size=1 << 20)
-        return io.TextIOWrapper(stream, encoding=marked, newline=newline, errors=errors)
-    except OSError as error:
-        raise LongbioError(f"the file can't be opened ({error.strerror or error})", where=file) from error
-    except LookupError:
-        raise LongbioError(f"there is no encoding {encoding!r}", where="encoding") from None
-
-
-def first_lines(path: Path, endings: tuple[str, ...]) -> Iterator[str]:
-    """The first line of each of the files that are `sniffed`.
-
-    For finding out a format: files that can't be read, and bytes that are no UTF-8, are left out.
-    """
-    for file in sniffed(path, endings):
+    for file in files:
         try:
-            with text_stream(file, newline="\n", errors="ignore") as stream:
-                line = stream.readline()
-        except (LongbioError, OSError, EOFError):
-            continue
-        yield line
+            read = reader_of(file)
+            for row in read_rows(file, reading.encoding, wanted, reading.failed):
+                try:
+                    document = read(row)
+                except LongbioError as error:
+                    reading.skip(error)
+                    continue
+                if document is not None:
+                    yield document
+        except LongbioError as error:
+            reading.skip(error)
 
 
-def beginning_of(file: Path, characters: int = 1 << 14) -> str:
-    """The first characters of a file, whatever its compression; bytes that are no UTF-8 are left out.
-
-    Raises:
-        LongbioError: it can't be opened.
-    """
-    try:
-        with text_stream(file, newline="\n", errors="ignore") as stream:
-            return stream.read(characters)
-    except (OSError, EOFError) as error:
-        raise LongbioError(f"the file can't be read ({_said(error)})", where=file) from error
-
-
-def endings_of(*kinds: str) -> tuple[str, ...]:
-    """What the names of files of these kinds end in, as they are or compressed."""
-    return tuple(kind + compression for kind in kinds for compression in ("", *COMPRESSIONS))
+def readable_rows(file: Path, encoding: str, wanted: Collection[str] | None = None) -> Iterator[Row]:
+    """The rows of a file that can be read: who makes documents of them says what is wrong with others."""
+    with suppress(LongbioError):
+        yield from read_rows(file, encoding, wanted, lambda error: None)
 
 
 def _json_lines(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
@@ -204,7 +174,7 @@ def _json_lines(file: Path, encoding: str, wanted: Collection[str] | None, faile
         where = f"line {line_number}"
         try:
             _refuse_damaged(line, where, file, encoding)
-            cells = objects.as_object(objects.parse_value(line, where, file), where, file)
+            cells = json_objects.as_object(json_objects.parse_value(line, where, file), where, file)
         except LongbioError as error:
             go_on(error, failed)
             continue
@@ -218,14 +188,14 @@ def _json(file: Path, encoding: str, wanted: Collection[str] | None, failed: Fai
     if "\n" in text.strip() and is_json(next(line for line in lines if line)):
         yield from _json_lines(file, encoding, wanted, failed)
         return
-    content = objects.parse_value(text, "the file", file)
+    content = json_objects.parse_value(text, "the file", file)
     within = [name for name in LISTS if isinstance(content, dict) and isinstance(content.get(name), list)]
     listed = content[within[0]] if within else content if isinstance(content, list) else [content]
     path = f".{within[0]}" if within else "."
     for number, each in enumerate(listed, start=1):
         where = f"{path}[{number - 1}]"
         try:
-            row = {"text": each} if isinstance(each, str) else objects.as_object(each, where, file)
+            row = {"text": each} if isinstance(each, str) else json_objects.as_object(each, where, file)
         except LongbioError as error:
             go_on(error, failed)
             continue
@@ -240,30 +210,29 @@ def is_json(text: str) -> bool:
         return False
 
 
-def _table(delimiter: str) -> Callable[[Path, str, Collection[str] | None, Failed], Iterator[Row]]:
-    def read(file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed) -> Iterator[Row]:
-        csv.field_size_limit(sys.maxsize)  # a note is longer than the 131,072 characters of old
-        rows = delimited.rows_of(read_lines(file, encoding, damaged=failed is not None), delimiter)
-        header = next(rows, None)
-        if header is None:
-            return
-        if isinstance(header, delimited.Broken):
-            raise _unreadable(header, file)
-        names = [name.lower() for name in header.cells if name]
-        if len(set(names)) < len(names):
-            raise LongbioError("the header names a column twice", where=file)
-        for number, row in enumerate(rows, start=1):
-            try:
-                if isinstance(row, delimited.Broken):
-                    raise _unreadable(row, file)
-                where = f"the row that ends in line {row.last_line}"
-                _refuse_damaged("".join(row.cells), where, file, encoding)
-            except LongbioError as error:
-                go_on(error, failed)
-            else:
-                yield Row(dict(zip(header.cells, row.cells, strict=True)), where, number)
-
-    return read
+def _table(
+    delimiter: str, file: Path, encoding: str, wanted: Collection[str] | None, failed: Failed
+) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)  # a note is longer than the 131,072 characters of old
+    rows = delimited.rows_of(read_lines(file, encoding, damaged=failed is not None), delimiter)
+    header = next(rows, None)
+    if header is None:
+        return
+    if isinstance(header, delimited.Broken):
+        raise _unreadable(header, file)
+    names = [name.lower() for name in header.cells if name]
+    if len(set(names)) < len(names):
+        raise LongbioError("the header names a column twice", where=file)
+    for number, row in enumerate(rows, start=1):
+        try:
+            if isinstance(row, delimited.Broken):
+                raise _unreadable(row, file)
+            where = f"the row that ends in line {row.last_line}"
+            _refuse_damaged("".join(row.cells), where, file, encoding)
+        except LongbioError as error:
+            go_on(error, failed)
+        else:
+            yield Row(dict(zip(header.cells, row.cells, strict=True)), where, number)
 
 
 def _unreadable(row: delimited.Broken, file: Path) -> LongbioError:
@@ -314,21 +283,17 @@ def _parquet(file: Path, encoding: str, wanted: Collection[str] | None, failed: 
                 yield Row(row, f"row {number}", number)
         return
     except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
-        what = f"can't be read as Parquet ({_said(error)})"
+        fault = f"can't be read as Parquet ({first_line_of(error)})"
     # Raised outside the handler: a decoding error holds text, and must not be chained.
-    raise LongbioError(what, where=file)
-
-
-def _said(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    raise LongbioError(fault, where=file)
 
 
 ROWS: dict[str, Callable[[Path, str, Collection[str] | None, Failed], Iterator[Row]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".json": _json,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
+    ".csv": partial(_table, ","),
+    ".tsv": partial(_table, "\t"),
     ".parquet": _parquet,
 }
 """By the ending of the file."""

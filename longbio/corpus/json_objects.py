@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from longbio.corpus.file_text import read_lines
 from longbio.errors import LongbioError
 
 Kind = TypeVar("Kind")
@@ -15,12 +16,7 @@ KINDS: dict[type, str] = {str: "text", int: "whole number", list: "list", dict: 
 
 
 def parse(text: str, place: str, file: Path) -> dict[str, Any]:
-    """The object that is written in a text.
-
-    Args:
-        text: JSON.
-        place: what it is in its file, for errors: "line 3".
-        file: where it stands.
+    """The object that is written in a text; `place` is what it is in its file, for errors: "line 3".
 
     Raises:
         LongbioError: it is no JSON object, or holds half a character.
@@ -28,29 +24,25 @@ def parse(text: str, place: str, file: Path) -> dict[str, Any]:
     return as_object(parse_value(text, place, file), place, file)
 
 
+def parse_file(file: Path, encoding: str) -> dict[str, Any]:
+    """The object that a file holds; see `parse`."""
+    return parse("".join(read_lines(file, encoding)), "the file", file)
+
+
 def parse_value(text: str, place: str, file: Path) -> Any:
-    """Whatever JSON is written in a text.
-
-    Args:
-        text: JSON.
-        place: what it is in its file, for errors.
-        file: where it stands.
-
-    Raises:
-        LongbioError: it is no JSON, or holds half a character.
-    """
-    what = None
+    """Whatever JSON is written in a text; see `parse`."""
+    fault = None
     try:
         value = json.loads(text)
         if "\\u" in text:  # JSON can escape what UTF-8 can't write
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        what = f"{place} holds half a character (a lone surrogate)"
+        fault = f"{place} holds half a character (a lone surrogate)"
     except (ValueError, RecursionError):
-        what = f"{place} is no JSON object"
+        fault = f"{place} is no JSON object"
     # Raised outside the handler: the decoding error holds the text, and must not be chained.
-    if what is not None:
-        raise LongbioError(what, where=file)
+    if fault is not None:
+        raise LongbioError(fault, where=file)
     return value
 
 
@@ -60,16 +52,12 @@ def as_object(value: Any, place: str, file: Path) -> dict[str, Any]:
     Raises:
         LongbioError: it is something else.
     """
-    if (
-        isinstance(value, list)
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and isinstance(value[1], dict)
-    ):
-        return {**value[1], "text": value[0]}
-    if not isinstance(value, dict):
-        raise LongbioError(f"{place} is no JSON object", where=file)
-    return value
+    match value:
+        case [str() as text, dict() as others]:
+            return {**others, "text": text}
+        case dict():
+            return value
+    raise LongbioError(f"{place} is no JSON object", where=file)
 
 
 def member(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) -> Kind:
@@ -86,17 +74,22 @@ def member(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) ->
     )
 
 
+def optional(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) -> Kind | None:
+    """A `member` that may be missing, or null."""
+    return None if owner.get(name) is None else member(owner, name, kind, where)
+
+
 def members(owner: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a list that has to be there, each with its place: `where` and `.name[number]`.
 
     Raises:
         LongbioError: there is no such list, or it holds something else.
     """
-    for number, each in enumerate(member(owner, name, list, where)):
+    for number, value in enumerate(member(owner, name, list, where)):
         place = f"{where}.{name}[{number}]"
-        if not isinstance(each, dict):
+        if not isinstance(value, dict):
             raise LongbioError("this is no object", where=place)
-        yield place, each
+        yield place, value
 
 
 def identifier(value: Any) -> str | None:

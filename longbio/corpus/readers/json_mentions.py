@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from longbio.corpus.counting import Ruler
@@ -51,39 +51,37 @@ UNREAD = "mention without start, end and type"
 
 @dataclass
 class Mentions:
-    """What was found in a member.
-
-    Args:
-        spans: that stand where they say, sorted, each once.
-        ruler: of their offsets.
-        by_id: those that have an id.
-    """
+    """What a member holds: mentions that stand where they say, sorted, each once; those that have an id."""
 
     spans: tuple[Span, ...]
     ruler: Ruler
-    by_id: dict[str, Span] = field(default_factory=dict)
+    by_id: dict[str, Span]
 
 
 def items_of(cell: Any) -> list[Any] | None:
     """The items of a list, or of a column that holds a list for each of an item's members; None of else."""
     if isinstance(cell, list):
         return cell
-    if not isinstance(cell, dict) or not cell or not all(isinstance(each, list) for each in cell.values()):
+    if (
+        not isinstance(cell, dict)
+        or not cell
+        or not all(isinstance(column, list) for column in cell.values())
+    ):
         return None
-    if len({len(each) for each in cell.values()}) > 1:
+    if len({len(column) for column in cell.values()}) > 1:
         return None
     return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
 
 
 def are_mentions(cell: Any) -> bool:
     """Whether a member holds mentions: at least one item has a start and an end."""
-    return any(pieces_of(each) is not None for each in items_of(cell) or ())
+    return any(pieces_of(item) is not None for item in items_of(cell) or ())
 
 
 def placed(cell: Any) -> list[tuple[int, str | None]]:
     """Where a member's mentions say that they begin, and their words where these are all of one piece."""
-    found = [(pieces_of(item), _written(item)) for item in items_of(cell) or ()]
-    return [(pieces[0][0], written if len(pieces) == 1 else None) for pieces, written in found if pieces]
+    items = [(pieces_of(item), _written(item)) for item in items_of(cell) or ()]
+    return [(pieces[0][0], written if len(pieces) == 1 else None) for pieces, written in items if pieces]
 
 
 def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading) -> Mentions:
@@ -97,7 +95,7 @@ def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading
         reading: counts mentions, and those that aren't in the text where they say; items without a start
             and an end, or without a type, are passed over.
     """
-    found: set[Span] = set()
+    read: set[Span] = set()
     by_id: dict[str, Span] = {}
     solid = Solid(text)
     for number, item in enumerate(items_of(cell) or ()):
@@ -110,16 +108,16 @@ def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading
         if not reading.alignment.holds(_fault(pieces, _written(item), solid), place):
             continue
         spans = [Span(tuple(pieces), label) for label in labels]
-        found.update(spans)
-        name = _first(item, IDS) if isinstance(item, dict) else None
+        read.update(spans)
+        name = _first(item, IDS)
         if name is not None:
             by_id[str(name)] = spans[0]
-    return Mentions(tuple(sorted(found)), ruler, by_id)
+    return Mentions(tuple(sorted(read)), ruler, by_id)
 
 
 def relations_of(cell: Any, mentions: Mentions, where: str, reading: Reading) -> tuple[Relation, ...]:
     """The relations that a member holds; those without a type, or of what is no mention, are passed over."""
-    found: dict[Relation, None] = {}
+    read: dict[Relation, None] = {}
     for number, item in enumerate(items_of(cell) or ()):
         label = labels_of(item)
         head, tail = _ends(item, mentions)
@@ -128,8 +126,8 @@ def relations_of(cell: Any, mentions: Mentions, where: str, reading: Reading) ->
         elif head is None or tail is None:
             reading.passed_over.note("relation of what is no mention", f"{where}[{number}]")
         else:
-            found[Relation(label[0], head, tail)] = None
-    return tuple(found)
+            read[Relation(label[0], head, tail)] = None
+    return tuple(read)
 
 
 def _ends(item: Any, mentions: Mentions) -> tuple[Span | None, Span | None]:
@@ -153,7 +151,7 @@ def _members(item: Any) -> dict[str, Any]:
     return {str(name).lower().replace("_", ""): value for name, value in item.items()}
 
 
-def _first(item: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _first(item: Any, names: Sequence[str]) -> Any:
     members = _members(item)
     return next((members[name] for name in names if members.get(name) is not None), None)
 
@@ -192,16 +190,14 @@ def _whole(value: Any) -> int | None:
 
 def labels_of(item: Any) -> list[str]:
     """The types of an item: one, or several as Label Studio has them."""
-    value = item[2] if isinstance(item, list) and len(item) >= 3 else None
-    if isinstance(item, dict):
-        value = _first(item, LABELS)
+    value = item[2] if isinstance(item, list) and len(item) >= 3 else _first(item, LABELS)
     values = value if isinstance(value, list) else [value]
-    return [each for each in values if isinstance(each, str) and each.strip()]
+    return [label for label in values if isinstance(label, str) and label.strip()]
 
 
 def _written(item: Any) -> str | None:
-    value = _first(item, WRITTEN) if isinstance(item, dict) else None
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+    value = _first(item, WRITTEN)
+    if isinstance(value, list) and all(isinstance(piece, str) for piece in value):
         return " ".join(value)
     return value if isinstance(value, str) and value else None
 
@@ -218,8 +214,3 @@ def _fault(pieces: list[tuple[int, int]], written: str | None, solid: Solid) -> 
     if written is not None and not solid.says(pieces, written):
         return "the text written beside the offsets is not what is there"
     return None
-
-
-def each_member(cells: Mapping[str, Any]) -> Iterator[str]:
-    """The names of members that hold a list or an object with something in it."""
-    return (name for name, cell in cells.items() if isinstance(cell, list | dict) and cell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,13 @@ from typing import Any
 from bioc import BioCDocument, biocjson, biocxml
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
+from longbio.corpus.file_text import numbered, read_lines
 from longbio.corpus.files import opened
-from longbio.corpus.rows import read_lines
 from longbio.errors import LongbioError
 
-JSON_SUFFIXES = (".json", ".jsonl")
-
-# Where an object of JSON that is no document itself holds documents.
 HOLDERS = ("documents", "PubTator3")
+"""Where an object of JSON that is no document itself holds documents."""
 
-# The lists that an object has, and what is in them: the library wants all of them to be there.
 LISTS = {
     "document": {"passages": "passage", "annotations": "annotation", "relations": "relation"},
     "passage": {"sentences": "sentence", "annotations": "annotation", "relations": "relation"},
@@ -28,6 +26,7 @@ LISTS = {
     "annotation": {"locations": "location"},
     "relation": {"nodes": "node"},
 }
+"""The lists that an object has, and what is in them: the library wants all of them to be there."""
 
 TYPES = {"offset": int, "length": int, "text": str, "infons": dict}
 
@@ -39,8 +38,7 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
     are read: nothing is expanded, and nothing fetched.
 
     Raises:
-        LongbioError: the file can't be read, is no XML, defines entities, is no collection, or holds
-            what is no BioC.
+        LongbioError: the file can't be read, is no XML, defines entities, is no collection, or holds no BioC.
     """
     with opened(file) as stream:
         elements = etree.iterparse(
@@ -53,8 +51,8 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
             remove_pis=True,
         )
         root = None
-        while (found := _next(elements, file)) is not None:
-            event, element = found
+        while (parsed := _next(elements, file)) is not None:
+            event, element = parsed
             if root is None:
                 root = element
                 _refuse_entities(root, file)
@@ -123,16 +121,16 @@ def _completed(value: Any, kind: str) -> dict[str, Any]:
     """An object with all its lists. Raises TypeError where something is of another type."""
     if not isinstance(value, dict):
         raise TypeError(f"a {kind} is no object")
-    given = {key: each for key, each in value.items() if each is not None}
+    members = {key: member for key, member in value.items() if member is not None}
     for key, wanted in TYPES.items():
-        if key in given and type(given[key]) is not wanted:
+        if key in members and type(members[key]) is not wanted:
             raise TypeError(f"{key} is no {wanted}")
     lists = {
-        name: [_completed(each, inner) for each in given.get(name, ())]
+        name: [_completed(item, inner) for item in members.get(name, ())]
         for name, inner in LISTS.get(kind, {}).items()
     }
-    infons = {key: each for key, each in given.get("infons", {}).items() if each is not None}
-    return {"id": "", "text": "", "role": ""} | given | lists | {"infons": infons}
+    infons = {key: infon for key, infon in members.get("infons", {}).items() if infon is not None}
+    return {"id": "", "text": "", "role": ""} | members | lists | {"infons": infons}
 
 
 def _parsed(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
@@ -146,44 +144,46 @@ def _parsed(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
 
 
 def _values(file: Path, encoding: str) -> Iterator[tuple[Any, str]]:
-    numbered = enumerate(read_lines(file, encoding, "\n"), start=1)
-    lines = ((number, line.strip()) for number, line in numbered if line.strip())
-    number, line = next(lines, (1, ""))
-    try:
-        value, is_whole = json.loads(line), True
-    except (ValueError, RecursionError):
-        value, is_whole = None, False
-    if not is_whole:
-        yield _loaded("".join(read_lines(file, encoding, "\n")), file, 1), str(file)
+    lines = numbered(read_lines(file, encoding, "\n"), file)
+    where, line = next(lines, (f"{file}, line 1", ""))
+    first: tuple[Any, str] | None = None
+    with suppress(ValueError, RecursionError):
+        first = json.loads(line), where
+    if first is None:
+        yield _loaded("".join(read_lines(file, encoding, "\n")), f"{file}, line "), str(file)
         return
-    yield value, f"{file}, line {number}"
-    for number, line in lines:
-        yield _loaded(line, file, number), f"{file}, line {number}"
+    yield first
+    for where, line in lines:
+        yield _loaded(line, where), where
 
 
-def _loaded(content: str, file: Path, line: int) -> Any:
+def _loaded(content: str, where: str) -> Any:
+    """What is written in JSON; a place that ends in "line " lacks the number of the line."""
+    line = 1
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
-        line += error.lineno - 1
+        line = error.lineno
     except (ValueError, RecursionError):
         pass  # a number of more digits, or lists in more lists, than Python reads
     # Raised outside the handler: the error holds the whole content.
     raise LongbioError(
-        "this is no JSON", where=f"{file}, line {line}", remedy="give one JSON value, or one a line"
+        "this is no JSON",
+        where=f"{where}{line}" if where.endswith(" ") else where,
+        remedy="give one JSON value, or one a line",
     )
 
 
 def _documents_in(value: Any, where: str) -> Iterator[dict[str, Any]]:
     waiting = [value]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting += reversed(each)
-        elif isinstance(each, dict) and "passages" in each:
-            yield each
-        elif isinstance(each, dict) and any(holder in each for holder in HOLDERS):
-            waiting += [each[holder] for holder in reversed(HOLDERS) if holder in each]
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, dict) and "passages" in value:
+            yield value
+        elif isinstance(value, dict) and any(holder in value for holder in HOLDERS):
+            waiting += [value[holder] for holder in reversed(HOLDERS) if holder in value]
         else:
             raise LongbioError(
                 "there is something else than BioC documents here",
