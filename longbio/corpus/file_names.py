@@ -74,11 +74,7 @@ def row(document_id: str, name: str) -> str:
 
 
 def ids_of(folder: Path) -> dict[str, str]:
-    """The ids that a folder's table holds, by the names of their files; none where there is no table.
-
-    Raises:
-        LongbioError: the table is broken.
-    """
+    """The ids in a folder's table by the names of files; none without one. Raises LongbioError if it is broken."""
     file = folder / TABLE
     ids: dict[str, str] = {}
     for where, line in numbered(read_markup(file).split("\n") if file.is_file() else (), file):

@@ -54,11 +54,7 @@ def is_part(file: Path) -> bool:
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by their stems.
-
-    Raises:
-        LongbioError: two have one.
-    """
+    """Files by their stems. Raises LongbioError where two have one."""
     found: dict[str, Path] = {}
     for file in files:
         other = found.setdefault(stem_of(file), file)
@@ -71,11 +67,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, whatever its compression.
-
-    Raises:
-        LongbioError: it can't be read, or is damaged.
-    """
+    """The bytes of a file, decompressed. Raises LongbioError where it can't be read, or is damaged."""
     compression = COMPRESSIONS.get(file.suffix.lower())
     try:
         if compression is None:
@@ -89,12 +81,8 @@ def opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def folders_below(path: Path) -> list[Path]:
-    """The folders below one, at any depth, sorted, none below a file; hidden ones are left out, and links
-    aren't followed.
-
-    Raises:
-        LongbioError: one can't be read.
-    """
+    """The folders below one, at any depth, sorted, none below a file; without hidden ones and links. Raises
+    LongbioError where one can't be read."""
 
     def refuse(error: OSError) -> None:
         raise LongbioError(f"the folder can't be read ({error.strerror})", where=error.filename) from error
@@ -109,11 +97,7 @@ def folders_below(path: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder, sorted, without those of its subfolders; hidden ones are left out.
-
-    Raises:
-        LongbioError: it can't be read.
-    """
+    """The files of a folder itself, sorted, hidden ones left out. Raises LongbioError where it can't be read."""
     try:
         return sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
     except OSError as error:
@@ -127,20 +111,13 @@ def linked_folders(folder: Path) -> list[Path]:
 
 
 def listed(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The parts of a corpus in a folder, not in its subfolders, whose names end so; sorted by name.
-
-    Raises:
-        LongbioError: the folder can't be read.
-    """
+    """The parts of a corpus in a folder itself whose names end so, sorted by name; raises as `files_in`."""
     return [file for file in files_in(folder) if ends_in(file, endings) and is_part(file)]
 
 
 def files_of(path: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The file that `path` is, whatever its name, or those that are `listed` of a folder.
-
-    Raises:
-        LongbioError: there is nothing at `path`, or no such file in the folder.
-    """
+    """The file that `path` is, whatever its name, or those `listed` of a folder. Raises LongbioError where there
+    is nothing, or no such file."""
     if path.is_file():
         return [path]
     refuse_missing(path)

@@ -47,11 +47,8 @@ def parse_value(text: str, place: str, file: Path) -> Any:
 
 
 def as_object(value: Any, place: str, file: Path) -> dict[str, Any]:
-    """An object as it is, or spaCy's pair of a text and an object, in which the text then stands.
-
-    Raises:
-        LongbioError: it is something else.
-    """
+    """An object as it is, or spaCy's pair of a text and an object, in which the text then stands. Raises
+    LongbioError where it is something else."""
     match value:
         case [str() as text, dict() as others]:
             return {**others, "text": text}
@@ -61,11 +58,8 @@ def as_object(value: Any, place: str, file: Path) -> dict[str, Any]:
 
 
 def member(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) -> Kind:
-    """The member of an object that has to be there and of a kind.
-
-    Raises:
-        LongbioError: it is missing, or of another kind. Names both, never the value.
-    """
+    """The member of an object that has to be there and of a kind. Raises LongbioError where it is missing, or of
+    another kind; names both, never the value."""
     value = owner.get(name)
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
@@ -80,11 +74,8 @@ def optional(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) 
 
 
 def members(owner: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a list that has to be there, each with its place: `where` and `.name[number]`.
-
-    Raises:
-        LongbioError: there is no such list, or it holds something else.
-    """
+    """The objects of a list that has to be there, each with its place: `where` and `.name[number]`. Raises
+    LongbioError where there is no such list, or it holds something else."""
     for number, value in enumerate(member(owner, name, list, where)):
         place = f"{where}.{name}[{number}]"
         if not isinstance(value, dict):

@@ -67,41 +67,36 @@ def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
     for number, mark in enumerate(sorted(marks, key=lambda mark: mark.start_char)):
         begun[mark.start_char].append((mark.end_char - mark.start_char, number, mark))
         ended[mark.end_char].append(mark.words)
-    found: list[Segment] = []
+    pieces: list[Segment] = []
     # The shortest first; those that have ended are taken out when they come to be it.
     open_marks: list[tuple[int, int, Mark]] = []
     for start, end in pairwise(borders):
-        for each in begun[start]:
-            heappush(open_marks, each)
+        for opened in begun[start]:
+            heappush(open_marks, opened)
         while open_marks and open_marks[0][2].end_char <= start:
             heappop(open_marks)
-        found.append(
-            Segment(
-                text[start:end].translate(PICTURES),
-                open_marks[0][2].kind if open_marks else None,
-                tuple(words for words in ended[end] if words),
-                tuple(mark.anchor for _, _, mark in begun[start] if mark.anchor),
-                bool(open_marks) and open_marks[0][2].is_unsure,
-            )
-        )
-    return found
+        shortest = open_marks[0][2] if open_marks else None
+        piece = text[start:end].translate(PICTURES)
+        said = tuple(words for words in ended[end] if words)
+        anchors = tuple(mark.anchor for _, _, mark in begun[start] if mark.anchor)
+        kind = shortest.kind if shortest else None
+        pieces.append(Segment(piece, kind, said, anchors, bool(shortest and shortest.is_unsure)))
+    return pieces
 
 
-COLOURS = tuple(
-    [
-        "#cfe3f7",
-        "#fbd9c5",
-        "#d5efd2",
-        "#e6d9f3",
-        "#fdeeb8",
-        "#f7d2e0",
-        "#d0efed",
-        "#e3e3d3",
-        "#d9dcf5",
-        "#f1e0c8",
-        "#cfeadd",
-        "#ecd4ec",
-    ]
+COLOURS = (
+    "#cfe3f7",
+    "#fbd9c5",
+    "#d5efd2",
+    "#e6d9f3",
+    "#fdeeb8",
+    "#f7d2e0",
+    "#d0efed",
+    "#e3e3d3",
+    "#d9dcf5",
+    "#f1e0c8",
+    "#cfeadd",
+    "#ecd4ec",
 )
 """Backgrounds of labels, for dark text; with more labels they begin again."""
 

@@ -156,11 +156,7 @@ def go_on(error: LongbioError, failed: Callable[[LongbioError], None] | None) ->
 
 
 def named_columns(pairs: Iterable[str]) -> dict[str, str]:
-    """Columns by field, from `text=NOTE`.
-
-    Raises:
-        LongbioError: one isn't of that form.
-    """
+    """Columns by field, from `text=NOTE`. Raises LongbioError where one isn't of that form."""
     parts = [pair.partition("=") for pair in pairs]
     if not all(field and sign and column for field, sign, column in parts):
         raise LongbioError("a column is named as FIELD=COLUMN", where="--column", remedy="text=NOTE, say")

@@ -113,11 +113,7 @@ def value_of(cell: Any) -> str | None:
 
 
 def score_of(cell: Any, where: str) -> float | None:
-    """The number in a cell; None for an empty one.
-
-    Raises:
-        LongbioError: it holds something else, or no finite number.
-    """
+    """The number in a cell; None for an empty one. Raises LongbioError where it holds no finite number."""
     if name_of(cell) is None:
         return None
     try:

@@ -95,11 +95,7 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
 
 
 def text_files(path: Path) -> list[Path]:
-    """The files that `path` is or holds, those this module reads, sorted.
-
-    Raises:
-        LongbioError: there is nothing there, or nothing that can be read.
-    """
+    """The files of `KINDS` that `path` is or holds, sorted. Raises LongbioError where there are none."""
     if path.is_file():
         if kind_of(path) not in KINDS:
             raise LongbioError(

@@ -140,11 +140,7 @@ def outputs_of(
 
 
 class Predictor:
-    """A model that is loaded.
-
-    Raises:
-        LongbioError: its folder is damaged, or the kernel can't run here.
-    """
+    """A model that is loaded. Raises LongbioError where its folder is damaged, or the kernel can't run here."""
 
     def __init__(self, model: Model) -> None:
         self.task, self.batch_tokens = model.task, model.batch_tokens

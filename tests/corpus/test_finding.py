@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from longbio.corpus.finding import occurrences
+from longbio.corpus.readers.emrqa import occurrences
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from longbio.corpus.counting import FileUnit
 from longbio.corpus.readers import iob, json_mentions, squad
 from longbio.corpus.readers.json_mentions import are_mentions, items_of, mentions_of, relations_of
 from longbio.corpus.reading import Reading
-from longbio.corpus.records import Question, Relation, Span
+from longbio.corpus.records import Document, Relation, Span
 
 MEMBERS: dict[str, tuple[str, ...]] = {
     "spans": ("entities", "spans", "annotations", "ents", "mentions", "labels", "label"),
@@ -62,29 +62,6 @@ class Table:
     class_names: Mapping[str, Sequence[str]]
     unit: FileUnit
     reading: Reading
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """What a row brings besides its text, query, labels and score.
-
-    Args:
-        text: as its words make it, where it comes in words; else as it was given.
-        spans: mentions.
-        units: the words.
-        relations: between mentions.
-        question: of the row, with its answers.
-        asks: the row has answers, so its query is a question, though perhaps one that has lost them.
-        read: the names of the members that were read.
-    """
-
-    text: str | None
-    spans: tuple[Span, ...] = ()
-    units: tuple[tuple[int, int], ...] = ()
-    relations: tuple[Relation, ...] = ()
-    question: Question | None = None
-    asks: bool = False
-    read: frozenset[str] = frozenset()
 
 
 def is_rejected(cells: Mapping[str, Any]) -> bool:
@@ -163,15 +140,17 @@ def comes_in_words(cells: Mapping[str, Any], named: Mapping[str, str]) -> bool:
 
 def annotations_of(
     cells: Mapping[str, Any], table: Table, text: str | None, query: str | None, name: str, where: str
-) -> Annotations:
-    """What a row's annotations say.
+) -> tuple[Document, set[str]]:
+    """The document of a row with what its annotations say, and the names of the members that were read.
+
+    Where it has answers, its query is a question, though perhaps one that has lost them; else it stays.
 
     Args:
         cells: by lower-case names; members that hold another list or object are none of this function's.
         table: of the row.
         text: of the row.
         query: its question, where it has answers.
-        name: of the question.
+        name: of the document, and of its question.
         where: the row's place.
 
     Raises:
@@ -186,17 +165,18 @@ def annotations_of(
     if holder is not None and text is not None:
         mentions = mentions_of(cells[holder], text, ruler, f"{where}.{holder}", reading)
         spans = tuple(sorted({*spans, *mentions.spans}))
-        read.append(holder)
+        read.add(holder)
         related = _holder("relations", cells, named, lambda cell: bool(items_of(cell)))
         if related is not None:
             relations = relations_of(cells[related], mentions, f"{where}.{related}", reading)
-            read.append(related)
+            read.add(related)
     answers = _holder("answers", cells, named, squad.are_answers) if query is not None else None
-    question = None
-    if answers is not None and query is not None:
-        read.append(answers)
-        question = squad.question_of_row(name, query, cells, answers, text or "", ruler, where, reading)
-    return Annotations(text, spans, units, relations, question, answers is not None, frozenset(read))
+    document = Document(name, text or "", spans, units, relations, query=query)
+    if answers is None or query is None:
+        return document, read
+    question = squad.question_of_row(name, query, cells, answers, document.text, ruler, where, reading)
+    questions = () if question is None else (question,)
+    return replace(document, questions=questions, query=None), {*read, answers}
 
 
 def placed_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[int, str | None]]:
@@ -211,21 +191,21 @@ def placed_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[
 
 def _tagged(
     cells: Mapping[str, Any], table: Table, text: str | None, where: str
-) -> tuple[str | None, tuple[iob.Piece, ...], tuple[Span, ...], list[str]]:
+) -> tuple[str | None, tuple[iob.Piece, ...], tuple[Span, ...], set[str]]:
     """Text, words and mentions of a row with words, and what was read; the text alone of another."""
     tokens = _holder("tokens", cells, table.named, iob.are_words)
     if tokens is None:
-        return text, (), (), []
+        return text, (), (), set()
     words: list[str] = cells[tokens]
     tags = _holder("tags", cells, table.named, lambda cell: iob.are_tags(cell, words))
     if tags is None and text is not None:
-        return text, (), (), []
+        return text, (), (), set()
     text, places = iob.places_of(words, text)
     units = tuple(place for place in places if place[0] < place[1])
     if tags is None:
-        return text, units, (), [tokens]
+        return text, units, (), {tokens}
     spans = iob.spans_of(cells[tags], table.class_names.get(tags), places, tags, where, table.reading)
-    return text, units, spans, [tokens, tags]
+    return text, units, spans, {tokens, tags}
 
 
 def _holder(
@@ -235,7 +215,7 @@ def _holder(
     return next((name for name in names if name in cells and holds(cells[name])), None)
 
 
-def note_unread(cells: Mapping[str, Any], read: frozenset[str], where: str, reading: Reading) -> None:
+def note_unread(cells: Mapping[str, Any], read: set[str], where: str, reading: Reading) -> None:
     """Count the members that hold a list or an object with something in it, and weren't read."""
     for name, cell in cells.items():
         if isinstance(cell, list | dict) and cell and name not in read:

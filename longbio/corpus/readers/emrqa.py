@@ -18,13 +18,14 @@ answer that isn't there either is left out and counted. Answers of type
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from longbio.corpus.files import stem_of
-from longbio.corpus.finding import occurrences
 from longbio.corpus.json_objects import identifier, members
 from longbio.corpus.readers.squad import LOST, PARAGRAPHS, ParagraphNames, paragraphs_of
 from longbio.corpus.reading import Reading
@@ -34,6 +35,7 @@ from longbio.errors import LongbioError
 NOT_SQUAD = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
 """What SQuAD doesn't hold."""
 
+NOT_BLANK = re.compile(r"\S+")
 LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 OTHER_TOKEN = "token that isn't where its answer is"
@@ -149,7 +151,7 @@ def _at_token(text: str, note: _Note, line: int | None, token: int) -> tuple[int
     """Where a text is that begins in a line's token; None where it doesn't."""
     assert line is not None
     start, end = note.lines[line - 1]
-    tokens = [match.span() for match in re.compile(r"\S+").finditer(note.text, start, end)]
+    tokens = [match.span() for match in NOT_BLANK.finditer(note.text, start, end)]
     return _beginning_within(text, note, line, tokens[token]) if 0 <= token < len(tokens) else None
 
 
@@ -173,3 +175,40 @@ def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] |
     if not evidence.strip():
         return whole.span() if whole else None
     return _beginning_within(evidence, note, line, (start, end))
+
+
+def occurrences(words: str, text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Where some words stand, from left to right, none overlapping.
+
+    Whatever their case and the white space between them; the first and the last may be a part of a word of the
+    text. A pattern of the words would try them at each place of the text; this takes linear time.
+
+    Args:
+        words: what is looked for; nothing is found of white space alone.
+        text: where, from `start` to `end`; to the text's end when None.
+
+    Yields:
+        (start_char, end_char) in the text.
+    """
+    wanted = " ".join(_folded(word) for word in words.split())
+    if not wanted:
+        return
+    pieces = [match.span() for match in NOT_BLANK.finditer(text, start, len(text) if end is None else end)]
+    # The same words with one space between: offsets in it are those of the text, but for the spaces.
+    folded = " ".join(_folded(text[first:last]) for first, last in pieces)
+    begins = list(accumulate((last - first + 1 for first, last in pieces), initial=0))
+
+    def in_text(place: int) -> int:
+        number = bisect_right(begins, place) - 1
+        return pieces[number][0] + place - begins[number]
+
+    place = folded.find(wanted)
+    while place >= 0:
+        yield in_text(place), in_text(place + len(wanted) - 1) + 1
+        place = folded.find(wanted, place + len(wanted))
+
+
+def _folded(word: str) -> str:
+    """In lower case, character by character: a few letters have two in it."""
+    lower = word.lower()
+    return lower if len(lower) == len(word) else "".join(c if len(c.lower()) > 1 else c.lower() for c in word)

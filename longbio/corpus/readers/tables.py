@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -157,28 +158,16 @@ def _document_of(
     for field in MEMBERS:
         if field in table.named and table.named[field] not in cells:
             raise _no_column(field, cells, table, row.where)
-    more = annotated.annotations_of(cells, table, text, query, name, where)
+    document, read = annotated.annotations_of(cells, table, text, query, name, where)
     group = _name(held["group"], "group", where)
-    if more.asks and group is None:
+    if query is not None and document.query is None and group is None:
         title = cells.get("title")
-        group = group_of(title if isinstance(title, str) else None, more.text or "")
-    document = Document(
-        id=name,
-        text=more.text or "",
-        spans=more.spans,
-        units=more.units,
-        relations=more.relations,
-        questions=() if more.question is None else (more.question,),
-        query=None if more.asks else query,
-        labels=_labels(
-            cells, None if columns["labels"] in more.read else columns["labels"], table, row.where
-        ),
-        score=score_of(held["score"], where),
-        group=group,
-    )
-    read = {column for column in columns.values() if column is not None}
-    annotated.note_unread(cells, more.read | read, where, reading)
-    return document
+        group = group_of(title if isinstance(title, str) else None, document.text)
+    label_column = None if columns["labels"] in read else columns["labels"]
+    labels, score = _labels(cells, label_column, table, row.where), score_of(held["score"], where)
+    read |= {column for column in columns.values() if column is not None}
+    annotated.note_unread(cells, read, where, reading)
+    return replace(document, labels=labels, score=score, group=group)
 
 
 def _cells(row: Row, named: Mapping[str, str], file: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def refuse_beyond_text(span: Span, document: Document) -> None:
 
 
 def name_in(names: Mapping[Span, str], span: Span, document: Document) -> str:
-    """The name that a span was written under. Raises LongbioError where it is none of the document's spans."""
+    """The name that a span was written under. Raises LongbioError where it isn't the document's."""
     if span not in names:
         raise LongbioError(
             f"a relation or an attribute is about {span.start_char} to {span.end_char}, which is no span "

@@ -31,11 +31,7 @@ def write(documents: Iterable[Document], folder: Path) -> None:
 
 
 def row_of(document: Document) -> dict[str, Any]:
-    """A document as its line holds it.
-
-    Raises:
-        LongbioError: as `write`.
-    """
+    """A document as its line holds it; raises as `write`."""
     text, number_of = document.text, {span: number for number, span in enumerate(document.spans)}
     ends = [span.end_char for span in document.spans]
     ends += [end for question in document.questions for _, end in question.answers]
