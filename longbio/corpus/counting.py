@@ -87,12 +87,8 @@ Placed = Sequence[tuple[int, str | None]]
 
 
 class FileUnit:
-    """What the offsets of a file count.
-
-    Args:
-        documents: text and mentions of each of the file's documents; asked for once, and only where a
-            document can't tell for itself.
-    """
+    """What the offsets of a file count; `documents` gives text and mentions of each of its documents, and is
+    asked once, only where a document can't tell for itself."""
 
     def __init__(self, documents: Callable[[], Iterable[tuple[str, Placed]]]) -> None:
         self._documents = documents

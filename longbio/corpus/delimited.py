@@ -45,13 +45,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A row that can't be read.
-
-    Args:
-        what: is wrong.
-        line: its number, from 1.
-        lost: lines behind it that went with it.
-    """
+    """A row that can't be read: what is wrong, its line from 1, and how many behind it are lost."""
 
     what: str
     line: int
@@ -59,12 +53,8 @@ class Broken:
 
 
 def rows_of(lines: Iterator[str], delimiter: str) -> Iterator[Cells | Broken]:
-    """The rows of a table, the header first; lines without a character are none.
-
-    Args:
-        lines: with their ends; one row of them is in memory at a time.
-        delimiter: a comma or a tab.
-    """
+    """The rows of a table, the header first; lines (with their ends) without a character are none. One row is
+    in memory at a time."""
     source = _Lines(lines)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     shape: _Shape | None = None
@@ -236,11 +226,7 @@ class _Shape:
 
     def rows_at_end(self, first: str, behind: list[str]) -> int:
         """How many lines up to the last are rows beyond doubt; of the last it is enough that it begins one.
-
-        Args:
-            first: the line before them, whose cells up to its quote are like theirs.
-            behind: the lines.
-        """
+        The cells of the line before them, up to its quote, are like theirs."""
         if self.width == 1:
             return 0
         known, count, is_last = self._with(first), 0, True

@@ -74,7 +74,7 @@ def row(document_id: str, name: str) -> str:
 
 
 def ids_of(folder: Path) -> dict[str, str]:
-    """The ids in a folder's table by the names of files; none without one. Raises LongbioError if it is broken."""
+    """The ids in a folder's table, if any, by the names of files. Raises LongbioError if it is broken."""
     file = folder / TABLE
     ids: dict[str, str] = {}
     for where, line in numbered(read_markup(file).split("\n") if file.is_file() else (), file):

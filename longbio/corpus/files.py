@@ -97,7 +97,7 @@ def folders_below(path: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder itself, sorted, hidden ones left out. Raises LongbioError where it can't be read."""
+    """The files of a folder itself, sorted, without hidden ones. Raises LongbioError if it can't be read."""
     try:
         return sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
     except OSError as error:
@@ -116,8 +116,8 @@ def listed(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
 
 def files_of(path: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The file that `path` is, whatever its name, or those `listed` of a folder. Raises LongbioError where there
-    is nothing, or no such file."""
+    """The file that `path` is, whatever its name, or those `listed` of a folder. Raises LongbioError where
+    there is nothing, or no such file."""
     if path.is_file():
         return [path]
     refuse_missing(path)

@@ -16,9 +16,8 @@ Fragment = tuple[int, int]
 BLANKS = re.compile(r"\s+")
 
 CUTS = frozenset("\n\r\t\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
-"""Where BRAT can't have a mention go on. Its server reads an `.ann` by the lines of Python's codecs,
-which end at each of these but the tab; at tabs and line feeds it cuts the mentions that are marked in
-it."""
+"""Where BRAT can't have a mention go on. Its server reads an `.ann` by the lines of Python's codecs, which
+end at each of these but the tab; at tabs and line feeds it cuts the mentions that are marked in it."""
 
 
 def in_text_order(fragments: Iterable[Fragment]) -> tuple[Fragment, ...]:

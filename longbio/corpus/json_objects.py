@@ -58,8 +58,8 @@ def as_object(value: Any, place: str, file: Path) -> dict[str, Any]:
 
 
 def member(owner: Mapping[str, Any], name: str, kind: type[Kind], where: str) -> Kind:
-    """The member of an object that has to be there and of a kind. Raises LongbioError where it is missing, or of
-    another kind; names both, never the value."""
+    """The member of an object that has to be there and of a kind. Raises LongbioError where it is missing, or
+    of another kind; names both, never the value."""
     value = owner.get(name)
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value

@@ -26,14 +26,11 @@ BETWEEN = re.compile(r"[\s,]*")
 
 
 def listed_in(cell: str) -> list[str] | None:
-    """The labels of a list that is written in a cell, as Python or NumPy prints it, or `[a, b]`.
-
-    None of what is no list.
-    """
-    found = LISTED.fullmatch(cell) if len(cell) <= MAX_CHARS else None
-    if found is None:
+    """The labels of a list that is written in a cell as Python or NumPy prints it, or `[a, b]`; else None."""
+    listed = LISTED.fullmatch(cell) if len(cell) <= MAX_CHARS else None
+    if listed is None:
         return None
-    inner = found[1].strip()
+    inner = listed[1].strip()
     if inner[:1] in ("'", '"'):
         if BETWEEN.fullmatch(QUOTED.sub("", inner)) is None:
             return None
@@ -42,7 +39,7 @@ def listed_in(cell: str) -> list[str] | None:
 
 
 def _pieces(label: str, separator: str) -> list[str]:
-    return [piece for each in label.split(separator) if (piece := each.strip())]
+    return [piece for part in label.split(separator) if (piece := part.strip())]
 
 
 def _named(documents: Iterable[Document]) -> set[str]:
@@ -50,12 +47,8 @@ def _named(documents: Iterable[Document]) -> set[str]:
 
 
 def separator_of(documents: Iterable[Document]) -> str | None:
-    """What stands between labels of a cell, where cells have it and are made of the same pieces; else None.
-
-    Args:
-        documents: whose labels are cells.
-    """
-    wholes = {each.labels[0] for each in documents if each.labels is not None and len(each.labels) == 1}
+    """What stands between labels of a cell, where cells are made of the same pieces; else None."""
+    wholes = {labels[0] for document in documents if (labels := document.labels) and len(labels) == 1}
     for separator in SEPARATORS:
         joined = {whole for whole in wholes if separator in whole}
         parts = {piece for whole in joined for piece in _pieces(whole, separator)}
@@ -91,12 +84,8 @@ def as_whole_numbers(documents: Sequence[Document]) -> list[Document]:
 
 
 def spelled_as(documents: Sequence[Document], classes: Collection[str]) -> list[Document]:
-    """With labels as known classes are spelled: `1` or `1.0`, and several of a cell apart.
-
-    Args:
-        documents: from a file of their own.
-        classes: that are known; a label that none of them can be stays what it is.
-    """
+    """With the labels of a file as known classes are spelled: `1` or `1.0`, and several of a cell apart.
+    A label that none of them can be stays what it is."""
     known = set(classes)
 
     def spelled(label: str) -> str:

@@ -56,12 +56,7 @@ class Segment:
 
 
 def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
-    """A text cut where marks begin and end, whatever overlaps.
-
-    Args:
-        text: the text.
-        marks: in any order, within the text.
-    """
+    """A text cut where marks begin and end, whatever overlaps; marks in any order, within the text."""
     borders = sorted({0, len(text), *(m.start_char for m in marks), *(m.end_char for m in marks)})
     begun, ended = defaultdict(list), defaultdict(list)
     for number, mark in enumerate(sorted(marks, key=lambda mark: mark.start_char)):
@@ -101,7 +96,6 @@ COLOURS = (
 """Backgrounds of labels, for dark text; with more labels they begin again."""
 
 STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;max-height:40em;overflow-y:auto"
-
 
 SURE_FROM = 0.5
 """The probability below which a mention is shown as unsure."""

@@ -133,11 +133,8 @@ def documents_of(
 ) -> Iterator[Document]:
     """The documents of the rows of files; files and rows that can't be read are skipped, see `Reading`.
 
-    Args:
-        files: of kinds in `ROWS`.
-        reading: its encoding.
-        reader_of: given a file, gives what makes a document of each of its rows, None of one that has none.
-        wanted: see `read_rows`.
+    `reader_of` gives what makes a document of each of a file's rows, None of one that has none; `wanted` as
+    of `read_rows`.
     """
     for file in files:
         try:

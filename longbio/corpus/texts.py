@@ -131,17 +131,8 @@ def _wanted(columns: Columns) -> set[str]:
 
 
 def text_of_row(row: Mapping[str, Any], columns: Columns, source: str | Path, where: str) -> Iterator[Text]:
-    """The text of a row of a table; none of one that is marked as an error.
-
-    Args:
-        row: cells by the names of their columns.
-        columns: which to read.
-        source: the table.
-        where: the row's place in it, for errors.
-
-    Raises:
-        LongbioError: a column is missing, or holds no text.
-    """
+    """The text of a row of a table (`source`); none of one that is marked as an error. Raises LongbioError
+    where a column is missing, or holds no text."""
     cells = {name.lower(): value for name, value in row.items()}
     if is_withdrawn(cells):
         return

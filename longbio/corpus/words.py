@@ -33,11 +33,8 @@ _GLUES = re.compile(f"[{_DELETED}{_ZERO_WIDTH_SPACE}]")
 
 
 def readable(text: str) -> str:
-    """A text as tokenizers are given it: what they would delete between two words is a space.
-
-    Returns:
-        A text of the same length, so that offsets stay.
-    """
+    """A text as tokenizers are given it: what they would delete between two words is a space, so that offsets
+    stay."""
     return _GLUES.sub(" ", text)
 
 
@@ -70,13 +67,7 @@ def word_spans(text: str) -> Int:
 
 
 def whole_words(text: str, start: int, stop: int) -> tuple[int, int]:
-    """A stretch of a text without the words that begin before it or end behind it.
-
-    Args:
-        text: the whole text.
-        start: its first character.
-        stop: the character behind its last.
-    """
+    """A stretch `text[start:stop]` of a text without the words that begin before it or end behind it."""
     shift = max(0, start - 1)
     for first, last in (word_spans(text[shift : stop + 1]) + shift).tolist():
         if first < start < last:

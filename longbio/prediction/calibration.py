@@ -44,8 +44,7 @@ def calibrated(model: Model, documents: Sequence[Document], out: Path) -> Model:
     Args:
         model: fine-tuned.
         documents: with what is true of them; others than it has learned from.
-        out: where `calibration.json` is kept: `temperature`, and `loss_before` and `loss_after` in nats
-            a label.
+        out: where `calibration.json` is kept: `temperature`; `loss_before`, `loss_after` in nats a label.
 
     Raises:
         LongbioError: the task has no probabilities, or there is no label in the documents.

@@ -55,14 +55,8 @@ class Journal:
             os.truncate(file, size)
 
     def commit(self, notes: int, digest: str, appended: Mapping[str, bytes], counts: Counter[str]) -> None:
-        """A lot is done.
-
-        Args:
-            notes: of the lot.
-            digest: of all notes up to its last.
-            appended: what its files grow by.
-            counts: of what was found in it.
-        """
+        """A lot of so many notes is done; the digest is of all notes up to its last, and what files grow by
+        is `appended`."""
         for name, content in appended.items():
             with full_disk_named(self.out), (self.out / name).open("ab") as file:
                 file.write(content)

@@ -50,12 +50,7 @@ Item = Document | Failure
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Some notes that follow one another.
-
-    Args:
-        items: the notes.
-        digest: of all notes up to the last of these.
-    """
+    """Some notes that follow one another, and the digest of all notes up to the last of these."""
 
     items: tuple[Item, ...]
     digest: str
@@ -101,8 +96,8 @@ def items_of(
 
 
 def items_done(items: Iterator[Item], count: int, digest: str) -> Iterator[Item]:
-    """The first notes, which were done before: so many, with that digest. Raises LongbioError at their end where
-    they are others than those."""
+    """The first notes, which were done before: so many, with that digest. Raises LongbioError at their end
+    where they are others than those."""
     digest_here, seen = "", 0
     for item in islice(items, count):
         digest_here, seen = next_digest(digest_here, item), seen + 1
@@ -115,12 +110,7 @@ def items_done(items: Iterator[Item], count: int, digest: str) -> Iterator[Item]
 
 
 def lots_of(items: Iterable[Item], digest: str) -> Iterator[Lot]:
-    """Cut notes into lots.
-
-    Args:
-        items: the notes that are to be done.
-        digest: of those before them.
-    """
+    """Cut notes that are to be done into lots; the digest is of those before them."""
     lot: list[Item] = []
     size = 0
     for item in items:

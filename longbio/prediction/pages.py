@@ -20,13 +20,7 @@ AROUND_CHARS = 200
 
 
 def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) -> str:
-    """The page of a note.
-
-    Args:
-        prediction: of the note.
-        task: of the model.
-        told: what is said of how it was read, and probabilities; `outputs.described`.
-    """
+    """The page of a note; `told` is how it was read, and probabilities: `outputs.described`."""
     document = prediction.document
     labels = _labels(document, task)
     marks = _marks(prediction, task, labels)
@@ -47,13 +41,9 @@ def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) ->
 
 
 def index_page(entries: Sequence[Mapping[str, Any]], *, task: AnyTask, model: str, failures: int) -> str:
-    """The list of all notes.
+    """The list of all notes: `entry_of` each, and the `file` of its page; how many there is no page of.
 
-    Args:
-        entries: `entry_of` each, and the `file` of its page.
-        task: of the model.
-        model: the first digits of its hash.
-        failures: notes of which there is no page.
+    `model` is the first digits of its hash.
     """
     return _template("index.html.jinja").render(
         entries=entries, task=task.kind, model=model, failures=failures

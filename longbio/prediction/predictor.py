@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def outputs_of(
 
 
 class Predictor:
-    """A model that is loaded. Raises LongbioError where its folder is damaged, or the kernel can't run here."""
+    """A model that is loaded. Raises LongbioError if its folder is damaged, or the kernel can't run here."""
 
     def __init__(self, model: Model) -> None:
         self.task, self.batch_tokens = model.task, model.batch_tokens
@@ -225,8 +226,7 @@ def outcomes_of(model: Model, lots: Iterable[Lot], processes: int = 1) -> Iterat
 
 # What follows runs in the other processes.
 
-_model: Model | None = None
-_predictor: Predictor | None = None
+_model: Model
 
 
 def _begin(model: Model, threads: int) -> None:
@@ -235,10 +235,11 @@ def _begin(model: Model, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _outcomes(documents: Sequence[Document]) -> list[Outcome]:
-    global _predictor
+@cache
+def _predictor() -> Predictor:
     # Loaded here and not in `_begin`, whose errors are lost.
-    if _predictor is None:
-        assert _model is not None
-        _predictor = Predictor(_model)
-    return _predictor.outcomes(documents)
+    return Predictor(_model)
+
+
+def _outcomes(documents: Sequence[Document]) -> list[Outcome]:
+    return _predictor().outcomes(documents)

@@ -19,10 +19,8 @@ TEXT_NAMES = ("question", "text", "query")
 def read_questions(file: Path, encoding: str = "utf-8") -> tuple[Question, ...]:
     """The questions of a file.
 
-    Args:
-        file: JSON lines or a table with a column `question` or `text` and perhaps `id`; anything else
-            is plain text, a question a line.
-        encoding: of its text.
+    JSON lines and tables have a column `question` or `text` and perhaps `id`; anything else is plain text, a
+    question a line.
 
     Raises:
         LongbioError: it can't be read, holds no question, or an id twice.

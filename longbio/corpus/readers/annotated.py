@@ -144,17 +144,7 @@ def annotations_of(
     """The document of a row with what its annotations say, and the names of the members that were read.
 
     Where it has answers, its query is a question, though perhaps one that has lost them; else it stays.
-
-    Args:
-        cells: by lower-case names; members that hold another list or object are none of this function's.
-        table: of the row.
-        text: of the row.
-        query: its question, where it has answers.
-        name: of the document, and of its question.
-        where: the row's place.
-
-    Raises:
-        LongbioError: words and tags aren't as many, or a tag is none.
+    Raises LongbioError where words and tags aren't as many, or a tag is none. `cells` by lower-case names.
     """
     named, reading = table.named, table.reading
     text, units, spans, read = _tagged(cells, table, text, where)

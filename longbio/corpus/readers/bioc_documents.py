@@ -71,10 +71,9 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
 def documents_of_json(file: Path, encoding: str) -> Iterator[tuple[BioCDocument, str]]:
     """The documents of a file, and where each stands.
 
-    One rule for all dialects: a document is an object with `passages`. The file is one JSON value, or
-    one a line, of which one is in memory at a time; such a value is a document, a list, or an object
-    that holds more under one of `HOLDERS`. Lists that are missing are empty; an `_id` is the id where
-    there is no `id`.
+    One rule for all dialects: a document is an object with `passages`. The file is one JSON value, or one a
+    line, of which one is in memory at a time; such a value is a document, a list, or an object that holds
+    more under one of `HOLDERS`. Lists that are missing are empty; an `_id` is the id where there is no `id`.
 
     Raises:
         LongbioError: the file isn't in this encoding or no JSON, or a value is no BioC.

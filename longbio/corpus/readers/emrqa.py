@@ -7,12 +7,11 @@
 Lines count from 1, tokens of a line from 0. The document's text is the lines, with a line feed
 behind each that doesn't end with one, the last excepted; or `context` as it is, where that is a text.
 
-An answer is its `text`, which begins on its line (`answer_start`, or else `evidence_start`): there where
-its token is, or the first time it comes, which is counted; whatever its case and white space. Where it
-isn't there, or there is no `text`, the answer is the evidence, which begins on its line
-(`evidence_start`), and without either of them that line: counted, too, where there was a `text`. An
-answer that isn't there either is left out and counted. Answers of type
-`complex`, and others that hold lists, are passed over.
+An answer is its `text`, which begins on its line (`answer_start`, or else `evidence_start`): there where its
+token is, or the first time it comes, which is counted; whatever its case and white space. Where it isn't
+there, or there is no `text`, the answer is the evidence, which begins on its line (`evidence_start`), and
+without either of them that line: counted, too, where there was a `text`. An answer that isn't there either is
+left out and counted. Answers of type `complex`, and others that hold lists, are passed over.
 """
 
 from __future__ import annotations
@@ -180,8 +179,8 @@ def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] |
 def occurrences(words: str, text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
     """Where some words stand, from left to right, none overlapping.
 
-    Whatever their case and the white space between them; the first and the last may be a part of a word of the
-    text. A pattern of the words would try them at each place of the text; this takes linear time.
+    Whatever their case and the white space between them; the first and the last may be a part of a word of
+    the text. A pattern of the words would try them at each place of the text; this takes linear time.
 
     Args:
         words: what is looked for; nothing is found of white space alone.

@@ -64,9 +64,8 @@ COUNTINGS: tuple[Callable[[str], Iterator[tuple[int, int]]], ...] = (
     _words_behind_an_empty_one,
     _pieces_between_spaces,
 )
-"""What stands between white space; the same, but white space that begins a line has an empty token
-before it (as Java splits); what stands between single spaces, empty tokens among it. Of equals the
-first is taken."""
+"""What stands between white space; the same, but white space that begins a line has an empty token before it
+(as Java splits); what stands between single spaces, empty tokens among it. Of equals the first is taken."""
 
 
 @dataclass(frozen=True)

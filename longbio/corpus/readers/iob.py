@@ -239,18 +239,10 @@ def spans_of(
     where: str,
     reading: Reading,
 ) -> tuple[Span, ...]:
-    """The mentions that a row's tags make.
+    """The mentions that a row's tags make, which stand in a column, one for each word's place.
 
-    Args:
-        tags: one for each word.
-        names: of tags that are numbers; None where they aren't known, and nothing is read then, but counted.
-        places: of the words.
-        column: the name of the tags' column.
-        where: the row's place.
-        reading: counts rows whose tags have no names.
-
-    Raises:
-        LongbioError: there are more or fewer tags than words, or one is no tag.
+    Tags that are numbers need names; without them nothing is read, and that is counted. Raises LongbioError
+    where there are more or fewer tags than words, or one is no tag.
     """
     if len(tags) != len(places):
         raise LongbioError(f"there are {len(places)} words and {len(tags)} tags", where=where)

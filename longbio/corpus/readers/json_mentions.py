@@ -85,15 +85,9 @@ def placed(cell: Any) -> list[tuple[int, str | None]]:
 
 
 def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading) -> Mentions:
-    """The mentions that a member holds.
+    """The mentions that a member of a document holds, see `items_of`; their places have a number behind its.
 
-    Args:
-        cell: see `items_of`.
-        text: of the document.
-        ruler: of their offsets.
-        where: the member's place; items have a number behind it.
-        reading: counts mentions, and those that aren't in the text where they say; items without a start
-            and an end, or without a type, are passed over.
+    Items without a start and an end, or without a type, are passed over.
     """
     read: set[Span] = set()
     by_id: dict[str, Span] = {}

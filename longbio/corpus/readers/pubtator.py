@@ -4,11 +4,10 @@
     227508|a|In unanesthetized rats ...
     227508<TAB>0<TAB>8<TAB>Naloxone<TAB>Chemical<TAB>D009270
 
-Offsets count the title, one character between it and the abstract, and the abstract. Here that
-character is a line feed. Whether they count characters, bytes or UTF-16 is found out for each document.
-A concept id is the mention's attribute `identifier`, as in PubTator's BioC. The seventh field of
-composite mentions is passed over, and so are relations, which stand between concept ids (four or five
-fields, the second no number).
+Offsets count the title, one character between it and the abstract, and the abstract. Here that character is a
+line feed. Whether they count characters, bytes or UTF-16 is found out for each document. A concept id is the
+mention's attribute `identifier`, as in PubTator's BioC. The seventh field of composite mentions is passed
+over, and so are relations, which stand between concept ids (four or five fields, the second no number).
 """
 
 from __future__ import annotations

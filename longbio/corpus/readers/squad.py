@@ -4,8 +4,7 @@
         {"id": "1", "question": "...", "answers": [{"text": "...", "answer_start": 17}]}]}]}]}
 
 Whether `answer_start` counts characters, bytes or UTF-16 is found out over the file. A question without
-answers is one that the context doesn't answer; answers to one that is marked as impossible are passed
-over.
+answers is one that the context doesn't answer; answers to one that is marked as impossible are passed over.
 
 Rows of tables have the same, as `datasets` has it: `context`, `question` and `answers`:
 
@@ -101,7 +100,7 @@ def question_of_row(
     where: str,
     reading: Reading,
 ) -> Question | None:
-    """The question of a row, see `question_of`; `column` holds its answers, see `are_answers`."""
+    """The question of a row, see `question_of`; `column` holds its answers."""
     answers = [(f"{where}.answers[{n}]", answer) for n, answer in enumerate(_answers(cells[column]) or ())]
     is_impossible = cells.get("is_impossible") is True
     question = question_of(name, text, answers, is_impossible, context, ruler, where, reading)
@@ -151,17 +150,9 @@ def question_of(
     where: str,
     reading: Reading,
 ) -> Question | None:
-    """A question; None of one that has lost its answers.
+    """A question; None of one that has lost its answers, each of which comes with its place.
 
-    Args:
-        name: its id.
-        text: of the question.
-        answers: each with its place.
-        is_impossible: the context doesn't answer it; answers that it has nevertheless are passed over.
-        context: which holds them.
-        ruler: of their offsets.
-        where: the question's place.
-        reading: counts answers, and those that aren't where they say.
+    Where the context doesn't answer it (`is_impossible`), answers that it has nevertheless are passed over.
     """
     if is_impossible:
         reading.passed_over.note("answer to an impossible question", where, len(answers))

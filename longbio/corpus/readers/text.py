@@ -29,7 +29,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
 
 
 def text_files(path: Path) -> list[Path]:
-    """The `.txt` files of a folder, or the one that `path` is, sorted by stem. Raises LongbioError without one."""
+    """The `.txt` files of a folder, sorted by stem, or that one. Raises LongbioError if there are none."""
     if path.is_file() and kind_of(path) in ENDINGS:
         return [path]
     if not path.is_dir():
