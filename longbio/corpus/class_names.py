@@ -22,20 +22,18 @@ MAX_BYTES = 4_000_000
 
 
 def class_names(file: Path) -> dict[str, tuple[str, ...]]:
-    """The names of classes by the column, in lower case, whose numbers stand for them.
+    """The names of classes by the column, in lower case, of a table whose numbers stand for them.
 
-    Args:
-        file: a table, of which at most the metadata are read; descriptions beside it are, too.
+    Of the table at most the metadata are read; descriptions beside it are, too.
     """
-    for features in (_in_parquet(file), *_beside(file)):
-        if found := _names(features):
-            return found
-    return {}
+    return next(
+        (names for features in (_in_parquet(file), *_beside(file)) if (names := _names(features))), {}
+    )
 
 
 def nested_columns(file: Path) -> list[str]:
     """The columns of a Parquet file that hold lists or objects; none of another file."""
-    return [each.name for each in _schema(file) or () if pyarrow.types.is_nested(each.type)]
+    return [column.name for column in _schema(file) or () if pyarrow.types.is_nested(column.type)]
 
 
 def _schema(file: Path) -> Any:
@@ -58,19 +56,15 @@ def _beside(file: Path) -> Iterator[Any]:
     for folder in (file.parent, file.parent.parent):
         for name in BESIDE:
             described = folder / name
-            if described.is_file() and described.stat().st_size <= MAX_BYTES:
-                content = described.read_bytes()
-                if name == "README.md":
-                    yield _member(_front_matter(content), "dataset_info", "features")
-                else:
-                    yield from _configurations(_json(content))
-
-
-def _configurations(content: Any) -> Iterator[Any]:
-    """`features` of a description, or of each of its configurations."""
-    if isinstance(content, dict):
-        yield content.get("features")
-        yield from (_member(each, "features") for each in content.values())
+            if not described.is_file() or described.stat().st_size > MAX_BYTES:
+                continue
+            content = described.read_bytes()
+            if name == "README.md":
+                yield _member(_front_matter(content), "dataset_info", "features")
+            elif isinstance(description := _json(content), dict):
+                # Of the description, or of each of its configurations.
+                yield description.get("features")
+                yield from (_member(configuration, "features") for configuration in description.values())
 
 
 def _json(content: bytes) -> Any:
@@ -100,17 +94,17 @@ def _member(value: Any, *path: str) -> Any:
 
 def _names(features: Any) -> dict[str, tuple[str, ...]]:
     if isinstance(features, list):  # as a README has them
-        features = {each.get("name"): each for each in features if isinstance(each, dict)}
+        features = {feature.get("name"): feature for feature in features if isinstance(feature, dict)}
     if not isinstance(features, dict):
         return {}
-    found = {str(name).lower(): _of_class(feature) for name, feature in features.items()}
-    return {name: names for name, names in found.items() if names}
+    classes = {str(name).lower(): _classes(feature) for name, feature in features.items()}
+    return {name: names for name, names in classes.items() if names}
 
 
-def _of_class(feature: Any) -> tuple[str, ...]:
+def _classes(feature: Any) -> tuple[str, ...]:
     """The names of a class label, however deep in sequences it stands."""
     if isinstance(feature, list) and len(feature) == 1:
-        return _of_class(feature[0])
+        return _classes(feature[0])
     if not isinstance(feature, dict):
         return ()
     names = feature.get("names")
@@ -122,4 +116,4 @@ def _of_class(feature: Any) -> tuple[str, ...]:
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         return tuple(names)
     inner = (feature.get(name) for name in ("feature", "sequence", "list", "dtype", "class_label"))
-    return next((found for each in inner if (found := _of_class(each))), ())
+    return next((classes for part in inner if (classes := _classes(part))), ())

@@ -106,8 +106,8 @@ def files_in(folder: Path) -> list[Path]:
 
 def linked_folders(folder: Path) -> list[Path]:
     """The links to folders that a folder holds, sorted; hidden ones are left out."""
-    links = (each for each in folder.iterdir() if each.is_symlink() and each.is_dir())
-    return sorted(each for each in links if not each.name.startswith("."))
+    links = (path for path in folder.iterdir() if path.is_symlink() and path.is_dir())
+    return sorted(link for link in links if not link.name.startswith("."))
 
 
 def listed(folder: Path, endings: tuple[str, ...]) -> list[Path]:

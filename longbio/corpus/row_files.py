@@ -43,13 +43,8 @@ ERROR_NAME = "iserror"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table.
-
-    Args:
-        cells: by the names of their columns, as the table spells them.
-        where: its place in the table, for errors.
-        number: of the row in its table, from 1; those that can't be read count.
-    """
+    """A row of a table: its cells by the names of their columns, as the table spells them; its place, for
+    errors; and its number from 1, in which those that can't be read count."""
 
     cells: Mapping[str, Any]
     where: str
@@ -178,7 +173,7 @@ def _json(file: Path, encoding: str, wanted: Collection[str] | None, failed: Fai
     """A file that is one list, or an object that holds one; or else lines, as `datasets` writes them."""
     text = "".join(read_lines(file, encoding))
     lines = (line.strip() for line in text.split("\n"))
-    if "\n" in text.strip() and is_json(next(line for line in lines if line)):
+    if "\n" in text.strip() and _is_json(next(line for line in lines if line)):
         yield from _json_lines(file, encoding, wanted, failed)
         return
     content = json_objects.parse_value(text, "the file", file)
@@ -195,7 +190,7 @@ def _json(file: Path, encoding: str, wanted: Collection[str] | None, failed: Fai
         yield Row(row, where, number)
 
 
-def is_json(text: str) -> bool:
+def _is_json(text: str) -> bool:
     """Whether a text is a whole object or list of JSON."""
     try:
         return isinstance(json.loads(text), dict | list)

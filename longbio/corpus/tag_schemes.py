@@ -51,16 +51,20 @@ class Scheme:
     def says_where_mentions_begin(self) -> bool:
         """Whether each does with a letter of its own. B-, I- and O don't say: in IOB1, B- is for a
         mention right behind another one of its type, and all others begin with I-."""
-        letters = {kind: {letter for letter, of in self.tags.values() if of == kind} for kind in self.types}
-        every = set().union(*letters.values())
-        return bool(every & set(ENDS)) and all(each & set(BEGINS) for each in letters.values())
+        letters_of: dict[str, set[str]] = {}
+        for letter, kind in self.tags.values():
+            letters_of.setdefault(kind, set()).add(letter)
+        some_end = not set(ENDS).isdisjoint(letter for letter, _ in self.tags.values())
+        return some_end and all(letters & set(BEGINS) for letters in letters_of.values())
 
-    def classes_of(self, tag: str) -> list[str]:
+    def classes_of(self, bio_tag: str) -> list[str]:
         """The names of the classes that mean one of our tags: O, or B- or I- and a type."""
-        if tag == "O":
+        if bio_tag == "O":
             return list(self.outside)
-        wanted, kind = BEGINS if tag[0] == "B" else INSIDE, tag[2:]
-        return [name for name, (letter, of) in self.tags.items() if of == kind and letter in wanted]
+        wanted, kind = BEGINS if bio_tag[0] == "B" else INSIDE, bio_tag[2:]
+        return [
+            name for name, (letter, its_kind) in self.tags.items() if its_kind == kind and letter in wanted
+        ]
 
 
 def scheme_of(names: Iterable[str]) -> Scheme | None:
@@ -69,17 +73,17 @@ def scheme_of(names: Iterable[str]) -> Scheme | None:
     Args:
         names: `O` and, in any order, `B-Drug`, `B_Drug`, `Drug-B`, `B` or, for IO, `Drug`.
     """
-    every = list(dict.fromkeys(names))
-    outside = tuple(name for name in every if name in OUTSIDE)
-    inside = [name for name in every if name not in OUTSIDE]
+    classes = list(dict.fromkeys(names))
+    outside = tuple(name for name in classes if name in OUTSIDE)
+    inside = [name for name in classes if name not in OUTSIDE]
     if "O" not in outside or not inside:
         return None
     for spelling in SPELLINGS:
-        found = {name: match for name in inside if (match := spelling.fullmatch(name))}
-        letters = {match["letter"] for match in found.values()}
-        if len(found) == len(inside) and letters & {"B", "I"}:
-            kinds = {name: match.groupdict().get("type", UNNAMED) for name, match in found.items()}
-            return Scheme({name: (found[name]["letter"], kinds[name]) for name in inside}, outside)
-        if found and letters & {"B", "I"}:
+        matches = {name: match for name in inside if (match := spelling.fullmatch(name))}
+        letters = {match["letter"] for match in matches.values()}
+        if len(matches) == len(inside) and letters & {"B", "I"}:
+            kinds = {name: match.groupdict().get("type", UNNAMED) for name, match in matches.items()}
+            return Scheme({name: (matches[name]["letter"], kinds[name]) for name in inside}, outside)
+        if matches and letters & {"B", "I"}:
             return None
     return Scheme({name: ("I", name) for name in inside}, outside)

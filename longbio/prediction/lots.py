@@ -21,14 +21,8 @@ LOT_CHARS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A note of which nothing can be said.
-
-    Args:
-        id: its own; None where it couldn't be read.
-        what: is wrong with it, as in `LongbioError`.
-        where: its file or line.
-        remedy: what to do.
-    """
+    """A note of which nothing can be said: its id (None where it couldn't be read), and a `LongbioError`'s
+    parts."""
 
     id: str | None
     what: str

@@ -66,8 +66,7 @@ def number_found(document: Document, task: AnyTask) -> int:
         return sum(bool(question.answers) for question in document.questions)
     if task.kind == "similarity":
         return 1
-    found = {"ner": document.spans, "relations": document.relations}.get(task.kind, document.labels or ())
-    return len(found)
+    return len({"ner": document.spans, "relations": document.relations}.get(task.kind, document.labels or ()))
 
 
 def _marks(prediction: Prediction, task: AnyTask, labels: Sequence[str]) -> list[Mark]:
@@ -88,8 +87,8 @@ def _labels(document: Document, task: AnyTask) -> list[str]:
     """Those of the model, so that each has the same colour on every page; then others of the note."""
     if task.kind not in ("ner", "relations"):
         return []
-    own = list(task.types) if task.kind == "ner" else []
-    return own + sorted({span.label for span in document.spans} - {*own})
+    known = list(task.types) if task.kind == "ner" else []
+    return known + sorted({span.label for span in document.spans} - {*known})
 
 
 def _legend(document: Document, labels: Sequence[str], task: AnyTask) -> list[tuple[int, str, int]]:
@@ -149,8 +148,8 @@ def _in_words(document: Document, task: AnyTask) -> str:
     if task.kind == "qa":
         return f"{count} of {len(document.questions)} answered"
     noun = "mention" if task.kind == "ner" else "relation"
-    found = document.spans if task.kind == "ner" else document.relations
-    counts = Counter(each.label for each in found).most_common()
+    labelled = document.spans if task.kind == "ner" else document.relations
+    counts = Counter(mention.label for mention in labelled).most_common()
     by_type = f": {', '.join(f'{label} {number:,}' for label, number in counts)}" if counts else ""
     return f"{count:,} {noun}{'' if count == 1 else 's'}{by_type}"
 

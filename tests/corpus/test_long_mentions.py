@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longbio.corpus.readers import read_documents
+from longbio.corpus.readers.locating import Solid
 from longbio.corpus.reading import Reading
-from longbio.corpus.solid import Solid
 
 TEXTS = {
     "words": "fever and é " * 17_000,

@@ -26,10 +26,9 @@ from longbio.corpus.counting import CHARACTERS, Ruler, length, of_every_unit, un
 from longbio.corpus.files import kind_of
 from longbio.corpus.fragments import Fragment, joined
 from longbio.corpus.readers.bioc_documents import documents_of_json, documents_of_xml
-from longbio.corpus.readers.locating import MentionsById
+from longbio.corpus.readers.locating import MentionsById, Solid
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
-from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 ENDINGS = (".xml", ".json", ".jsonl")
@@ -132,7 +131,9 @@ def _is_certain(bioc: BioCDocument, where: str) -> bool:
     annotations = _annotations(bioc)
     if len(_units(bioc)) == 1 or not annotations:
         return True
-    return all(each.text for each in annotations) and _agreeing(bioc, where, CHARACTERS) == len(annotations)
+    return all(annotation.text for annotation in annotations) and _agreeing(bioc, where, CHARACTERS) == len(
+        annotations
+    )
 
 
 def _votes(bioc: BioCDocument, where: str) -> Counter[str]:
@@ -149,7 +150,8 @@ def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
     except LongbioError:
         return 0  # passages can't lie so
     ruler, solid = Ruler(text, unit), Solid(text)
-    return sum(_fault(each, solid, ruler) is None for each in _annotations(bioc) if each.text)
+    said = (annotation for annotation in _annotations(bioc) if annotation.text)
+    return sum(_fault(annotation, solid, ruler) is None for annotation in said)
 
 
 def _units(bioc: BioCDocument) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ def _units(bioc: BioCDocument) -> tuple[str, ...]:
 
 
 def _annotations(bioc: BioCDocument) -> list[BioCAnnotation]:
-    return [each for part in _parts(bioc) for each in part.annotations]
+    return [annotation for part in _parts(bioc) for annotation in part.annotations]
 
 
 def _parts(bioc: BioCDocument) -> list[BioCDocument | BioCPassage | BioCSentence]:
@@ -195,7 +197,7 @@ def _span(
 
 
 def _fragments(annotation: BioCAnnotation, ruler: Ruler) -> list[Fragment]:
-    return [ruler.span(each.offset, each.offset + each.length) for each in annotation.locations]
+    return [ruler.span(place.offset, place.offset + place.length) for place in annotation.locations]
 
 
 def _fault(annotation: BioCAnnotation, solid: Solid, ruler: Ruler) -> str | None:

@@ -32,8 +32,13 @@ HEADERS = {
 """The layout by the header. Others' tables of sentences are none of these: theirs are quoted, and may
 name patients."""
 
-WIDTHS = {"classes": 3, "similarity": 4, "answers": 4, "abstracts": 3}
-"""Cells of a row."""
+CELLS = {
+    "classes": ("id", "text", "label"),
+    "similarity": ("id", "query", "text", "score"),
+    "answers": ("id", "query", "text", "label"),
+    "abstracts": ("labels", "sentence", "index"),
+}
+"""What the cells of a row are."""
 
 CLASS = re.compile(r"[01]|false|CPR:[0-9]+|DDI-\w+")
 MASK = re.compile(r"@[A-Z][A-Z-]*\$")
@@ -70,17 +75,17 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
         raise LongbioError(
             "this is neither a header nor a row of BLURB's", where=where, remedy="name another format"
         )
-    rows = _alike(rows if _named(first) in HEADERS else chain([(where, first)], rows), WIDTHS[layout])
+    rows = _alike(rows if _named(first) in HEADERS else chain([(where, first)], rows), len(CELLS[layout]))
     if layout == "abstracts":
         yield from _abstracts(rows)
         return
     for where, cells in rows:
-        if layout == "classes":
-            yield Document(cells[0], cells[1], labels=(_filled(cells[2], where),))
-        elif layout == "answers":
-            yield Document(cells[0], cells[2], query=cells[1], labels=(_filled(cells[3], where),))
-        else:
-            yield Document(cells[0], cells[2], query=cells[1], score=score_of(cells[3], where))
+        row = dict(zip(CELLS[layout], cells, strict=True))
+        if row.get("label") == "":
+            raise LongbioError("the row has no label", where=where)
+        labels = (row["label"],) if "label" in row else None
+        score = score_of(row.get("score"), where)
+        yield Document(row["id"], row["text"], query=row.get("query"), labels=labels, score=score)
 
 
 def _rows(file: Path, reading: Reading) -> Iterator[tuple[str, list[str]]]:
@@ -122,12 +127,6 @@ def _layout(cells: list[str]) -> str | None:
     if len(cells) == 4 and cells[0].isdecimal() and NUMBER.fullmatch(cells[3]):
         return "similarity"
     return None
-
-
-def _filled(label: str, where: str) -> str:
-    if not label:
-        raise LongbioError("the row has no label", where=where)
-    return label
 
 
 def _abstracts(rows: Iterator[tuple[str, list[str]]]) -> Iterator[Document]:

@@ -21,11 +21,10 @@ from longbio.corpus.file_names import TABLE, ids_of
 from longbio.corpus.file_text import numbered, read_markup, read_text
 from longbio.corpus.files import by_stem, listed
 from longbio.corpus.fragments import Fragment, joined
-from longbio.corpus.readers.locating import MentionsById, located
+from longbio.corpus.readers.locating import MentionsById, Solid, located
 from longbio.corpus.readers.text import text_files
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
-from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 ENDINGS = (".ann", ".txt", TABLE)
@@ -53,13 +52,7 @@ Line = tuple[str, re.Match[str]]
 
 @dataclass
 class _Lines:
-    """What the lines of an `.ann` file say.
-
-    Args:
-        ids: of all lines, those passed over as well.
-        triggers: the id of its trigger, by that of an event.
-        mentions: those that are read before the others, which are about them.
-    """
+    """What the lines of an `.ann` file say: `ids` of all of them, triggers by the ids of their events."""
 
     ids: set[str] = field(default_factory=set)
     triggers: dict[str, str] = field(default_factory=dict)

@@ -111,13 +111,7 @@ def _text(content: str, start: int, end: int) -> tuple[int, int] | None:
 
 @dataclass
 class _Mentions:
-    """The mentions of a record, and the one that is open.
-
-    Args:
-        reading: counts them.
-        spans: those that are whole.
-        opened: where the open one starts, its type, and where its tag stands in the file.
-    """
+    """The mentions of a record, and the open one: its start, its type, and the place of its tag."""
 
     reading: Reading
     spans: set[Span] = field(default_factory=set)

@@ -29,10 +29,9 @@ from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from longbio.corpus.file_text import read_markup
 from longbio.corpus.files import stem_of
-from longbio.corpus.readers.locating import MentionsById, located
+from longbio.corpus.readers.locating import MentionsById, Solid, located
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
-from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 ROOT_2012 = re.compile(r"<ClinicalNarrativeTemporalAnnotation\b")
@@ -61,13 +60,7 @@ CDATA_OR_AMPERSAND = re.compile(rf"<!\[CDATA\[.*?\]\]>|{AMPERSAND.pattern}", re.
 
 @dataclass(frozen=True)
 class Tag:
-    """One element of a note's `TAGS`.
-
-    Args:
-        name: of the element.
-        says: its attributes.
-        where: file and line.
-    """
+    """One element of a note's `TAGS`: its name, its attributes, and file and line."""
 
     name: str
     says: Mapping[str, str]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from longbio.corpus.counting import Ruler
+from longbio.corpus.readers.locating import Solid
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Relation, Span
-from longbio.corpus.solid import Solid
 
 OFFSETS = (
     ("start", "end"),

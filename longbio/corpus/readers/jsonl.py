@@ -95,25 +95,25 @@ def _piece(value: Any, text: str, where: str) -> Piece:
     return value[0], value[1]
 
 
-def _fault(found: str, given: Mapping[str, Any], where: str) -> str | None:
+def _fault(found: str, item: Mapping[str, Any], where: str) -> str | None:
     """How the text that is written beside offsets disagrees with what is there."""
-    written = optional(given, "text", str, where)
+    written = optional(item, "text", str, where)
     return None if written in (None, found) else "the text written beside the offsets is not what is there"
 
 
-def _span(given: Mapping[str, Any], text: str, where: str, reading: Reading) -> Span | None:
-    listed: list[Any] = [list(pair) for pair in pieces_of(given) or ()] if "fragments" not in given else []
-    pieces = [_piece(each, text, where) for each in listed or member(given, "fragments", list, where)]
+def _span(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> Span | None:
+    listed: list[Any] = [list(pair) for pair in pieces_of(item) or ()] if "fragments" not in item else []
+    pieces = [_piece(pair, text, where) for pair in listed or member(item, "fragments", list, where)]
     try:
-        span = Span(tuple(pieces), member(given, "label", str, where))
+        span = Span(tuple(pieces), member(item, "label", str, where))
     except ValueError:
         raise LongbioError("'fragments' are missing or out of order", where=where) from None
-    return span if reading.alignment.holds(_fault(span.covered(text), given, where), where) else None
+    return span if reading.alignment.holds(_fault(span.covered(text), item, where), where) else None
 
 
-def _question(given: Mapping[str, Any], text: str, where: str, reading: Reading) -> Question | None:
+def _question(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> Question | None:
     answers: list[Piece] = []
-    listed = list(_members(given, "answers", where))
+    listed = list(_members(item, "answers", where))
     for place, answer in listed:
         start, end = _piece(answer.get("fragment"), text, place)
         if reading.alignment.holds(_fault(text[start:end], answer, place), place):
@@ -121,35 +121,35 @@ def _question(given: Mapping[str, Any], text: str, where: str, reading: Reading)
     if listed and not answers:
         reading.passed_over.note(LOST, where)
         return None
-    return Question(member(given, "id", str, where), member(given, "text", str, where), tuple(answers))
+    return Question(member(item, "id", str, where), member(item, "text", str, where), tuple(answers))
 
 
 def _relations(
     row: Mapping[str, Any], spans: list[Span | None], where: str, reading: Reading
 ) -> Iterator[Relation]:
-    for place, each in _members(row, "relations", where):
-        head, tail = (_pointed(each, name, spans, place) for name in ("head", "tail"))
-        label = member(each, "label", str, place)
-        if head is None or tail is None:
-            reading.passed_over.note("relation of a mention that was left out", place)
-        else:
+    for place, item in _members(row, "relations", where):
+        head, tail = (_pointed(item, name, spans, place) for name in ("head", "tail"))
+        label = member(item, "label", str, place)
+        if head is not None and tail is not None:
             yield Relation(label, head, tail)
+        else:
+            reading.passed_over.note("relation of a mention that was left out", place)
 
 
 def _attributes(
     row: Mapping[str, Any], spans: list[Span | None], where: str, reading: Reading
 ) -> Iterator[Attribute]:
-    for place, each in _members(row, "attributes", where):
-        span, name = _pointed(each, "span", spans, place), member(each, "name", str, place)
-        value = optional(each, "value", str, place) or ""
-        if span is None:
-            reading.passed_over.note("attribute of a mention that was left out", place)
-        else:
+    for place, item in _members(row, "attributes", where):
+        span, name = _pointed(item, "span", spans, place), member(item, "name", str, place)
+        value = optional(item, "value", str, place) or ""
+        if span is not None:
             yield Attribute(span, name, value)
+        else:
+            reading.passed_over.note("attribute of a mention that was left out", place)
 
 
-def _pointed(given: Mapping[str, Any], name: str, spans: list[Span | None], where: str) -> Span | None:
-    number = member(given, name, int, where)
+def _pointed(item: Mapping[str, Any], name: str, spans: list[Span | None], where: str) -> Span | None:
+    number = member(item, name, int, where)
     if not 0 <= number < len(spans):
         raise LongbioError(f"{name!r} is no mention's number", where=where)
     return spans[number]

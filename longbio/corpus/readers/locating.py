@@ -1,14 +1,20 @@
-"""What readers share whose mentions have ids, and of which it is found out how they count."""
+"""Where mentions stand: how a file counts, the words of a stretch, what is said of mentions by their ids."""
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from typing import TypeVar
 
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
+
+WORD = re.compile(r"\S+")
 
 Mention = TypeVar("Mention")
 Counting = TypeVar("Counting")
@@ -64,3 +70,45 @@ class MentionsById:
             relations=tuple(sorted(self.relations)),
             attributes=tuple(sorted(self.attributes)),
         )
+
+
+class Solid:
+    """A text, of whose stretches the words between white space are found without reading the stretch.
+
+    Mentions have their words beside them, white space as it comes. Those of another text may span a whole
+    note each, and say a word: what is too long to be it isn't compared.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def _words(self) -> tuple[list[int], list[int], list[int]]:
+        """Where each begins and ends, and how long those before it are."""
+        places = [word.span() for word in WORD.finditer(self.text)]
+        lengths = accumulate((end - start for start, end in places), initial=0)
+        return [start for start, _ in places], [end for _, end in places], list(lengths)
+
+    def _those(self, start: int, end: int) -> tuple[int, int]:
+        starts, ends, _ = self._words
+        return (bisect_right(ends, start), bisect_left(starts, end)) if start < end else (0, 0)
+
+    def length(self, start: int, end: int) -> int:
+        """Characters of a stretch that are no white space."""
+        (starts, ends, before), (first, last) = self._words, self._those(start, end)
+        if first >= last:
+            return 0
+        cut_off = max(0, start - starts[first]) + max(0, ends[last - 1] - end)
+        return before[last] - before[first] - cut_off
+
+    def words(self, start: int, end: int) -> list[str]:
+        """As `text[start:end].split()`, in time of its words alone."""
+        (starts, ends, _), (first, last) = self._words, self._those(start, end)
+        return [self.text[max(starts[n], start) : min(ends[n], end)] for n in range(first, last)]
+
+    def says(self, fragments: Iterable[tuple[int, int]], words: str) -> bool:
+        """Whether fragments are these words, white space apart; in time of the words."""
+        stretches, said = [*fragments], words.split()
+        if sum(self.length(*stretch) for stretch in stretches) != sum(map(len, said)):
+            return False
+        return [word for stretch in stretches for word in self.words(*stretch)] == said

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from longbio.corpus.counting import Ruler, rulers
 from longbio.corpus.file_text import numbered, read_lines
-from longbio.corpus.readers.locating import MentionsById, located
+from longbio.corpus.readers.locating import MentionsById, Solid, located
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
-from longbio.corpus.solid import Solid
 from longbio.errors import LongbioError
 
 TITLE = re.compile(r"[^|\t\n]+\|t\|")

@@ -30,18 +30,13 @@ NO_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 def write(documents: Iterable[Document], folder: Path) -> None:
     """Writes `documents.xml`, so that reading it gives the documents back.
 
-    Of a document, its text, spans, relations and attributes are written (an attribute is an infon of
-    its annotation); BioC has no place for the rest. The file appears when all of it is written.
-
-    Args:
-        documents: what to write, one at a time. Spans, relations and attributes must be sorted and
-            unique to be read back equal.
-        folder: where to; made if it isn't there.
+    BioC has no place for more than text, spans, relations and attributes (infons of their annotation). The
+    file appears when all of it is written.
 
     Raises:
-        LongbioError: an id is empty or there twice, a label is empty, an attribute is called "type",
-            a span ends after its text, a relation or an attribute is about a span that isn't the
-            document's, or something holds a character that XML can't.
+        LongbioError: an id is empty or there twice, a label is empty, an attribute is called "type", a span
+            ends after its text, a relation or an attribute is about a span that isn't the document's, or
+            something holds a character that XML can't.
     """
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{FILE}.part"
@@ -113,9 +108,9 @@ def _label(label: str, document: Document) -> str:
 
 
 def _checked(text: str, document: Document) -> str:
-    if found := NO_XML.search(text):
+    if odd := NO_XML.search(text):
         raise LongbioError(
-            f"a text, label or value holds the character U+{ord(found[0]):04X}, which XML can't",
+            f"a text, label or value holds the character U+{ord(odd[0]):04X}, which XML can't",
             where=repr(document.id),
             remedy="take it out of the text, or write another format",
         )

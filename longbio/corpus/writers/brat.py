@@ -28,12 +28,9 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
     attributes. A mention that goes over a line end is written as BRAT does it, in fragments without it,
     which are read as one; a line end at its border is lost.
 
-    Args:
-        documents: what to write. Spans, relations and attributes must be sorted and unique to be
-            read back equal, and fragments of a span have more than white space between them.
-        folder: where to; made if it isn't there.
-        counted: of mentions: those written, those that lost a line end at a border, and those left
-            out because they are nothing else, with what was said of them.
+    Fragments of a span must have more than white space between them to be read back equal. Mentions are
+    `counted`: those written, those that lost a line end at a border, and those left out because they are
+    nothing else, with what was said of them.
 
     Raises:
         LongbioError: an id is there twice, a label or an attribute's name isn't one word, a value holds a

@@ -30,13 +30,8 @@ WORD = re.compile(r"\S+")
 def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | None = None) -> None:
     """Writes documents so that reading them gives back their words and what tags hold of mentions.
 
-    Args:
-        documents: what to write, one at a time; units in the order of the text.
-        folder: where to; made if it isn't there. A file of that name is replaced.
-        counted: of mentions: those written, widened and left out, by the reason.
-
-    Raises:
-        LongbioError: a label isn't one word, or an id or a word can't stand in such a file.
+    Units are in the order of the text. Mentions are `counted`: those written, widened and left out, by the
+    reason. Raises LongbioError where a label isn't one word, or an id or a word can't stand in such a file.
     """
     counted = Counter() if counted is None else counted
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,13 +16,9 @@ FILE = "documents.jsonl"
 def write(documents: Iterable[Document], folder: Path) -> None:
     """Writes documents, a line each, so that reading them gives them back; see the reader.
 
-    Args:
-        documents: what to write, one at a time.
-        folder: where to; made if it isn't there. A file of that name is replaced.
-
     Raises:
-        LongbioError: a relation or an attribute is of a mention that its document doesn't have, or
-            a mention or answer ends after its text.
+        LongbioError: a relation or an attribute is of a mention that its document doesn't have, or a mention
+            or answer ends after its text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("w", encoding="utf-8", newline="\n") as file:
@@ -54,12 +50,12 @@ def row_of(document: Document) -> dict[str, Any]:
         ],
         "units": document.units,
         "relations": [
-            {"label": each.label, "head": number(each.head), "tail": number(each.tail)}
-            for each in document.relations
+            {"label": relation.label, "head": number(relation.head), "tail": number(relation.tail)}
+            for relation in document.relations
         ],
         "attributes": [
-            {"span": number(each.span), "name": each.name, "value": each.value}
-            for each in document.attributes
+            {"span": number(said.span), "name": said.name, "value": said.value}
+            for said in document.attributes
         ],
         "questions": [
             {

@@ -13,15 +13,8 @@ FILE = "predictions.json"
 
 
 def write(documents: Iterable[Document], folder: Path) -> None:
-    """Writes the first answer to each question, `{"<question id>": "<text>"}`; "" where there is none.
-
-    Args:
-        documents: whose questions hold the answers that were predicted, one at a time.
-        folder: where to; made if it isn't there. A file of that name is replaced.
-
-    Raises:
-        LongbioError: a question's id is there twice.
-    """
+    """Writes the first answer to each question, `{"<question id>": "<text>"}`; "" where there is none. Raises
+    LongbioError where a question's id is there twice."""
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
     with (folder / FILE).open("w", encoding="utf-8", newline="\n") as file:
