@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,13 @@ from longbio.artifacts.checkpoints import checkpoint_digest
 from longbio.artifacts.runs import Run
 from longbio.corpus.file_text import refuse_unknown_encoding
 from longbio.corpus.files import refuse_missing
-from longbio.corpus.readers import READERS, format_of
-from longbio.corpus.reading import Reading
+from longbio.corpus.readers import READERS, format_of, stream_documents
+from longbio.corpus.reading import MAX_MISALIGNED, Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 from longbio.prediction.calibration import calibrated
 from longbio.prediction.journal import Journal
-from longbio.prediction.lots import Failure, Lot, digest_of, items_done, items_of, lots_of
+from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_done, lots_of
 from longbio.prediction.outputs import FAILED, OUTPUTS, Output, as_lines
 from longbio.prediction.pages import number_found
 from longbio.prediction.predictor import Model, Outcome, outcomes_of
@@ -61,41 +61,31 @@ def annotate(
     Args:
         model: fine-tuned.
         notes: what to read; a lot of them is in memory at once.
-        out: the folder. Begun before by the same plan, it is gone on with: notes that are done are
-            read over, and those behind them are done.
+        out: the folder. Begun before by the same plan, it is gone on with behind the notes that are done.
         output: one of `outputs.OUTPUTS`.
-        on_error: at a note that can't be read or predicted, `stop`, or `skip` it and list it in
-            `failed.jsonl`.
+        on_error: at a note that can't be read or predicted, `stop`, or list it in `failed.jsonl`.
         processes: that predict.
         labelled: documents on which probabilities are calibrated; none to leave them as they are.
         on_note: told how many notes are done, and how many tokens they have.
 
     Returns:
-        `notes` that were done (`failed` among them), `found` (mentions, answers, labels), `tokens`,
-        `model` (its hash), `temperature`, whether all was `finished_before`, and `data`: what of the
-        notes was left out and passed over, with the place of the first.
+        `notes` that were done (`failed` among them), `found` (mentions, answers, labels), `tokens`, `model`
+        (its hash), `temperature`, whether all was `finished_before`, and `data`: what of the notes was left
+        out and passed over, with the place of the first.
 
     Raises:
-        LongbioError: `out` holds something else or was begun by another plan, notes that were done
-            have changed, or, unless they are skipped, a note is broken.
+        LongbioError: `out` holds something else or was begun by another plan, notes that were done have
+            changed, or, unless they are skipped, a note is broken.
     """
     _refuse_unreadable(notes)
     plan = _plan(model, notes, output, labelled)
-    digest = plan["model"]
     with Run.open(out, plan, private=True):
         if labelled:
             model = calibrated(model, labelled, out)
-        writer = OUTPUTS[output](out, model.task, digest[:MODEL_DIGITS])
+        writer = OUTPUTS[output](out, model.task, plan["model"][:MODEL_DIGITS])
         journal = Journal(out, (*writer.streams, FAILED))
         before, was_finished = journal.notes, journal.is_finished
-        items = items_of(
-            notes.path,
-            plan["read_as"],
-            notes.reading,
-            stop=on_error == "stop",
-            questions=notes.questions,
-            needs_mentions=model.task.kind == "relations",
-        )
+        items = _items(notes, plan["read_as"], model.task, stop=on_error == "stop")
         for item in items_done(items, journal.notes, journal.digest):
             if isinstance(item, Document):
                 writer.passed(item)
@@ -109,10 +99,8 @@ def annotate(
             journal.finish(notes.reading.counted())
     return {
         "notes": journal.notes,
-        "failed": journal.counts["failed"],
-        "found": journal.counts["found"],
-        "tokens": journal.counts["tokens"],
-        "model": digest,
+        **{name: journal.counts[name] for name in ("failed", "found", "tokens")},
+        "model": plan["model"],
         "temperature": getattr(model.task, "temperature", None),
         "finished_before": finished_before,
         "data": notes.reading.counted(),
@@ -147,6 +135,22 @@ def _plan(model: Model, notes: Notes, output: str, labelled: Sequence[Document])
         "questions": digest_of(notes.questions) if notes.questions else None,
         "calibrated_on": digest_of(labelled) if labelled else None,
     }
+
+
+def _items(notes: Notes, format_name: str, task: AnyTask, *, stop: bool) -> Iterator[Item]:
+    """Notes in their order; unless we `stop`, also the failures of those that can't be read."""
+    failed: list[Failure] = []
+    reading = notes.reading
+    if not stop:
+        reading = replace(reading, failed=lambda error: failed.append(Failure.of(error)))
+    # Relations are between mentions that notes bring: these must be where they say.
+    allowed = MAX_MISALIGNED if task.kind == "relations" else 1.0
+    for document in stream_documents(notes.path, format_name, reading=reading, max_misaligned=allowed):
+        yield from failed
+        failed.clear()
+        asked = tuple(replace(question, id=f"{document.id}/{question.id}") for question in notes.questions)
+        yield replace(document, questions=document.questions + asked)
+    yield from failed
 
 
 def _commit(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
-from pathlib import Path
 
-from longbio.corpus.readers import stream_documents
-from longbio.corpus.reading import MAX_MISALIGNED, Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
 
@@ -53,40 +50,6 @@ class Lot:
     def documents(self) -> list[Document]:
         """Those that could be read."""
         return [item for item in self.items if isinstance(item, Document)]
-
-
-def items_of(
-    notes: Path,
-    format_name: str | None,
-    reading: Reading,
-    *,
-    stop: bool,
-    questions: Sequence[Question] = (),
-    needs_mentions: bool = False,
-) -> Iterator[Item]:
-    """Stream notes in their order.
-
-    Args:
-        notes: a file or a folder.
-        format_name: as of `stream_documents`, and so is `reading`.
-        stop: at the first note that can't be read; else it comes as a failure, where its format's
-            reader can go on.
-        questions: that are asked of every note, besides its own.
-        needs_mentions: what notes bring of mentions is read by the model, and must be where it says.
-
-    Raises:
-        LongbioError: notes can't be read.
-    """
-    failed: list[Failure] = []
-    if not stop:
-        reading = replace(reading, failed=lambda error: failed.append(Failure.of(error)))
-    allowed = MAX_MISALIGNED if needs_mentions else 1.0
-    for document in stream_documents(notes, format_name, reading=reading, max_misaligned=allowed):
-        yield from failed
-        failed.clear()
-        asked = tuple(replace(question, id=f"{document.id}/{question.id}") for question in questions)
-        yield replace(document, questions=document.questions + asked)
-    yield from failed
 
 
 def items_done(items: Iterator[Item], count: int, digest: str) -> Iterator[Item]:
