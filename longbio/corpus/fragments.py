@@ -20,29 +20,18 @@ CUTS = frozenset("\n\r\t\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
 end at each of these but the tab; at tabs and line feeds it cuts the mentions that are marked in it."""
 
 
-def in_text_order(fragments: Iterable[Fragment]) -> tuple[Fragment, ...]:
-    """The same characters as sorted fragments, none empty and none overlapping.
+def joined(fragments: Iterable[Fragment], text: str) -> tuple[Fragment, ...]:
+    """Fragments in the order of the text, none empty; those that overlap, or have nothing but white space
+    between them, as one.
 
-    Published corpora hold a few such lines (CRAFT has two among 99,623), written by tools that
-    moved one end of a fragment.
+    Published corpora hold a few that overlap (CRAFT has two among 99,623), by tools that moved an end.
     """
-    ordered: list[Fragment] = []
+    whole: list[Fragment] = []
     for start_char, end_char in sorted(fragments):
         if start_char == end_char:
             continue
-        if ordered and start_char < ordered[-1][1]:
-            ordered[-1] = (ordered[-1][0], max(ordered[-1][1], end_char))
-        else:
-            ordered.append((start_char, end_char))
-    return tuple(ordered)
-
-
-def joined(fragments: Iterable[Fragment], text: str) -> tuple[Fragment, ...]:
-    """Fragments in the order of the text, those with nothing but white space between them as one."""
-    whole: list[Fragment] = []
-    for start_char, end_char in in_text_order(fragments):
-        if whole and (start_char == whole[-1][1] or text[whole[-1][1] : start_char].isspace()):
-            whole[-1] = (whole[-1][0], end_char)
+        if whole and not text[whole[-1][1] : start_char].strip():
+            whole[-1] = (whole[-1][0], max(whole[-1][1], end_char))
         else:
             whole.append((start_char, end_char))
     return tuple(whole)

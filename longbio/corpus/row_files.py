@@ -37,6 +37,9 @@ LISTS = ("data", "annotations", "documents", "examples", "rows")
 WHOLE = re.compile(r"[0-9]+\.0")
 """A whole number as pandas writes it in a column that has gaps."""
 
+TRUE = ("1", "1.0", "true", "t", "yes", "y")
+"""How tables write that something is so, in lower case."""
+
 ERROR_NAME = "iserror"
 """MIMIC's mark of a note that physicians withdrew: such rows are left out."""
 
@@ -90,7 +93,7 @@ def columns_there(names: Collection[str], source: str | Path) -> str:
 
 def is_withdrawn(cells: Mapping[str, Any]) -> bool:
     """Whether a row is marked as an error. `cells` by lower-case names."""
-    return str(cells.get(ERROR_NAME) or "").strip().lower() in ("1", "1.0", "true", "t", "yes", "y")
+    return str(cells.get(ERROR_NAME) or "").strip().lower() in TRUE
 
 
 def name_of(cell: Any) -> str | None:

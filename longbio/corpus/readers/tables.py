@@ -35,6 +35,7 @@ from longbio.corpus.row_files import (
     LISTS,
     ROWS,
     TEXT_NAMES,
+    TRUE,
     Row,
     columns_there,
     documents_of,
@@ -72,9 +73,8 @@ HEADED = (".csv", ".tsv", ".parquet")
 WRITTEN = (".csv", ".tsv")
 """Those whose cells are texts, whatever they hold."""
 
-THERE, NOT_THERE = ("1", "1.0", "true", "t", "yes", "y"), ("", "0", "0.0", "false", "f", "no", "n")
-UNCERTAIN = ("-1", "-1.0")
-"""What stands in a column that is a label of its own."""
+FALSE, UNCERTAIN = ("", "0", "0.0", "false", "f", "no", "n"), ("-1", "-1.0")
+"""What else than `TRUE` stands in a column that is a label of its own."""
 
 MAX_DIGITS = 9
 """Of the number of a class."""
@@ -275,10 +275,10 @@ def _labels_there(
                 remedy="name the columns of the labels",
             )
         value = (value_of(cells[name.lower()]) or "").lower()
-        if value in THERE:
+        if value in TRUE:
             labels.append(name)
         elif value in UNCERTAIN:
             table.reading.passed_over.note("label that is uncertain (-1)", where)
-        elif value not in NOT_THERE:
+        elif value not in FALSE:
             raise LongbioError(f"the cell of {name!r} is neither 1 nor 0", where=where)
     return tuple(labels)
