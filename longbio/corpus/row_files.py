@@ -126,18 +126,19 @@ def score_of(cell: Any, where: str) -> float | None:
 def documents_of(
     files: Iterable[Path],
     reading: Reading,
-    reader_of: Callable[[Path], Callable[[Row], Document | None]],
+    reader_of: Callable[[Path, Row], Callable[[Row], Document | None]],
     wanted: Collection[str] | None = None,
 ) -> Iterator[Document]:
     """The documents of the rows of files; files and rows that can't be read are skipped, see `Reading`.
 
-    `reader_of` gives what makes a document of each of a file's rows, None of one that has none; `wanted` as
-    of `read_rows`.
+    `reader_of` a file and its first row gives what makes a document of each, None of one that has none; it
+    raises LongbioError for what is the fault of the file, not of its rows. `wanted` as of `read_rows`.
     """
     for file in files:
         try:
-            read = reader_of(file)
+            read = None
             for row in read_rows(file, reading.encoding, wanted, reading.failed):
+                read = read or reader_of(file, row)
                 try:
                     document = read(row)
                 except LongbioError as error:

@@ -52,7 +52,7 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     Lines that can't be read are skipped, where the reading wants to go on.
     """
 
-    def reader_of(file: Path) -> Callable[[Row], Document]:
+    def reader_of(file: Path, first: Row) -> Callable[[Row], Document]:
         return lambda row: _document(row.cells, f"{file}, {row.where}, ", reading)
 
     return documents_of(files, reading, reader_of)

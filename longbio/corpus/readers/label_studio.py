@@ -41,7 +41,7 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     Passed over are tasks that were cancelled or have no annotation, and results of other kinds.
     """
 
-    def reader_of(file: Path) -> Callable[[Row], Document | None]:
+    def reader_of(file: Path, first: Row) -> Callable[[Row], Document | None]:
         unit = FileUnit(partial(_placed, file, reading))
         return lambda row: _document(row, unit, file, reading)
 

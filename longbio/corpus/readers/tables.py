@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +113,11 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     wanted |= {ERROR_NAME, *annotated.MARKS, *named.values()}
     wanted |= {name.strip() for name in named.get("labels", "").split(",")}
 
-    def reader_of(file: Path) -> Callable[[Row], Document | None]:
+    def reader_of(file: Path, first: Row) -> Callable[[Row], Document | None]:
         unit = FileUnit(partial(_placed, file, wanted, named, reading))
         table = Table(file, named, class_names(file), unit, reading)
         if kind_of(file) in HEADED:
-            # A column that isn't there is the fault of the table, not of each of its rows.
-            for row in islice(readable_rows(file, reading.encoding, wanted), 1):
-                _columns({name.lower(): cell for name, cell in row.cells.items()}, table, row.where)
+            _columns({name.lower(): cell for name, cell in first.cells.items()}, table, first.where)
         unread = [name for name in nested_columns(file) if name.lower() not in wanted]
         return partial(_document, table, unread)
 
