@@ -12,7 +12,7 @@ from longbio.errors import LongbioError
 
 Kind = TypeVar("Kind")
 
-KINDS: dict[type, str] = {str: "text", int: "whole number", list: "list", dict: "object", bool: "truth value"}
+KINDS: dict[type, str] = {str: "text", int: "whole number", list: "list", dict: "object"}
 
 
 def parse(text: str, place: str, file: Path) -> dict[str, Any]:

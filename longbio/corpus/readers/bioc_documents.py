@@ -147,13 +147,13 @@ def _values(file: Path, encoding: str) -> Iterator[tuple[Any, str]]:
     where, line = next(lines, (f"{file}, line 1", ""))
     first: tuple[Any, str] | None = None
     with suppress(ValueError, RecursionError):
-        first = json.loads(line), where
+        first = json.loads(line.strip()), where
     if first is None:
         yield _loaded("".join(read_lines(file, encoding, "\n")), f"{file}, line "), str(file)
         return
     yield first
     for where, line in lines:
-        yield _loaded(line, where), where
+        yield _loaded(line.strip(), where), where
 
 
 def _loaded(content: str, where: str) -> Any:

@@ -34,7 +34,7 @@ from longbio.errors import LongbioError
 NOT_SQUAD = re.compile(r'"(?:context|question|answer_start)"\s*:\s*\[|"note_id"\s*:')
 """What SQuAD doesn't hold."""
 
-NOT_BLANK = re.compile(r"\S+")
+NOT_BLANK, STRIPPED = re.compile(r"\S+"), re.compile(r"\S(?:.*\S)?", re.DOTALL)
 LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 OTHER_TOKEN = "token that isn't where its answer is"
@@ -64,6 +64,9 @@ class _Note:
             pieces.append(piece)
             start += len(piece)
         return cls("".join(pieces), tuple(borders))
+
+    def borders(self, line: int | None) -> tuple[int, int] | None:
+        return self.lines[line - 1] if line is not None and 1 <= line <= len(self.lines) else None
 
 
 def looks_like(beginning: str) -> bool:
@@ -121,7 +124,7 @@ def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) 
     evidence_line, _ = _place(answer.get("evidence_start"))
     line, evidence_line = line or evidence_line, evidence_line or line
     span = _on_line(text, note, line)
-    if span is not None and token is not None:
+    if span is not None and line is not None and token is not None:
         here = _at_token(text, note, line, token)
         reading.passed_over.note(OTHER_TOKEN, where, here is None)
         span = here or span
@@ -141,16 +144,13 @@ def _place(value: Any) -> tuple[int | None, int | None]:
 
 def _on_line(text: str, note: _Note, line: int | None) -> tuple[int, int] | None:
     """Where a text first begins on a line; it may go on behind it."""
-    if not text.strip() or line is None or not 1 <= line <= len(note.lines):
-        return None
-    return _beginning_within(text, note, line, note.lines[line - 1])
+    borders = note.borders(line)
+    return _beginning_within(text, note, line, borders) if line and borders and text.strip() else None
 
 
-def _at_token(text: str, note: _Note, line: int | None, token: int) -> tuple[int, int] | None:
+def _at_token(text: str, note: _Note, line: int, token: int) -> tuple[int, int] | None:
     """Where a text is that begins in a line's token; None where it doesn't."""
-    assert line is not None
-    start, end = note.lines[line - 1]
-    tokens = [match.span() for match in NOT_BLANK.finditer(note.text, start, end)]
+    tokens = [match.span() for match in NOT_BLANK.finditer(note.text, *note.lines[line - 1])]
     return _beginning_within(text, note, line, tokens[token]) if 0 <= token < len(tokens) else None
 
 
@@ -167,13 +167,11 @@ def _beginning_within(text: str, note: _Note, line: int, borders: tuple[int, int
 
 def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] | None:
     """Where the evidence is that begins on a line; the line itself where there is none."""
-    if line is None or not 1 <= line <= len(note.lines):
-        return None
-    start, end = note.lines[line - 1]
-    whole = re.compile(r"\S(?:.*\S)?", re.DOTALL).search(note.text, start, end)
-    if not evidence.strip():
-        return whole.span() if whole else None
-    return _beginning_within(evidence, note, line, (start, end))
+    if evidence.strip():
+        return _on_line(evidence, note, line)
+    borders = note.borders(line)
+    whole = STRIPPED.search(note.text, *borders) if borders else None
+    return whole.span() if whole else None
 
 
 def occurrences(words: str, text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ of its concepts are the words they say, compared without case and with white spa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,31 +41,14 @@ AST = re.compile(rf'{CONCEPT}\|\|t="([^"]+)"\|\|a="([^"]+)"\s*')
 REL = re.compile(rf'(?=.*" {PLACE}\s*$){CONCEPT}\|\|r="([^"]+)"\|\|{CONCEPT}\s*')
 
 
-def _words(line: str) -> Iterator[tuple[int, int]]:
-    # ASCII alone: a no-break space belongs to its word.
-    return (word.span() for word in re.finditer(r"\S+", line, re.ASCII))
-
-
-def _words_behind_an_empty_one(line: str) -> Iterator[tuple[int, int]]:
-    if re.match(r"\s", line, re.ASCII):
-        yield 0, 0
-    yield from _words(line)
-
-
-def _pieces_between_spaces(line: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for piece in line.split(" "):
-        yield start, start + len(piece)
-        start += len(piece) + 1
-
-
-COUNTINGS: tuple[Callable[[str], Iterator[tuple[int, int]]], ...] = (
-    _words,
-    _words_behind_an_empty_one,
-    _pieces_between_spaces,
+COUNTINGS = (
+    re.compile(r"\S+", re.ASCII),
+    re.compile(r"\A(?=\s)|\S+", re.ASCII),
+    re.compile(r"(?<![^ ])[^ ]*"),
 )
-"""What stands between white space; the same, but white space that begins a line has an empty token before it
-(as Java splits); what stands between single spaces, empty tokens among it. Of equals the first is taken."""
+"""What stands between white space (ASCII's alone: a no-break space belongs to its word); the same, but white
+space that begins a line has an empty token before it (as Java splits); what stands between single spaces,
+empty tokens among it. Of equals the first is taken."""
 
 
 @dataclass(frozen=True)
@@ -215,5 +198,8 @@ def _countings(text: str, concepts: list[_Place]) -> Iterator[Tokens]:
         if number in named:
             lines.append((number, start, line.removesuffix("\r")))
         start += len(line) + 1
-    for counting in COUNTINGS:
-        yield {number: [(start + a, start + b) for a, b in counting(line)] for number, start, line in lines}
+    for token in COUNTINGS:
+        yield {
+            number: [(start + match.start(), start + match.end()) for match in token.finditer(line)]
+            for number, start, line in lines
+        }
