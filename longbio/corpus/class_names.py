@@ -26,9 +26,8 @@ def class_names(file: Path) -> dict[str, tuple[str, ...]]:
 
     Of the table at most the metadata are read; descriptions beside it are, too.
     """
-    return next(
-        (names for features in (_in_parquet(file), *_beside(file)) if (names := _names(features))), {}
-    )
+    every = (_features_in_parquet(file), *_features_beside(file))
+    return next((names for features in every if (names := _names(features))), {})
 
 
 def nested_columns(file: Path) -> list[str]:
@@ -45,14 +44,14 @@ def _schema(file: Path) -> Any:
         return None  # who reads its rows says what is wrong
 
 
-def _in_parquet(file: Path) -> Any:
+def _features_in_parquet(file: Path) -> Any:
     schema = _schema(file)
     if schema is None or METADATA not in (schema.metadata or {}):
         return None
     return _member(_json(schema.metadata[METADATA]), "info", "features")
 
 
-def _beside(file: Path) -> Iterator[Any]:
+def _features_beside(file: Path) -> Iterator[Any]:
     for folder in (file.parent, file.parent.parent):
         for name in BESIDE:
             described = folder / name

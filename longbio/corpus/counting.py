@@ -98,7 +98,7 @@ class FileUnit:
         candidates = list(rulers(text)) if placed else [Ruler(text)]
         if len(candidates) == 1:
             return candidates[0]
-        there = [_there(ruler, text, placed) for ruler in candidates]
+        there = [_agreeing(ruler, text, placed) for ruler in candidates]
         # Words that all stand where characters say, and nowhere else under another unit, need no others.
         if len(there[0]) == len(placed) and all(words <= there[0] for words in there):
             return candidates[0]
@@ -107,10 +107,10 @@ class FileUnit:
 
     @cached_property
     def _unit(self) -> str:
-        return unit_of(_votes(text, placed) for text, placed in self._documents())
+        return unit_of(_count_votes(text, placed) for text, placed in self._documents())
 
 
-def _there(ruler: Ruler, text: str, placed: Placed) -> set[tuple[int, int]]:
+def _agreeing(ruler: Ruler, text: str, placed: Placed) -> set[tuple[int, int]]:
     """The mentions, by number, whose words stand where they say, and the characters that they begin at."""
     starts = ((number, ruler.char(offset), words) for number, (offset, words) in enumerate(placed))
     return {
@@ -120,11 +120,11 @@ def _there(ruler: Ruler, text: str, placed: Placed) -> set[tuple[int, int]]:
     }
 
 
-def _votes(text: str, placed: Placed) -> Counter[str]:
+def _count_votes(text: str, placed: Placed) -> Counter[str]:
     """How many words stand where they say, by unit; none of a text in which the units don't differ."""
     if text.isascii():
         return Counter()
-    return of_every_unit({ruler.unit: len(_there(ruler, text, placed)) for ruler in rulers(text)})
+    return of_every_unit({ruler.unit: len(_agreeing(ruler, text, placed)) for ruler in rulers(text)})
 
 
 def of_every_unit(votes: Mapping[str, int]) -> Counter[str]:

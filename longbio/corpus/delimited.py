@@ -98,11 +98,11 @@ def _row(source: _Lines, shape: _Shape, cells: list[str], fault: str | None) -> 
     lost = len(behind)
     if '"' in "".join(source.taken):
         # The rest of its cell may follow, up to what is a row beyond doubt.
-        lost += sum(1 for _ in _rest(source, shape))
+        lost += sum(1 for _ in _take_rest(source, shape))
     return Broken(fault or "a quote in it isn't closed", line, lost)
 
 
-def _rest(source: _Lines, shape: _Shape) -> Iterator[str]:
+def _take_rest(source: _Lines, shape: _Shape) -> Iterator[str]:
     while shape.is_known() and (line := source.peek()) and not shape.are_rows(line, [line]):
         source.begin()
         yield next(source)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from longbio.corpus.file_text import numbered, read_markup
+from longbio.corpus.file_text import number_lines, read_markup
 from longbio.corpus.files import is_part
 from longbio.corpus.json_objects import member, parse
 
@@ -34,16 +34,16 @@ class FileNames:
     def of(self, document_id: str) -> str:
         """The id itself, or, where it is no plain file name or taken, what is left of it and some digits
         of its hash."""
-        name = document_id if _is_safe(document_id) else _made_of(document_id)
+        name = document_id if _is_safe(document_id) else _make_name(document_id)
         chosen = name
-        while _seen_as(chosen) in self._turns:
-            self._turns[_seen_as(name)] += 1
-            chosen = f"{name}.{self._turns[_seen_as(name)]}"
-        self._turns[_seen_as(chosen)] = 1
+        while _fold_name(chosen) in self._turns:
+            self._turns[_fold_name(name)] += 1
+            chosen = f"{name}.{self._turns[_fold_name(name)]}"
+        self._turns[_fold_name(chosen)] = 1
         return chosen
 
 
-def _seen_as(name: str) -> str:
+def _fold_name(name: str) -> str:
     """What file systems that don't tell case or composed accents apart make of a name."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -59,7 +59,7 @@ def _is_safe(document_id: str) -> bool:
     )
 
 
-def _made_of(document_id: str) -> str:
+def _make_name(document_id: str) -> str:
     plain = UNSAFE.sub("_", document_id[:1000]).strip("_.-")[:40] or "note"
     plain = plain if is_part(Path(f"{plain}-.txt")) else f"note_{plain}"
     digits = hashlib.sha256(document_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -77,7 +77,7 @@ def ids_of(folder: Path) -> dict[str, str]:
     """The ids in a folder's table, if any, by the names of files. Raises LongbioError if it is broken."""
     file = folder / TABLE
     ids: dict[str, str] = {}
-    for where, line in numbered(read_markup(file).split("\n") if file.is_file() else (), file):
+    for where, line in number_lines(read_markup(file).split("\n") if file.is_file() else (), file):
         row = parse(line, where.removeprefix(f"{file}, "), file)
         ids[member(row, "file", str, where)] = member(row, "id", str, where)
     return ids

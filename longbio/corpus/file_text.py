@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow
 
-from longbio.corpus.files import COMPRESSIONS, first_files, opened
+from longbio.corpus.files import COMPRESSIONS, first_files, open_file
 from longbio.errors import LongbioError
 
 SNIFFED_CHARS = 1 << 14
@@ -33,7 +33,7 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
     Raises:
         LongbioError: the file can't be read, or isn't in this encoding. Names the byte, never the text.
     """
-    with opened(file) as stream:
+    with open_file(file) as stream:
         content = stream.read()
     refuse_unknown_encoding(encoding)
     # Decoding bytes, unlike text mode, leaves CRLF alone: offsets count both its characters.
@@ -90,7 +90,7 @@ def read_lines(
     )
 
 
-def numbered(lines: Iterable[str], file: Path) -> Iterator[tuple[str, str]]:
+def number_lines(lines: Iterable[str], file: Path) -> Iterator[tuple[str, str]]:
     """The lines of a file that aren't blank, without their ends, each behind its place: file and number."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -130,7 +130,7 @@ def beginnings_of(path: Path, endings: tuple[str, ...]) -> Iterator[str]:
     for file in first_files(path, endings):
         beginning, decoder = "", getincrementaldecoder("utf-8")("ignore")
         try:
-            with opened(file) as stream:
+            with open_file(file) as stream:
                 while len(beginning) < SNIFFED_CHARS and (piece := stream.read(PIECE_BYTES)):
                     beginning += decoder.decode(piece)
         except LongbioError:

@@ -66,7 +66,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
+def open_file(file: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, decompressed. Raises LongbioError where it can't be read, or is damaged."""
     compression = COMPRESSIONS.get(file.suffix.lower())
     try:
@@ -110,18 +110,18 @@ def linked_folders(folder: Path) -> list[Path]:
     return sorted(link for link in links if not link.name.startswith("."))
 
 
-def listed(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+def corpus_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """The parts of a corpus in a folder itself whose names end so, sorted by name; raises as `files_in`."""
     return [file for file in files_in(folder) if ends_in(file, endings) and is_part(file)]
 
 
 def files_of(path: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The file that `path` is, whatever its name, or those `listed` of a folder. Raises LongbioError where
-    there is nothing, or no such file."""
+    """The file that `path` is, whatever its name, or the `corpus_files` of a folder. Raises LongbioError
+    where there is nothing, or no such file."""
     if path.is_file():
         return [path]
     refuse_missing(path)
-    files = listed(path, endings)
+    files = corpus_files(path, endings)
     if not files:
         refuse_empty(path)
         raise LongbioError(f"the folder holds no {' or '.join(endings)} file", where=path)
@@ -131,7 +131,7 @@ def files_of(path: Path, endings: tuple[str, ...]) -> list[Path]:
 def first_files(path: Path, endings: tuple[str, ...]) -> list[Path]:
     """The files that tell a format: the one that `path` is, if it ends so, or a folder's first."""
     if path.is_dir():
-        return listed(path, endings)[:SNIFFED_FILES]
+        return corpus_files(path, endings)[:SNIFFED_FILES]
     return [path] if path.is_file() and ends_in(path, endings) else []
 
 

@@ -20,7 +20,7 @@ CUTS = frozenset("\n\r\t\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
 end at each of these but the tab; at tabs and line feeds it cuts the mentions that are marked in it."""
 
 
-def joined(fragments: Iterable[Fragment], text: str) -> tuple[Fragment, ...]:
+def join_fragments(fragments: Iterable[Fragment], text: str) -> tuple[Fragment, ...]:
     """Fragments in the order of the text, none empty; those that overlap, or have nothing but white space
     between them, as one.
 
@@ -40,7 +40,7 @@ def joined(fragments: Iterable[Fragment], text: str) -> tuple[Fragment, ...]:
 def cut_at_lines(fragments: Iterable[Fragment], text: str) -> tuple[Fragment, ...]:
     """Fragments without any of the `CUTS`, nor the white space around them; none where that is all.
 
-    What `joined` makes of them are the fragments that were given, but for cuts at their ends.
+    What `join_fragments` makes of them are the fragments that were given, but for cuts at their ends.
     """
     return tuple(piece for start, end in fragments for piece in _pieces(start, end, text))
 

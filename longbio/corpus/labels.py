@@ -25,7 +25,7 @@ QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 BETWEEN = re.compile(r"[\s,]*")
 
 
-def listed_in(cell: str) -> list[str] | None:
+def labels_in(cell: str) -> list[str] | None:
     """The labels of a list that is written in a cell as Python or NumPy prints it, or `[a, b]`; else None."""
     listed = LISTED.fullmatch(cell) if len(cell) <= MAX_CHARS else None
     if listed is None:
@@ -42,7 +42,7 @@ def _pieces(label: str, separator: str) -> list[str]:
     return [piece for part in label.split(separator) if (piece := part.strip())]
 
 
-def _named(documents: Iterable[Document]) -> set[str]:
+def _names_in(documents: Iterable[Document]) -> set[str]:
     return {label for document in documents for label in document.labels or ()}
 
 
@@ -72,7 +72,7 @@ def divided(documents: Sequence[Document], separator: str) -> list[Document]:
 
 def are_whole_numbers(documents: Iterable[Document]) -> bool:
     """Whether all labels are whole numbers, some of them written as `1.0`."""
-    names = _named(documents)
+    names = _names_in(documents)
     return any(WHOLE.fullmatch(name) for name in names) and all(
         WHOLE.fullmatch(name) or name.lstrip("+-").isdecimal() for name in names
     )
@@ -80,7 +80,7 @@ def are_whole_numbers(documents: Iterable[Document]) -> bool:
 
 def as_whole_numbers(documents: Sequence[Document]) -> list[Document]:
     """With `1` for `1.0`."""
-    return _renamed(documents, lambda label: WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else label)
+    return _rename(documents, lambda label: WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else label)
 
 
 def spelled_as(documents: Sequence[Document], classes: Collection[str]) -> list[Document]:
@@ -92,8 +92,8 @@ def spelled_as(documents: Sequence[Document], classes: Collection[str]) -> list[
         others = [WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else f"{label}.0"]
         return label if label in known else next((other for other in others if other in known), label)
 
-    documents = _renamed(documents, spelled)
-    unknown = _named(documents) - known
+    documents = _rename(documents, spelled)
+    unknown = _names_in(documents) - known
     for separator in SEPARATORS:
         joined = [label for label in unknown if separator in label]
         if joined and all({*_pieces(label, separator)} <= known for label in joined):
@@ -101,7 +101,7 @@ def spelled_as(documents: Sequence[Document], classes: Collection[str]) -> list[
     return documents
 
 
-def _renamed(documents: Sequence[Document], rename: Callable[[str], str]) -> list[Document]:
+def _rename(documents: Sequence[Document], rename: Callable[[str], str]) -> list[Document]:
     return [
         document
         if not document.labels

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.corpus.file_text import read_lines
-from longbio.corpus.files import folders_below, kind_of, listed, refuse_empty, refuse_missing
+from longbio.corpus.files import corpus_files, folders_below, kind_of, refuse_empty, refuse_missing
 from longbio.corpus.readers import READERS
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.row_files import (
@@ -106,7 +106,7 @@ def text_files(path: Path) -> list[Path]:
         return [path]
     refuse_missing(path)
     refuse_empty(path)
-    files = sorted(file for folder in (path, *folders_below(path)) for file in listed(folder, KINDS))
+    files = sorted(file for folder in (path, *folders_below(path)) for file in corpus_files(folder, KINDS))
     # Whatever else is JSON describes the corpus.
     files = [file for file in files if kind_of(file) != ".json" or READERS["json"].recognises(file)]
     if not files:

@@ -17,10 +17,10 @@ from longbio.corpus.readers import READERS, format_of, stream_documents
 from longbio.corpus.reading import MAX_MISALIGNED, Reading
 from longbio.corpus.records import Document, Question
 from longbio.errors import LongbioError
-from longbio.prediction.calibration import calibrated
+from longbio.prediction.calibration import calibrate
 from longbio.prediction.journal import Journal
 from longbio.prediction.lots import Failure, Item, Lot, digest_of, items_done, lots_of
-from longbio.prediction.outputs import FAILED, OUTPUTS, Output, as_lines
+from longbio.prediction.outputs import FAILED, OUTPUTS, Output, json_lines
 from longbio.prediction.pages import number_found
 from longbio.prediction.predictor import Model, Outcome, outcomes_of
 from longbio.tasks import AnyTask
@@ -81,7 +81,7 @@ def annotate(
     plan = _plan(model, notes, output, labelled)
     with Run.open(out, plan, private=True):
         if labelled:
-            model = calibrated(model, labelled, out)
+            model = calibrate(model, labelled, out)
         writer = OUTPUTS[output](out, model.task, plan["model"][:MODEL_DIGITS])
         journal = Journal(out, (*writer.streams, FAILED))
         before, was_finished = journal.notes, journal.is_finished
@@ -166,7 +166,7 @@ def _commit(
     for item, result in zip(lot.items, results, strict=True):
         if isinstance(result, Failure):
             counts["failed"] += 1
-            appended[FAILED] += as_lines([asdict(result)])
+            appended[FAILED] += json_lines([asdict(result)])
             if isinstance(item, Document):
                 writer.passed(item)
             continue

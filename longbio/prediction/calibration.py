@@ -38,7 +38,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 Calibrated = Entities | Answers | Classes
 
 
-def calibrated(model: Model, documents: Sequence[Document], out: Path) -> Model:
+def calibrate(model: Model, documents: Sequence[Document], out: Path) -> Model:
     """The same model with the temperature that suits labelled documents best; fitted once for a folder.
 
     Args:
@@ -66,14 +66,16 @@ def fit(predictor: Predictor, task: Calibrated, documents: Sequence[Document]) -
     task = replace(task, balanced=False, weights=()) if isinstance(task, Classes) else task
     left_out = PassedOver()
     samples = [s for document in documents for s in task.samples(document, predictor.inputs, left_out)]
-    read = _read(predictor, task, samples)
+    read = _read_samples(predictor, task, samples)
     learned = [mask for outputs, batch in read for _, mask in task.logits(outputs, batch)]
     labels = sum(int(mask.sum()) for mask in learned)
     if not labels:
         raise LongbioError("the documents have no label to calibrate by", where="--calibrate")
 
     def loss(temperature: float) -> float:
-        losses = [task.summed_loss(_divided(outputs, temperature, task), batch) for outputs, batch in read]
+        losses = [
+            task.summed_loss(_divide_logits(outputs, temperature, task), batch) for outputs, batch in read
+        ]
         return float(sum(losses)) / labels
 
     best = minimize_scalar(
@@ -93,7 +95,7 @@ def fit(predictor: Predictor, task: Calibrated, documents: Sequence[Document]) -
 
 
 @torch.no_grad()
-def _read(
+def _read_samples(
     predictor: Predictor, task: AnyTask, samples: Sequence[Sample]
 ) -> list[tuple[Any, dict[str, Tensor]]]:
     """What the model says of samples, in batches: logits in float32 and what they are compared with."""
@@ -109,7 +111,7 @@ def _read(
     return read
 
 
-def _divided(outputs: Any, temperature: float, task: Calibrated) -> Any:
+def _divide_logits(outputs: Any, temperature: float, task: Calibrated) -> Any:
     """The same outputs with their logits divided; how much a window weighs is none of them."""
     divided = {name: logits / temperature for name, logits in vars(outputs).items()}
     if isinstance(task, Classes) and task.reading.pooling == "attention":

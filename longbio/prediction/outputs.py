@@ -58,8 +58,8 @@ class JsonLines(Output):
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
-        told = {"prediction": described(prediction, self.task, self.model)}
-        return {self.streams[0]: as_lines([jsonl.row_of(prediction.document) | told])}
+        told = {"prediction": describe(prediction, self.task, self.model)}
+        return {self.streams[0]: json_lines([jsonl.row_of(prediction.document) | told])}
 
     def finish(self) -> None:
         """The file is there, even without a line."""
@@ -93,7 +93,9 @@ class Brat(Output):
         document, name = prediction.document, self.names.of(prediction.document.id)
         for file, content in brat.files_of(document, name).items():
             write_bytes_atomically(self.out / file, content)
-        return {} if name == document.id else {self.streams[0]: as_lines([{"id": document.id, "file": name}])}
+        return (
+            {} if name == document.id else {self.streams[0]: json_lines([{"id": document.id, "file": name}])}
+        )
 
 
 class Pages(Output):
@@ -105,10 +107,10 @@ class Pages(Output):
         """See `Output.write`."""
         folder, name = self.out / "notes", f"{self.names.of(prediction.document.id)}.html"
         folder.mkdir(exist_ok=True)
-        page = note_page(prediction, self.task, described(prediction, self.task, self.model))
+        page = note_page(prediction, self.task, describe(prediction, self.task, self.model))
         write_bytes_atomically(folder / name, page.encode())
         entry = {"file": f"notes/{name}", **entry_of(prediction, self.task)}
-        return {self.streams[0]: as_lines([entry])}
+        return {self.streams[0]: json_lines([entry])}
 
     def finish(self) -> None:
         """See `Output.finish`."""
@@ -124,23 +126,25 @@ class Pages(Output):
 OUTPUTS: dict[str, type[Output]] = {"jsonl": JsonLines, "brat": Brat, "html": Pages}
 
 
-def described(prediction: Prediction, task: AnyTask, model: str) -> dict[str, Any]:
+def describe(prediction: Prediction, task: AnyTask, model: str) -> dict[str, Any]:
     """What is told of a prediction beside the document: model (the first digits of its hash), task, how the
     note was read, and all probabilities."""
     calibrated = {"temperature": task.temperature} if hasattr(task, "temperature") else {}
-    told: dict[str, Any] = rounded({"model": model, "task": task.kind, **calibrated, **prediction.details})
+    told: dict[str, Any] = round_floats(
+        {"model": model, "task": task.kind, **calibrated, **prediction.details}
+    )
     return told
 
 
-def rounded(value: Any) -> Any:
+def round_floats(value: Any) -> Any:
     """The same for JSON, with fewer digits: the last ones differ from machine to machine."""
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, Mapping):
-        return {name: rounded(member) for name, member in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {name: round_floats(member) for name, member in value.items()}
+    return [round_floats(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def as_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def json_lines(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """JSON lines in UTF-8."""
     return "".join(f"{json.dumps(row, ensure_ascii=False, allow_nan=False)}\n" for row in rows).encode()

@@ -20,7 +20,7 @@ AROUND_CHARS = 200
 
 
 def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) -> str:
-    """The page of a note; `told` is how it was read, and probabilities: `outputs.described`."""
+    """The page of a note; `told` is how it was read, and probabilities: `outputs.describe`."""
     document = prediction.document
     labels = _labels(document, task)
     marks = _marks(prediction, task, labels)

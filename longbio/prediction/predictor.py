@@ -167,7 +167,7 @@ class Predictor:
         every = (part for of_document in parts for part in of_document)
         predicted = predict(self.network, self.inputs, self.task, every, batch_tokens=self.batch_tokens)
         for of_document in parts:
-            yield _whole([next(predicted) for _ in of_document])
+            yield _join_parts([next(predicted) for _ in of_document])
 
     def _parts(self, document: Document) -> list[Document]:
         """The same document with some of its questions at a time: each is read with the whole text, and
@@ -184,7 +184,7 @@ class Predictor:
         return [replace(document, questions=questions[start : start + size]) for start in starts]
 
 
-def _whole(parts: Sequence[Prediction]) -> Prediction:
+def _join_parts(parts: Sequence[Prediction]) -> Prediction:
     """One prediction of a document's parts."""
     if len(parts) == 1:
         return parts[0]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from longbio.corpus.fragments import CUTS, cut_at_lines, joined
+from longbio.corpus.fragments import CUTS, cut_at_lines, join_fragments
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
@@ -124,7 +124,7 @@ def test_brat_takes_what_is_written_and_it_comes_back(
     text = "".join(pieces)
     places = sorted(data.draw(st.sets(st.integers(0, len(text)), min_size=2, max_size=6)))
     fragments = list(zip(places[::2], places[1::2], strict=False))
-    span = Span(joined(fragments, text), "Sign")
+    span = Span(join_fragments(fragments, text), "Sign")
     counted = Counter[str]()
     brat.write([Document("note", text, (span,))], tmp_path, counted)
     written = taken_by_brat(tmp_path, "note")
@@ -132,7 +132,7 @@ def test_brat_takes_what_is_written_and_it_comes_back(
     assert document.text == text
     if counted["mention written"]:
         (read,) = document.spans
-        assert [read.fragments] == [joined(fragments, text) for fragments in written]
+        assert [read.fragments] == [join_fragments(fragments, text) for fragments in written]
         assert read.covered(text).split() == span.covered(text).split()
         assert counted["mention without the line end at its border"] == (read != span)
     else:
@@ -142,4 +142,4 @@ def test_brat_takes_what_is_written_and_it_comes_back(
 def test_cutting_and_joining_are_linear() -> None:
     text = "a" + " " * 200_000 + "b\n" * 50_000
     whole = ((0, len(text) - 1),)
-    assert joined(cut_at_lines(whole, text), text) == whole
+    assert join_fragments(cut_at_lines(whole, text), text) == whole

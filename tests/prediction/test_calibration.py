@@ -112,6 +112,6 @@ def test_weights_of_classes_and_of_windows_are_left_out_of_it(reader_of: Reader)
 
 def test_what_cant_be_calibrated(reader_of: Reader, tmp_path: Path) -> None:
     with pytest.raises(LongbioError, match="similarity can't be calibrated"):
-        calibration.calibrated(replace(reader_of(), task=Similarity()), documents(), tmp_path)
+        calibration.calibrate(replace(reader_of(), task=Similarity()), documents(), tmp_path)
     with pytest.raises(LongbioError, match="no label to calibrate by"):
         fit(Predictor(reader_of()), reader_of().task, [Document("a", "")])

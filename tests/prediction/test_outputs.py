@@ -20,7 +20,7 @@ from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.corpus.writers import jsonl
 from longbio.errors import LongbioError
 from longbio.prediction.annotate import Notes, annotate
-from longbio.prediction.outputs import Brat, described, rounded
+from longbio.prediction.outputs import Brat, describe, round_floats
 from longbio.prediction.pages import note_page
 from longbio.prediction.predictor import Model
 from longbio.tasks.classification import Classes
@@ -100,7 +100,7 @@ def test_brat_refuses_what_it_has_no_place_for(tmp_path: Path) -> None:
 
 
 def test_probabilities_have_few_digits() -> None:
-    assert rounded({"a": [0.123456789, {"b": (1.0, None)}], "c": "0.123456789", "d": True}) == {
+    assert round_floats({"a": [0.123456789, {"b": (1.0, None)}], "c": "0.123456789", "d": True}) == {
         "a": [0.123457, {"b": [1.0, None]}],
         "c": "0.123456789",
         "d": True,
@@ -139,7 +139,7 @@ def test_a_page_holds_the_note_and_marks_what_was_found(reader_of: Reader, tmp_p
 
 def page_of(document: Document, task: object, details: dict[str, object]) -> str:
     prediction = Prediction(document, details)
-    return note_page(prediction, task, described(prediction, task, "0" * 16))  # type: ignore[arg-type]
+    return note_page(prediction, task, describe(prediction, task, "0" * 16))  # type: ignore[arg-type]
 
 
 def test_answers_stand_beneath_their_questions_and_in_the_note(reader_of: Reader, tmp_path: Path) -> None:

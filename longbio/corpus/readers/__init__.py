@@ -18,11 +18,11 @@ from typing import Any
 from longbio.corpus.file_text import beginnings_of, first_lines
 from longbio.corpus.files import (
     SNIFFED_FILES,
+    corpus_files,
     files_in,
     files_of,
     first_files,
     folders_below,
-    listed,
     refuse_empty,
     refuse_missing,
 )
@@ -224,7 +224,7 @@ def _places(path: Path, chosen: Format, *, is_named: bool) -> list[Path]:
     places = [
         folder
         for folder in folders
-        if listed(folder, chosen.endings) and (is_named or chosen.recognises(folder))
+        if corpus_files(folder, chosen.endings) and (is_named or chosen.recognises(folder))
     ]
     if not places:
         _refuse_splits(path)
@@ -234,7 +234,7 @@ def _places(path: Path, chosen: Format, *, is_named: bool) -> list[Path]:
 def _files_read(path: Path, chosen: Format, places: list[Path]) -> Iterator[Path]:
     """Files of a folder, and of those below it, that a format reads."""
     for folder in (path, *folders_below(path)) if chosen.reads_subfolders else places:
-        yield from listed(folder, chosen.endings)
+        yield from corpus_files(folder, chosen.endings)
 
 
 def count_documents(path: Path, format_name: str) -> int:

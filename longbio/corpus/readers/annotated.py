@@ -75,7 +75,7 @@ def as_lists(cells: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, An
 
     A list of labels isn't such: it has other spellings, see `corpus.labels`.
     """
-    values = {name: _value_in(cells[name]) for name in _written(cells, named)}
+    values = {name: _read_cell(cells[name]) for name in _written_in_cells(cells, named)}
     return {**cells} | {
         name: value
         for name, value in values.items()
@@ -85,19 +85,19 @@ def as_lists(cells: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, An
 
 def note_unwritten(cells: Mapping[str, Any], table: Table, where: str) -> None:
     """Count the cells that begin as annotations, and are none."""
-    for name in _written(cells, table.named):
+    for name in _written_in_cells(cells, table.named):
         what = f"cell of {name[:40]!r} that can't be read"
         table.reading.passed_over.note(what, where, name not in LABELS)
 
 
-def _written(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+def _written_in_cells(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
     """The members that may hold annotations, and begin as a list or an object."""
     names = {*(named[field] for field in MEMBERS if field in named), *NAMES}
     texts = [(name, cell) for name, cell in cells.items() if name in names and isinstance(cell, str)]
     return [name for name, cell in texts if cell.lstrip()[:1] in ("{", "[")]
 
 
-def _value_in(cell: str) -> Any:
+def _read_cell(cell: str) -> Any:
     """The list or object that is written in a cell; None of what is none."""
     if len(cell) > MAX_CHARS:
         return None
@@ -149,18 +149,18 @@ def annotations_of(
     named, reading = table.named, table.reading
     text, units, spans, read = _tagged(cells, table, text, where)
     relations: tuple[Relation, ...] = ()
-    ruler = table.unit.ruler(text or "", placed_in(cells, named))
+    ruler = table.unit.ruler(text or "", places_in(cells, named))
     reading.note_unit(ruler.unit, where)
-    holder = _holder("spans", cells, named, are_mentions)
+    holder = _find_holder("spans", cells, named, are_mentions)
     if holder is not None and text is not None:
         mentions = mentions_of(cells[holder], text, ruler, f"{where}.{holder}", reading)
         spans = tuple(sorted({*spans, *mentions.spans}))
         read.add(holder)
-        related = _holder("relations", cells, named, lambda cell: bool(items_of(cell)))
+        related = _find_holder("relations", cells, named, lambda cell: bool(items_of(cell)))
         if related is not None:
             relations = relations_of(cells[related], mentions, f"{where}.{related}", reading)
             read.add(related)
-    answers = _holder("answers", cells, named, squad.are_answers) if query is not None else None
+    answers = _find_holder("answers", cells, named, squad.are_answers) if query is not None else None
     document = Document(name, text or "", spans, units, relations, query=query)
     if answers is None or query is None:
         return document, read
@@ -169,13 +169,13 @@ def annotations_of(
     return replace(document, questions=questions, query=None), {*read, answers}
 
 
-def placed_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[int, str | None]]:
+def places_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[int, str | None]]:
     """Where a row's mentions and answers say that they begin, and their words."""
-    spans = _holder("spans", cells, named, are_mentions)
-    answers = _holder("answers", cells, named, squad.are_answers)
+    spans = _find_holder("spans", cells, named, are_mentions)
+    answers = _find_holder("answers", cells, named, squad.are_answers)
     return [
-        *(json_mentions.placed(cells[spans]) if spans is not None else ()),
-        *(squad.placed_answers(cells[answers]) if answers is not None else ()),
+        *(json_mentions.places_of(cells[spans]) if spans is not None else ()),
+        *(squad.answer_places(cells[answers]) if answers is not None else ()),
     ]
 
 
@@ -183,14 +183,14 @@ def _tagged(
     cells: Mapping[str, Any], table: Table, text: str | None, where: str
 ) -> tuple[str | None, tuple[iob.Piece, ...], tuple[Span, ...], set[str]]:
     """Text, words and mentions of a row with words, and what was read; the text alone of another."""
-    tokens = _holder("tokens", cells, table.named, iob.are_words)
+    tokens = _find_holder("tokens", cells, table.named, iob.are_words)
     if tokens is None:
         return text, (), (), set()
     words: list[str] = cells[tokens]
-    tags = _holder("tags", cells, table.named, lambda cell: iob.are_tags(cell, words))
+    tags = _find_holder("tags", cells, table.named, lambda cell: iob.are_tags(cell, words))
     if tags is None and text is not None:
         return text, (), (), set()
-    text, places = iob.places_of(words, text)
+    text, places = iob.place_words(words, text)
     units = tuple(place for place in places if place[0] < place[1])
     if tags is None:
         return text, units, (), {tokens}
@@ -198,7 +198,7 @@ def _tagged(
     return text, units, spans, {tokens, tags}
 
 
-def _holder(
+def _find_holder(
     field: str, cells: Mapping[str, Any], named: Mapping[str, str], holds: Callable[[Any], bool]
 ) -> str | None:
     names = (named[field],) if field in named else MEMBERS[field]

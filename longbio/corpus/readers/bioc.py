@@ -24,7 +24,7 @@ from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation, BioCSe
 
 from longbio.corpus.counting import CHARACTERS, Ruler, length, of_every_unit, unit_of, units_of
 from longbio.corpus.files import kind_of
-from longbio.corpus.fragments import Fragment, joined
+from longbio.corpus.fragments import Fragment, join_fragments
 from longbio.corpus.readers.bioc_documents import documents_of_json, documents_of_xml
 from longbio.corpus.readers.locating import MentionsById, Solid
 from longbio.corpus.reading import Reading
@@ -66,17 +66,17 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     """
     for file in files:
         unit, filling = None, _Filling()
-        for bioc, where in _parsed(file, reading):
+        for bioc, where in _parse(file, reading):
             if _is_certain(bioc, where):
                 yield _document(bioc, where, filling, CHARACTERS, reading)
                 continue
             if unit is None:
                 # The file is read once more, and only where its first unclear document stands.
-                unit = unit_of(_votes(other, there) for other, there in _parsed(file, reading))
+                unit = unit_of(_votes(other, there) for other, there in _parse(file, reading))
             yield _document(bioc, where, filling, unit, reading)
 
 
-def _parsed(file: Path, reading: Reading) -> Iterator[tuple[BioCDocument, str]]:
+def _parse(file: Path, reading: Reading) -> Iterator[tuple[BioCDocument, str]]:
     if kind_of(file) in ENDINGS[1:]:
         return documents_of_json(file, reading.encoding)
     return documents_of_xml(file)
@@ -104,7 +104,7 @@ def _text_of(bioc: BioCDocument, where: str, filling: _Filling, unit: str) -> st
     """The passages at their offsets, which count a unit, with blanks between them."""
     pieces: list[str] = []
     end = 0
-    for part in sorted(_laid(bioc), key=lambda part: part.offset):
+    for part in sorted(_parts_with_text(bioc), key=lambda part: part.offset):
         gap = part.offset - end
         if not 0 <= gap <= MAX_GAP:
             raise LongbioError(
@@ -118,7 +118,7 @@ def _text_of(bioc: BioCDocument, where: str, filling: _Filling, unit: str) -> st
     return "".join(pieces)
 
 
-def _laid(bioc: BioCDocument) -> list[BioCPassage | BioCSentence]:
+def _parts_with_text(bioc: BioCDocument) -> list[BioCPassage | BioCSentence]:
     """The passages, or sentences, that a document's text is made of."""
     parts: list[BioCPassage | BioCSentence] = []
     for passage in bioc.passages:
@@ -131,9 +131,9 @@ def _is_certain(bioc: BioCDocument, where: str) -> bool:
     annotations = _annotations(bioc)
     if len(_units(bioc)) == 1 or not annotations:
         return True
-    return all(annotation.text for annotation in annotations) and _agreeing(bioc, where, CHARACTERS) == len(
-        annotations
-    )
+    return all(annotation.text for annotation in annotations) and _count_agreeing(
+        bioc, where, CHARACTERS
+    ) == len(annotations)
 
 
 def _votes(bioc: BioCDocument, where: str) -> Counter[str]:
@@ -141,10 +141,10 @@ def _votes(bioc: BioCDocument, where: str) -> Counter[str]:
     units = _units(bioc)
     if len(units) == 1:
         return Counter()
-    return of_every_unit({unit: _agreeing(bioc, where, unit) for unit in units})
+    return of_every_unit({unit: _count_agreeing(bioc, where, unit) for unit in units})
 
 
-def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
+def _count_agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
     try:
         text = _text_of(bioc, where, _Filling(), unit)
     except LongbioError:
@@ -155,7 +155,7 @@ def _agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
 
 
 def _units(bioc: BioCDocument) -> tuple[str, ...]:
-    return units_of("".join(part.text for part in _laid(bioc)))
+    return units_of("".join(part.text for part in _parts_with_text(bioc)))
 
 
 def _annotations(bioc: BioCDocument) -> list[BioCAnnotation]:
@@ -193,7 +193,7 @@ def _span(
         return None
     if not reading.alignment.holds(_fault(annotation, solid, ruler), where):
         return None
-    return Span(joined(_fragments(annotation, ruler), solid.text), label)
+    return Span(join_fragments(_fragments(annotation, ruler), solid.text), label)
 
 
 def _fragments(annotation: BioCAnnotation, ruler: Ruler) -> list[Fragment]:

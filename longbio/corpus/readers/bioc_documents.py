@@ -12,8 +12,8 @@ from typing import Any
 from bioc import BioCDocument, biocjson, biocxml
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
-from longbio.corpus.file_text import numbered, read_lines
-from longbio.corpus.files import opened
+from longbio.corpus.file_text import number_lines, read_lines
+from longbio.corpus.files import open_file
 from longbio.errors import LongbioError
 
 HOLDERS = ("documents", "PubTator3")
@@ -40,7 +40,7 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
     Raises:
         LongbioError: the file can't be read, is no XML, defines entities, is no collection, or holds no BioC.
     """
-    with opened(file) as stream:
+    with open_file(file) as stream:
         elements = etree.iterparse(
             stream,
             events=("start", "end"),
@@ -51,7 +51,7 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
             remove_pis=True,
         )
         root = None
-        while (parsed := _next(elements, file)) is not None:
+        while (parsed := _next_element(elements, file)) is not None:
             event, element = parsed
             if root is None:
                 root = element
@@ -59,7 +59,7 @@ def documents_of_xml(file: Path) -> Iterator[tuple[BioCDocument, str]]:
             if event == "end" and element.tag == "document" and element.getparent() is root:
                 where = f"{file}, line {element.sourceline}"
                 content = etree.tostring(element, encoding="unicode", with_tail=False)
-                yield _parsed(partial(_one_of_xml, content), where), where
+                yield _parse(partial(_one_of_xml, content), where), where
                 # The parser is ahead: only what stands before has been read for certain.
                 element.clear()
                 while element.getprevious() is not None:
@@ -81,10 +81,10 @@ def documents_of_json(file: Path, encoding: str) -> Iterator[tuple[BioCDocument,
     for value, where in _values(file, encoding):
         for number, document in enumerate(_documents_in(value, where), start=1):
             place = where if document is value else f"{where}, document {number}"
-            yield _parsed(partial(_one_of_json, document), place), place
+            yield _parse(partial(_one_of_json, document), place), place
 
 
-def _next(elements: Any, file: Path) -> tuple[str, Any] | None:
+def _next_element(elements: Any, file: Path) -> tuple[str, Any] | None:
     try:
         return next(elements, None)
     except etree.XMLSyntaxError as error:
@@ -111,12 +111,12 @@ def _one_of_xml(document: str) -> BioCDocument:
 def _one_of_json(document: dict[str, Any]) -> BioCDocument:
     # Half a surrogate pair, which JSON can say, is no character.
     json.dumps(document, ensure_ascii=False).encode()
-    whole = _completed(document, "document")
+    whole = _complete(document, "document")
     whole["id"] = whole["id"] or document.get("_id") or ""
     return biocjson.fromJSON(whole, "BioCDocument")
 
 
-def _completed(value: Any, kind: str) -> dict[str, Any]:
+def _complete(value: Any, kind: str) -> dict[str, Any]:
     """An object with all its lists. Raises TypeError where something is of another type."""
     if not isinstance(value, dict):
         raise TypeError(f"a {kind} is no object")
@@ -125,14 +125,14 @@ def _completed(value: Any, kind: str) -> dict[str, Any]:
         if key in members and type(members[key]) is not wanted:
             raise TypeError(f"{key} is no {wanted}")
     lists = {
-        name: [_completed(item, inner) for item in members.get(name, ())]
+        name: [_complete(item, inner) for item in members.get(name, ())]
         for name, inner in LISTS.get(kind, {}).items()
     }
     infons = {key: infon for key, infon in members.get("infons", {}).items() if infon is not None}
     return {"id": "", "text": "", "role": ""} | members | lists | {"infons": infons}
 
 
-def _parsed(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
+def _parse(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
     try:
         return parse()
     except (KeyError, TypeError, ValueError, RecursionError, etree.XMLSyntaxError):
@@ -143,20 +143,20 @@ def _parsed(parse: Callable[[], BioCDocument], where: str) -> BioCDocument:
 
 
 def _values(file: Path, encoding: str) -> Iterator[tuple[Any, str]]:
-    lines = numbered(read_lines(file, encoding, "\n"), file)
+    lines = number_lines(read_lines(file, encoding, "\n"), file)
     where, line = next(lines, (f"{file}, line 1", ""))
     first: tuple[Any, str] | None = None
     with suppress(ValueError, RecursionError):
         first = json.loads(line.strip()), where
     if first is None:
-        yield _loaded("".join(read_lines(file, encoding, "\n")), f"{file}, line "), str(file)
+        yield _load("".join(read_lines(file, encoding, "\n")), f"{file}, line "), str(file)
         return
     yield first
     for where, line in lines:
-        yield _loaded(line.strip(), where), where
+        yield _load(line.strip(), where), where
 
 
-def _loaded(content: str, where: str) -> Any:
+def _load(content: str, where: str) -> Any:
     """What is written in JSON; a place that ends in "line " lacks the number of the line."""
     line = 1
     try:

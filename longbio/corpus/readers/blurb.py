@@ -75,7 +75,9 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
         raise LongbioError(
             "this is neither a header nor a row of BLURB's", where=where, remedy="name another format"
         )
-    rows = _alike(rows if _named(first) in HEADERS else chain([(where, first)], rows), len(CELLS[layout]))
+    rows = _refuse_unlike(
+        rows if _lower(first) in HEADERS else chain([(where, first)], rows), len(CELLS[layout])
+    )
     if layout == "abstracts":
         yield from _abstracts(rows)
         return
@@ -99,7 +101,7 @@ def _cells(line: str) -> list[str]:
     return line.removesuffix("\n").removesuffix("\r").split("\t")
 
 
-def _alike(rows: Iterable[tuple[str, list[str]]], width: int) -> Iterator[tuple[str, list[str]]]:
+def _refuse_unlike(rows: Iterable[tuple[str, list[str]]], width: int) -> Iterator[tuple[str, list[str]]]:
     for where, cells in rows:
         if len(cells) != width or not cells[0]:
             raise LongbioError(
@@ -110,14 +112,14 @@ def _alike(rows: Iterable[tuple[str, list[str]]], width: int) -> Iterator[tuple[
         yield where, cells
 
 
-def _named(cells: list[str]) -> tuple[str, ...]:
+def _lower(cells: list[str]) -> tuple[str, ...]:
     return tuple(cell.strip().lower() for cell in cells)
 
 
 def _layout(cells: list[str]) -> str | None:
     """Which table a first row belongs to; None for another's."""
-    if _named(cells) in HEADERS:
-        return HEADERS[_named(cells)]
+    if _lower(cells) in HEADERS:
+        return HEADERS[_lower(cells)]
     if len(cells) == 3 and FLAGS.fullmatch(cells[0]) and SENTENCE.fullmatch(cells[2]):
         return "abstracts"
     if len(cells) == 3 and CLASS.fullmatch(cells[2]) and MASK.search(cells[1]):

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from longbio.corpus.counting import Ruler, rulers
 from longbio.corpus.file_names import TABLE, ids_of
-from longbio.corpus.file_text import numbered, read_markup, read_text
-from longbio.corpus.files import by_stem, listed
-from longbio.corpus.fragments import Fragment, joined
-from longbio.corpus.readers.locating import MentionsById, Solid, located
+from longbio.corpus.file_text import number_lines, read_markup, read_text
+from longbio.corpus.files import by_stem, corpus_files
+from longbio.corpus.fragments import Fragment, join_fragments
+from longbio.corpus.readers.locating import MentionsById, Solid, locate_mentions
 from longbio.corpus.readers.text import text_files
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Relation, Span
@@ -43,7 +43,7 @@ PASSED_OVER = {"E": "events", "N": "normalisations", "*": "equivalences", "#": "
 
 def recognises(path: Path) -> bool:
     """Whether a folder holds `.ann` files."""
-    return path.is_dir() and bool(listed(path, (".ann",)))
+    return path.is_dir() and bool(corpus_files(path, (".ann",)))
 
 
 Line = tuple[str, re.Match[str]]
@@ -77,7 +77,7 @@ def read(path: Path, reading: Reading) -> Iterator[Document]:
         LongbioError: as all readers; and an `.ann` has no `.txt`, or a line is about an id that isn't there.
     """
     text_of = by_stem(text_files(path))
-    annotations_of = by_stem(listed(path, (".ann",)))
+    annotations_of = by_stem(corpus_files(path, (".ann",)))
 
     orphans = annotations_of.keys() - text_of.keys()
     if orphans:
@@ -109,7 +109,7 @@ def _document(name: str, text: str, file: Path, reading: Reading) -> Document:
 def _read_lines(file: Path, reading: Reading) -> _Lines:
     lines = _Lines()
     # Not splitlines(): a mention may hold a character, such as U+2028, that it would split at.
-    for where, line in numbered(read_markup(file, reading.encoding).split("\n"), file):
+    for where, line in number_lines(read_markup(file, reading.encoding).split("\n"), file):
         lines.ids.add(line.split("\t", 1)[0])
         if event := EVENT.fullmatch(line):
             lines.triggers[event["id"]] = event["trigger"]
@@ -142,11 +142,11 @@ def _mentions(lines: _Lines, text: str, file: Path, reading: Reading) -> Mention
         return _fault(line["column"], solid, [ruler.span(start, end) for start, end in offsets])
 
     marks = (0, 1) if text.startswith(BYTE_ORDER_MARK) else (0,)
-    ruler, there = located(written, rulers(text, marks), fault, reading)
+    ruler, there = locate_mentions(written, rulers(text, marks), fault, reading)
     reading.note_unit(ruler.unit, file)
     mentions = MentionsById()
     for line, offsets in there:
-        fragments = joined((ruler.span(start, end) for start, end in offsets), text)
+        fragments = join_fragments((ruler.span(start, end) for start, end in offsets), text)
         mentions.spans[line["id"]].add(Span(fragments, line["label"]))
     return mentions
 

@@ -123,13 +123,13 @@ def _span(answer: Mapping[str, Any], note: _Note, where: str, reading: Reading) 
     line, token = _place(answer.get("answer_start"))
     evidence_line, _ = _place(answer.get("evidence_start"))
     line, evidence_line = line or evidence_line, evidence_line or line
-    span = _on_line(text, note, line)
+    span = _find_on_line(text, note, line)
     if span is not None and line is not None and token is not None:
-        here = _at_token(text, note, line, token)
+        here = _find_at_token(text, note, line, token)
         reading.passed_over.note(OTHER_TOKEN, where, here is None)
         span = here or span
     if span is None and (evidence.strip() or not text.strip()):
-        span = _evidence(evidence, note, evidence_line)
+        span = _find_evidence(evidence, note, evidence_line)
         reading.passed_over.note(EVIDENCE, where, span is not None and bool(text.strip()))
     fault = None if span else f"neither the answer nor its evidence is on line {line or evidence_line}"
     return span if reading.alignment.holds(fault, where) else None
@@ -142,19 +142,19 @@ def _place(value: Any) -> tuple[int | None, int | None]:
     return line, token
 
 
-def _on_line(text: str, note: _Note, line: int | None) -> tuple[int, int] | None:
+def _find_on_line(text: str, note: _Note, line: int | None) -> tuple[int, int] | None:
     """Where a text first begins on a line; it may go on behind it."""
     borders = note.borders(line)
-    return _beginning_within(text, note, line, borders) if line and borders and text.strip() else None
+    return _find_within(text, note, line, borders) if line and borders and text.strip() else None
 
 
-def _at_token(text: str, note: _Note, line: int, token: int) -> tuple[int, int] | None:
+def _find_at_token(text: str, note: _Note, line: int, token: int) -> tuple[int, int] | None:
     """Where a text is that begins in a line's token; None where it doesn't."""
     tokens = [match.span() for match in NOT_BLANK.finditer(note.text, *note.lines[line - 1])]
-    return _beginning_within(text, note, line, tokens[token]) if 0 <= token < len(tokens) else None
+    return _find_within(text, note, line, tokens[token]) if 0 <= token < len(tokens) else None
 
 
-def _beginning_within(text: str, note: _Note, line: int, borders: tuple[int, int]) -> tuple[int, int] | None:
+def _find_within(text: str, note: _Note, line: int, borders: tuple[int, int]) -> tuple[int, int] | None:
     """The first place of a text that begins within some borders on a line, and may end on another."""
     start, end = borders
     # Over as many lines as hold its words.
@@ -165,10 +165,10 @@ def _beginning_within(text: str, note: _Note, line: int, borders: tuple[int, int
     return next((span for span in occurrences(text, note.text, start, stop) if span[0] < end), None)
 
 
-def _evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] | None:
+def _find_evidence(evidence: str, note: _Note, line: int | None) -> tuple[int, int] | None:
     """Where the evidence is that begins on a line; the line itself where there is none."""
     if evidence.strip():
-        return _on_line(evidence, note, line)
+        return _find_on_line(evidence, note, line)
     borders = note.borders(line)
     whole = STRIPPED.search(note.text, *borders) if borders else None
     return whole.span() if whole else None
@@ -187,12 +187,12 @@ def occurrences(words: str, text: str, start: int = 0, end: int | None = None) -
     Yields:
         (start_char, end_char) in the text.
     """
-    wanted = " ".join(_folded(word) for word in words.split())
+    wanted = " ".join(_fold(word) for word in words.split())
     if not wanted:
         return
     pieces = [match.span() for match in NOT_BLANK.finditer(text, start, len(text) if end is None else end)]
     # The same words with one space between: offsets in it are those of the text, but for the spaces.
-    folded = " ".join(_folded(text[first:last]) for first, last in pieces)
+    folded = " ".join(_fold(text[first:last]) for first, last in pieces)
     begins = list(accumulate((last - first + 1 for first, last in pieces), initial=0))
 
     def in_text(place: int) -> int:
@@ -205,7 +205,7 @@ def occurrences(words: str, text: str, start: int = 0, end: int | None = None) -
         place = folded.find(wanted, place + len(wanted))
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     """In lower case, character by character: a few letters have two in it."""
     lower = word.lower()
     return lower if len(lower) == len(word) else "".join(c if len(c.lower()) > 1 else c.lower() for c in word)

@@ -77,7 +77,7 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
         ends = [*(record.start() for record in records[1:]), len(content)]
         source = _Source(file, content, [end.start() for end in re.finditer("\n", content)])
         for record, end in zip(records, ends, strict=True):
-            name, text = RECORD_ID.search(record[0]), _text(content, record.end(), end)
+            name, text = RECORD_ID.search(record[0]), _find_text(content, record.end(), end)
             if name is None or name[1] in seen or text is None:
                 raise LongbioError(
                     "the record has no TEXT" if name and text is None else "the record has no ID of its own",
@@ -101,7 +101,7 @@ class _Source:
         return f"{self.file}, line {bisect_left(self.line_ends, position) + 1}"
 
 
-def _text(content: str, start: int, end: int) -> tuple[int, int] | None:
+def _find_text(content: str, start: int, end: int) -> tuple[int, int] | None:
     """Where a record's text begins and ends; None where it has none."""
     # Two searches, not one: from each opening that is never closed, one would go to the end again.
     opening = TEXT_BEGINS.search(content, start, end)

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from longbio.corpus.file_text import numbered, read_markup, read_text
+from longbio.corpus.file_text import number_lines, read_markup, read_text
 from longbio.corpus.files import is_part, kind_of, stem_of
-from longbio.corpus.readers.locating import MentionsById, located
+from longbio.corpus.readers.locating import MentionsById, locate_mentions
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.errors import LongbioError
@@ -151,7 +151,7 @@ def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
         return None if is_there else "the concept's words are not at the lines and tokens it names"
 
     countings = _countings(text, [place for (place, _), _ in concepts])
-    tokens, there = located(concepts, countings, fault, reading)
+    tokens, there = locate_mentions(concepts, countings, fault, reading)
     mentions = MentionsById()
     for place, label in there:
         stretch = place.stands(tokens, text)
@@ -176,7 +176,7 @@ def _lines(
     """The fields of each line of a file that may not be there, and where it stands."""
     if file is None:
         return
-    for where, line in numbered(read_markup(file, reading.encoding).split("\n"), file):
+    for where, line in number_lines(read_markup(file, reading.encoding).split("\n"), file):
         match = pattern.fullmatch(line)
         if match is None:
             raise LongbioError(

@@ -29,7 +29,7 @@ from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from longbio.corpus.file_text import read_markup
 from longbio.corpus.files import stem_of
-from longbio.corpus.readers.locating import MentionsById, Solid, located
+from longbio.corpus.readers.locating import MentionsById, Solid, locate_mentions
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.errors import LongbioError
@@ -148,7 +148,7 @@ def _spans(tags: Sequence[Tag], label: str, text: str, reading: Reading) -> Iter
         agrees = _agrees(tag, solid, start - shift, end - shift)
         return None if agrees else f"the mention disagrees with the text at offsets {start} {end}"
 
-    shift, there = located(places, SHIFTS, fault, reading)
+    shift, there = locate_mentions(places, SHIFTS, fault, reading)
     if shift:
         reading.remarks.note("files whose offsets are one off, and were read so", tags[0].where)
     for tag, start, end in there:

@@ -214,7 +214,7 @@ def are_tags(cell: Any, words: Sequence[str]) -> bool:
     return len(cell) == len(words) and all(type(tag) is int for tag in cell)
 
 
-def places_of(words: Sequence[str], text: str | None) -> tuple[str, list[Piece]]:
+def place_words(words: Sequence[str], text: str | None) -> tuple[str, list[Piece]]:
     """The text of a row's words, and where each stands in it; empty ones are in none.
 
     Their text is taken, where it is known, if it is the words and white space.

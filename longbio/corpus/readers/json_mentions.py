@@ -78,9 +78,9 @@ def are_mentions(cell: Any) -> bool:
     return any(pieces_of(item) is not None for item in items_of(cell) or ())
 
 
-def placed(cell: Any) -> list[tuple[int, str | None]]:
+def places_of(cell: Any) -> list[tuple[int, str | None]]:
     """Where a member's mentions say that they begin, and their words where these are all of one piece."""
-    items = [(pieces_of(item), _written(item)) for item in items_of(cell) or ()]
+    items = [(pieces_of(item), _words_of(item)) for item in items_of(cell) or ()]
     return [(pieces[0][0], written if len(pieces) == 1 else None) for pieces, written in items if pieces]
 
 
@@ -99,7 +99,7 @@ def mentions_of(cell: Any, text: str, ruler: Ruler, where: str, reading: Reading
             reading.passed_over.note(UNREAD, place)
             continue
         pieces = [ruler.span(*piece) for piece in pieces]
-        if not reading.alignment.holds(_fault(pieces, _written(item), solid), place):
+        if not reading.alignment.holds(_fault(pieces, _words_of(item), solid), place):
             continue
         spans = [Span(tuple(pieces), label) for label in labels]
         read.update(spans)
@@ -189,7 +189,7 @@ def labels_of(item: Any) -> list[str]:
     return [label for label in values if isinstance(label, str) and label.strip()]
 
 
-def _written(item: Any) -> str | None:
+def _words_of(item: Any) -> str | None:
     value = _first(item, WRITTEN)
     if isinstance(value, list) and all(isinstance(piece, str) for piece in value):
         return " ".join(value)

@@ -20,7 +20,7 @@ from typing import Any
 from longbio.corpus.counting import FileUnit
 from longbio.corpus.files import stem_of
 from longbio.corpus.json_objects import identifier
-from longbio.corpus.readers.json_mentions import mentions_of, placed, relations_of
+from longbio.corpus.readers.json_mentions import mentions_of, places_of, relations_of
 from longbio.corpus.readers.tables import FIELDS
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
@@ -42,7 +42,7 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     """
 
     def reader_of(file: Path, first: Row) -> Callable[[Row], Document | None]:
-        unit = FileUnit(partial(_placed, file, reading))
+        unit = FileUnit(partial(_places_in_file, file, reading))
         return lambda row: _document(row, unit, file, reading)
 
     return documents_of(files, reading, reader_of)
@@ -62,7 +62,7 @@ def _document(row: Row, unit: FileUnit, file: Path, reading: Reading) -> Documen
     reading.passed_over.note("task without an annotation", where, not kept)
     results = _results(kept)
     items = _items(results)
-    ruler = unit.ruler(text, placed(items))
+    ruler = unit.ruler(text, places_of(items))
     reading.note_unit(ruler.unit, where)
     for result in results:
         if result.get("type") not in ("choices", "relation") and not _is_mention(result):
@@ -98,12 +98,12 @@ def _results(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 
-def _placed(file: Path, reading: Reading) -> Iterator[tuple[str, list[tuple[int, str | None]]]]:
+def _places_in_file(file: Path, reading: Reading) -> Iterator[tuple[str, list[tuple[int, str | None]]]]:
     """The texts of a file, and where their mentions say that they begin."""
     for row in readable_rows(file, reading.encoding):
         text = _text(_data(row.cells))
         if text is not None and not text.isascii():
-            yield text, placed(_items(_results(_annotations(row.cells)[1])))
+            yield text, places_of(_items(_results(_annotations(row.cells)[1])))
 
 
 def _text(cells: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ Mention = TypeVar("Mention")
 Counting = TypeVar("Counting")
 
 
-def located(
+def locate_mentions(
     mentions: Sequence[tuple[Mention, str]],
     countings: Iterable[Counting],
     fault_of: Callable[[Mention, Counting], str | None],

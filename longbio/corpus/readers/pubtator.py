@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longbio.corpus.counting import Ruler, rulers
-from longbio.corpus.file_text import numbered, read_lines
-from longbio.corpus.readers.locating import MentionsById, Solid, located
+from longbio.corpus.file_text import number_lines, read_lines
+from longbio.corpus.readers.locating import MentionsById, Solid, locate_mentions
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.errors import LongbioError
@@ -60,7 +60,7 @@ class _Lines:
 
 def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
     lines = _Lines("")
-    for where, line in numbered(read_lines(file, reading.encoding, "\n"), file):
+    for where, line in number_lines(read_lines(file, reading.encoding, "\n"), file):
         if passage := PASSAGE.fullmatch(line):
             name, kind, text = passage.groups()
             if kind == "t":
@@ -97,7 +97,7 @@ def _document(lines: _Lines, file: Path, reading: Reading) -> Document:
             return f"the mention disagrees with the text at offsets {start} {end}"
         return None
 
-    ruler, there = located(lines.mentions, rulers(text), fault, reading)
+    ruler, there = locate_mentions(lines.mentions, rulers(text), fault, reading)
     reading.note_unit(ruler.unit, file)
     for fields, where in lines.mentions:
         reading.passed_over.note("composite mentions", where, len(fields) == max(MENTION_FIELDS))

@@ -45,10 +45,10 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     names = ParagraphNames()
     for file in files:
         paragraphs = list(paragraphs_of(file, reading))
-        unit = FileUnit([_placed(paragraph) for _, _, paragraph in paragraphs].copy)
+        unit = FileUnit([_places_in(paragraph) for _, _, paragraph in paragraphs].copy)
         for where, title, paragraph in paragraphs:
             context = member(paragraph, "context", str, where)
-            ruler = unit.ruler(*_placed(paragraph))
+            ruler = unit.ruler(*_places_in(paragraph))
             reading.note_unit(ruler.unit, where)
             name = names.of(identifier(paragraph.get("document_id")), title or stem_of(file))
             questions = [
@@ -65,16 +65,16 @@ def paragraphs_of(file: Path, reading: Reading) -> Iterator[tuple[str, str | Non
             yield where, identifier(article.get("title")), paragraph
 
 
-def _placed(paragraph: Mapping[str, Any]) -> tuple[str, list[tuple[int, str]]]:
+def _places_in(paragraph: Mapping[str, Any]) -> tuple[str, list[tuple[int, str]]]:
     """The context and its answers, of which any may be malformed: that comes up later."""
     context, inner = paragraph.get("context"), [paragraph]
     for name in ("qas", "answers"):
         lists = [members for owner in inner if isinstance(members := owner.get(name), list)]
         inner = [value for members in lists for value in members if isinstance(value, dict)]
-    return context if isinstance(context, str) else "", placed_answers(inner)
+    return context if isinstance(context, str) else "", answer_places(inner)
 
 
-def placed_answers(answers: Any) -> list[tuple[int, str]]:
+def answer_places(answers: Any) -> list[tuple[int, str]]:
     """Where the answers of a list, or of a row's cell, say that they begin, and their words; those that are
     malformed left out."""
     dicts = (answer for answer in _answers(answers) or () if isinstance(answer, dict))

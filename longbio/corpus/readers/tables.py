@@ -23,7 +23,7 @@ from typing import Any
 from longbio.corpus.class_names import class_names, nested_columns
 from longbio.corpus.counting import FileUnit
 from longbio.corpus.files import kind_of, stem_of
-from longbio.corpus.labels import listed_in
+from longbio.corpus.labels import labels_in
 from longbio.corpus.readers import annotated
 from longbio.corpus.readers.annotated import MEMBERS, Table
 from longbio.corpus.readers.squad import group_of
@@ -114,7 +114,7 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
     wanted |= {name.strip() for name in named.get("labels", "").split(",")}
 
     def reader_of(file: Path, first: Row) -> Callable[[Row], Document | None]:
-        unit = FileUnit(partial(_placed, file, wanted, named, reading))
+        unit = FileUnit(partial(_places_in_file, file, wanted, named, reading))
         table = Table(file, named, class_names(file), unit, reading)
         if kind_of(file) in HEADED:
             _columns({name.lower(): cell for name, cell in first.cells.items()}, table, first.where)
@@ -173,7 +173,7 @@ def _cells(row: Row, named: Mapping[str, str], file: Path) -> dict[str, Any]:
     return annotated.as_lists(cells, named) if kind_of(file) in WRITTEN else cells
 
 
-def _placed(
+def _places_in_file(
     file: Path, wanted: Collection[str], named: Mapping[str, str], reading: Reading
 ) -> Iterator[tuple[str, list[tuple[int, str | None]]]]:
     """The texts of a file, and where their mentions and answers say that they begin."""
@@ -182,7 +182,7 @@ def _placed(
         cells = _cells(row, named, file)
         text = next((cells[name] for name in names if name in cells), None)
         if isinstance(text, str) and not text.isascii():
-            yield text, annotated.placed_in(cells, named)
+            yield text, annotated.places_in(cells, named)
 
 
 def _columns(cells: Mapping[str, Any], table: Table, place: str) -> dict[str, str | None]:
@@ -227,7 +227,7 @@ def _labels(cells: Mapping[str, Any], column: str | None, table: Table, place: s
     if label_columns := _label_columns(cells, table):
         return _labels_there(label_columns, cells, table, place)
     cell, where = None if column is None else cells[column], f"{table.file}, {place}"
-    written = listed_in(cell) if isinstance(cell, str) else None
+    written = labels_in(cell) if isinstance(cell, str) else None
     cell = cell if written is None else written
     listed = cell if isinstance(cell, list) else [cell]
     if any(isinstance(label, list | dict | bytes) for label in listed):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longbio.corpus.file_text import read_text
-from longbio.corpus.files import kind_of, listed, refuse_empty, stem_of
+from longbio.corpus.files import corpus_files, kind_of, refuse_empty, stem_of
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.errors import LongbioError
@@ -38,7 +38,7 @@ def text_files(path: Path) -> list[Path]:
             where=path,
             remedy="give a folder that holds .txt files, or one such file",
         )
-    files = sorted(listed(path, ENDINGS), key=stem_of)
+    files = sorted(corpus_files(path, ENDINGS), key=stem_of)
     if not files:
         refuse_empty(path)
         raise LongbioError("the folder holds no .txt file", where=path, remedy="give a folder of .txt files")

@@ -49,14 +49,14 @@ def write(documents: Iterable[Document], folder: Path) -> None:
                 raise LongbioError(
                     "the document id '' is empty", where=folder, remedy="give every document an id of its own"
                 )
-            writer.write_document(_converted(document))
+            writer.write_document(_convert(document))
     unfinished.replace(folder / FILE)
 
 
-def _converted(document: Document) -> BioCDocument:
+def _convert(document: Document) -> BioCDocument:
     converted, passage = BioCDocument(), BioCPassage()
-    converted.id = _checked(document.id, document)
-    passage.offset, passage.text = 0, _checked(document.text, document)
+    converted.id = _check(document.id, document)
+    passage.offset, passage.text = 0, _check(document.text, document)
     converted.add_passage(passage)
 
     name_of = {span: str(number) for number, span in enumerate(document.spans, start=1)}
@@ -97,17 +97,17 @@ def _infons(span: Span, attributes: list[Attribute], document: Document) -> list
         if all(attribute.name in infons for infons in annotations):
             annotations.append({LABEL: label})
         free = next(infons for infons in annotations if attribute.name not in infons)
-        free[_checked(attribute.name, document)] = _checked(attribute.value, document)
+        free[_check(attribute.name, document)] = _check(attribute.value, document)
     return annotations
 
 
 def _label(label: str, document: Document) -> str:
     if not label:
         raise LongbioError("a label is empty", where=document.id)
-    return _checked(label, document)
+    return _check(label, document)
 
 
-def _checked(text: str, document: Document) -> str:
+def _check(text: str, document: Document) -> str:
     if odd := NO_XML.search(text):
         raise LongbioError(
             f"a text, label or value holds the character U+{ord(odd[0]):04X}, which XML can't",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from longbio.corpus.file_names import TABLE, FileNames, row
-from longbio.corpus.fragments import CUTS, Fragment, cut_at_lines, joined
+from longbio.corpus.fragments import CUTS, Fragment, cut_at_lines, join_fragments
 from longbio.corpus.records import Attribute, Document, Span
 from longbio.corpus.writers.checks import each_once, name_in, refuse_beyond_text
 from longbio.errors import LongbioError
@@ -83,12 +83,12 @@ def _lines(document: Document, counted: Counter[str]) -> Iterator[str]:
 def _fragments(span: Span, document: Document, counted: Counter[str]) -> tuple[Fragment, ...]:
     """What a mention is written as; none of one that is nothing but line ends."""
     refuse_beyond_text(span, document)
-    fragments = cut_at_lines(joined(span.fragments, document.text), document.text)
+    fragments = cut_at_lines(join_fragments(span.fragments, document.text), document.text)
     if not fragments:
         counted["mention of nothing but line ends left out"] += 1
         return ()
     counted["mention written"] += 1
-    is_whole = joined(fragments, document.text) == joined(span.fragments, document.text)
+    is_whole = join_fragments(fragments, document.text) == join_fragments(span.fragments, document.text)
     counted["mention without the line end at its border"] += not is_whole
     return fragments
 

@@ -75,7 +75,7 @@ def tags_of(
     starts, ends = [start for start, _ in words], [end for _, end in words]
     for span in sorted(document.spans, key=lambda span: (span.start_char, -span.end_char, span.label)):
         touched = range(bisect_right(ends, span.start_char), bisect_left(starts, span.end_char))
-        reason = _unwritten(span, touched, tags)
+        reason = _why_unwritten(span, touched, tags)
         if reason is not None:
             counted[f"{reason} mention left out"] += 1
             continue
@@ -87,7 +87,7 @@ def tags_of(
     return tags
 
 
-def _unwritten(span: Span, touched: range, tags: list[str]) -> str | None:
+def _why_unwritten(span: Span, touched: range, tags: list[str]) -> str | None:
     """Why tags can't hold a mention; None where they can."""
     if not span.is_contiguous:
         return "discontinuous"
