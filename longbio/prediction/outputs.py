@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from longbio.artifacts.files import write_bytes_atomically
-from longbio.corpus.file_names import TABLE, FileNames
+from longbio.corpus.file_names import TABLE, FileNames, row
 from longbio.corpus.records import Document
 from longbio.corpus.writers import brat, jsonl
 from longbio.errors import LongbioError
@@ -93,9 +93,7 @@ class Brat(Output):
         document, name = prediction.document, self.names.of(prediction.document.id)
         for file, content in brat.files_of(document, name).items():
             write_bytes_atomically(self.out / file, content)
-        return (
-            {} if name == document.id else {self.streams[0]: json_lines([{"id": document.id, "file": name}])}
-        )
+        return {} if name == document.id else {TABLE: row(document.id, name).encode()}
 
 
 class Pages(Output):
@@ -130,10 +128,8 @@ def describe(prediction: Prediction, task: AnyTask, model: str) -> dict[str, Any
     """What is told of a prediction beside the document: model (the first digits of its hash), task, how the
     note was read, and all probabilities."""
     calibrated = {"temperature": task.temperature} if hasattr(task, "temperature") else {}
-    told: dict[str, Any] = round_floats(
-        {"model": model, "task": task.kind, **calibrated, **prediction.details}
-    )
-    return told
+    told = {"model": model, "task": task.kind, **calibrated, **prediction.details}
+    return {name: round_floats(value) for name, value in told.items()}
 
 
 def round_floats(value: Any) -> Any:

@@ -75,9 +75,8 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
         raise LongbioError(
             "this is neither a header nor a row of BLURB's", where=where, remedy="name another format"
         )
-    rows = _refuse_unlike(
-        rows if _lower(first) in HEADERS else chain([(where, first)], rows), len(CELLS[layout])
-    )
+    body = rows if _lower(first) in HEADERS else chain([(where, first)], rows)
+    rows = _refuse_unlike(body, len(CELLS[layout]))
     if layout == "abstracts":
         yield from _abstracts(rows)
         return
