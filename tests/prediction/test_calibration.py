@@ -106,8 +106,8 @@ def test_weights_of_classes_and_of_windows_are_left_out_of_it(reader_of: Reader)
 
     attended = Classes(classes=("a", "b"), reading=Reading(pooling="attention"))
     outputs = SimpleNamespace(logits=torch.tensor([[2.0, 4.0, 6.0]]))
-    assert calibration._divided(outputs, 2.0, attended).logits.tolist() == [[1.0, 2.0, 6.0]]
-    assert calibration._divided(outputs, 2.0, model.task).logits.tolist() == [[1.0, 2.0, 3.0]]
+    assert calibration._divide_logits(outputs, 2.0, attended).logits.tolist() == [[1.0, 2.0, 6.0]]
+    assert calibration._divide_logits(outputs, 2.0, model.task).logits.tolist() == [[1.0, 2.0, 3.0]]
 
 
 def test_what_cant_be_calibrated(reader_of: Reader, tmp_path: Path) -> None:

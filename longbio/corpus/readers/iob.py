@@ -60,12 +60,8 @@ class _Words:
     name: str | None = None
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
-    sentences: list[int] = field(default_factory=list)
-    """How many words there are before each sentence but the first."""
-
-    def end_sentence(self) -> None:
-        if self.words and (not self.sentences or self.sentences[-1] != len(self.words)):
-            self.sentences.append(len(self.words))
+    borders: set[int] = field(default_factory=set)
+    """How many words there are before each sentence."""
 
 
 def looks_like(beginning: str) -> bool:
@@ -99,10 +95,12 @@ def _read_file(file: Path, reading: Reading) -> Iterator[Document]:
     by_section, is_numbered = _layout_of(read_lines(file, reading.encoding, "\n"))
     reading.remarks.note("files whose first column counts the words, and is none of them", file, is_numbered)
     lines = read_lines(file, reading.encoding, "\n")
-    documents = _parts(lines, file, by_section=by_section, is_numbered=is_numbered)
-    filled = (words for words in documents if words.words or words.name)
-    for number, words in enumerate(filled, start=1):
-        yield _document(words.name or f"{stem_of(file)}-{number:06}", words)
+    parts = _parts(lines, file, by_section=by_section, is_numbered=is_numbered)
+    filled = (part for part in parts if part.words or part.name)
+    for number, part in enumerate(filled, start=1):
+        text, units = _text_of(part.words, part.borders)
+        spans = tuple(_mentions(part.tags, units, part.borders))
+        yield Document(part.name or f"{stem_of(file)}-{number:06}", text, spans, tuple(units))
 
 
 def _layout_of(lines: Iterable[str]) -> tuple[bool, bool]:
@@ -137,7 +135,7 @@ def _parts(lines: Iterable[str], file: Path, *, by_section: bool, is_numbered: b
     for number, line in enumerate(lines, start=1):
         is_border = BORDER.match(line) is not None
         if is_border or not line.strip():
-            part.end_sentence()
+            part.borders.add(len(part.words))
             if is_border or not by_section:
                 yield part
                 named = NAMED.fullmatch(line.rstrip("\r\n")) if by_section else None
@@ -164,12 +162,6 @@ def _cut(line: str) -> list[str]:
 def _tag(columns: list[str]) -> str | None:
     tag = columns[-1].strip(BLANKS)
     return tag if len(columns) > 1 and TAG.fullmatch(tag) else None
-
-
-def _document(name: str, part: _Words) -> Document:
-    borders = set(part.sentences)
-    text, units = _text_of(part.words, borders)
-    return Document(name, text, tuple(_mentions(part.tags, units, borders)), tuple(units))
 
 
 def _text_of(words: Sequence[str], borders: Collection[int] = ()) -> tuple[str, list[Piece]]:
