@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def _features_in_parquet(file: Path) -> Any:
     schema = _schema(file)
     if schema is None or METADATA not in (schema.metadata or {}):
         return None
-    return _member(_json(schema.metadata[METADATA]), "info", "features")
+    return _member(_load(json.loads, schema.metadata[METADATA]), "info", "features")
 
 
 def _features_beside(file: Path) -> Iterator[Any]:
@@ -60,27 +60,23 @@ def _features_beside(file: Path) -> Iterator[Any]:
             content = described.read_bytes()
             if name == "README.md":
                 yield _member(_front_matter(content), "dataset_info", "features")
-            elif isinstance(description := _json(content), dict):
+            elif isinstance(description := _load(json.loads, content), dict):
                 # Of the description, or of each of its configurations.
                 yield description.get("features")
                 yield from (_member(configuration, "features") for configuration in description.values())
 
 
-def _json(content: bytes) -> Any:
+def _load(load: Callable[[Any], Any], content: str | bytes) -> Any:
+    """What JSON or YAML says; None of what is broken."""
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
+        return load(content)
+    except (ValueError, RecursionError, yaml.YAMLError):
         return None
 
 
 def _front_matter(content: bytes) -> Any:
     parts = content.decode("utf-8", "ignore").split("---\n", 2)
-    if len(parts) < 3 or parts[0].strip():
-        return None
-    try:
-        return yaml.safe_load(parts[1])
-    except yaml.YAMLError:
-        return None
+    return None if len(parts) < 3 or parts[0].strip() else _load(yaml.safe_load, parts[1])
 
 
 def _member(value: Any, *path: str) -> Any:

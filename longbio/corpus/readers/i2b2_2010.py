@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from longbio.corpus.file_text import number_lines, read_markup, read_text
@@ -51,31 +50,22 @@ space that begins a line has an empty token before it (as Java splits); what sta
 empty tokens among it. Of equals the first is taken."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Words that a line names: what they are, and (line, token) of the first and of the last."""
+def _stretch(place: tuple[str, ...], tokens: Tokens, text: str) -> tuple[int, int] | None:
+    """Where in the text the words of a place stand; None where they don't, under this counting.
 
-    words: str
-    first: tuple[int, int]
-    last: tuple[int, int]
-
-    @classmethod
-    def of(cls, words: str, *numbers: str) -> _Place:
-        first_line, first_token, last_line, last_token = map(int, numbers)
-        return cls(words, (first_line, first_token), (last_line, last_token))
-
-    def stands(self, tokens: Tokens, text: str) -> tuple[int, int] | None:
-        """Where in the text the words stand; None where they don't, under this counting."""
-        ends = []
-        for line, token in (self.first, self.last):
-            if token >= len(tokens.get(line, ())):
-                return None
-            ends.append(tokens[line][token])
-        start_char, end_char = ends[0][0], ends[1][1]
-        covered = text[start_char:end_char]
-        if not covered or covered.lower().split() != self.words.lower().split():
+    A place is the words, line and token of the first, and line and token of the last.
+    """
+    words, numbers = place[0], [int(number) for number in place[1:5]]
+    ends = []
+    for line, token in (numbers[:2], numbers[2:]):
+        if token >= len(tokens.get(line, ())):
             return None
-        return start_char, end_char
+        ends.append(tokens[line][token])
+    start_char, end_char = ends[0][0], ends[1][1]
+    covered = text[start_char:end_char]
+    if not covered or covered.lower().split() != words.lower().split():
+        return None
+    return start_char, end_char
 
 
 def recognises(path: Path) -> bool:
@@ -142,30 +132,28 @@ def _only(files: list[Path]) -> Path:
 
 def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
     text = read_text(files[".txt"], reading.encoding)
-    concepts = [
-        ((_Place.of(*fields[:5]), fields[5]), where) for fields, where in _lines(files[".con"], CON, reading)
-    ]
+    concepts = list(_lines(files[".con"], CON, reading))
 
-    def fault(concept: tuple[_Place, str], tokens: Tokens) -> str | None:
-        is_there = concept[0].stands(tokens, text) is not None
+    def fault(fields: tuple[str, ...], tokens: Tokens) -> str | None:
+        is_there = _stretch(fields, tokens, text) is not None
         return None if is_there else "the concept's words are not at the lines and tokens it names"
 
-    countings = _countings(text, [place for (place, _), _ in concepts])
+    countings = _countings(text, {int(line) for fields, _ in concepts for line in (fields[1], fields[3])})
     tokens, there = locate_mentions(concepts, countings, fault, reading)
     mentions = MentionsById()
-    for place, label in there:
-        stretch = place.stands(tokens, text)
+    for fields in there:
+        stretch = _stretch(fields, tokens, text)
         assert stretch is not None
-        mentions.spans[stretch].add(Span.of(*stretch, label))
+        mentions.spans[stretch].add(Span.of(*stretch, fields[5]))
 
     for fields, where in _lines(files.get(".ast"), AST, reading):
-        spans = mentions.spans.get(_Place.of(*fields[:5]).stands(tokens, text), set())
+        spans = mentions.spans.get(_stretch(fields, tokens, text), set())
         about = {span for span in spans if span.label == fields[5]}
         mentions.attributes |= {Attribute(span, "assertion", fields[6]) for span in about}
         if not about:
             reading.passed_over.note("attributes of what was not read", where)
     for fields, where in _lines(files.get(".rel"), REL, reading):
-        head, tail = (_Place.of(*place).stands(tokens, text) for place in (fields[:5], fields[6:]))
+        head, tail = (_stretch(place, tokens, text) for place in (fields, fields[6:]))
         mentions.relate(fields[5], head, tail, where, reading)
     return mentions.document(stem, text)
 
@@ -187,11 +175,9 @@ def _lines(
         yield match.groups(), where
 
 
-def _countings(text: str, concepts: list[_Place]) -> Iterator[Tokens]:
-    """The tokens of the lines that concepts name, under each of the countings."""
+def _countings(text: str, named: set[int]) -> Iterator[Tokens]:
+    """The tokens of the lines that concepts name (others are not needed), under each of the countings."""
     body = text.removeprefix("\ufeff")  # a byte-order mark is no part of a word
-    # Lines without a concept are not needed.
-    named = {line for place in concepts for line, _ in (place.first, place.last)}
     lines: list[tuple[int, int, str]] = []
     start = len(text) - len(body)
     for number, line in enumerate(body.split("\n"), start=1):
