@@ -73,7 +73,7 @@ class Format:
     reads_subfolders: bool = False
 
 
-def _of_files(
+def _make_format(
     read: Callable[[Iterable[Path], Reading], Iterator[Document]],
     endings: tuple[str, ...],
     looks_like: Callable[[Any], object],
@@ -93,22 +93,22 @@ XML, JSON = (".xml",), (".json",)
 READERS: dict[str, Format] = {
     "brat": Format(brat.recognises, brat.read, brat.ENDINGS),
     "i2b2_2010": Format(i2b2_2010.recognises, i2b2_2010.read, i2b2_2010.ENDINGS, reads_subfolders=True),
-    "i2b2_2012": _of_files(i2b2_xml.read_2012, XML, i2b2_xml.ROOT_2012.search),
-    "i2b2_2014": _of_files(i2b2_xml.read_2014, XML, i2b2_xml.ROOT_2014.search),
-    "i2b2_2006": _of_files(i2b2_2006.read, XML, i2b2_2006.looks_like),
-    "bioc": _of_files(bioc.read, bioc.ENDINGS, bioc.looks_like),
-    "pubtator": _of_files(pubtator.read, (".txt", ".pubtator"), pubtator.looks_like),
-    "iob": _of_files(iob.read, iob.ENDINGS, iob.looks_like),
-    "emrqa": _of_files(emrqa.read, JSON, emrqa.looks_like),
-    "squad": _of_files(squad.read, JSON, squad.PARAGRAPHS.search),
-    "label_studio": _of_files(label_studio.read, JSON, label_studio.TASK.match),
-    "pubmedqa": _of_files(pubmedqa.read, JSON, pubmedqa.CONTEXTS.search),
-    "blurb": _of_files(blurb.read, (".tsv",), blurb.looks_like, first_lines),
-    "jsonl": _of_files(jsonl.read, (".jsonl", ".ndjson"), jsonl.looks_like, first_lines),
+    "i2b2_2012": _make_format(i2b2_xml.read_2012, XML, i2b2_xml.ROOT_2012.search),
+    "i2b2_2014": _make_format(i2b2_xml.read_2014, XML, i2b2_xml.ROOT_2014.search),
+    "i2b2_2006": _make_format(i2b2_2006.read, XML, i2b2_2006.looks_like),
+    "bioc": _make_format(bioc.read, bioc.ENDINGS, bioc.looks_like),
+    "pubtator": _make_format(pubtator.read, (".txt", ".pubtator"), pubtator.looks_like),
+    "iob": _make_format(iob.read, iob.ENDINGS, iob.looks_like),
+    "emrqa": _make_format(emrqa.read, JSON, emrqa.looks_like),
+    "squad": _make_format(squad.read, JSON, squad.PARAGRAPHS.search),
+    "label_studio": _make_format(label_studio.read, JSON, label_studio.TASK.match),
+    "pubmedqa": _make_format(pubmedqa.read, JSON, pubmedqa.CONTEXTS.search),
+    "blurb": _make_format(blurb.read, (".tsv",), blurb.looks_like, first_lines),
+    "jsonl": _make_format(jsonl.read, (".jsonl", ".ndjson"), jsonl.looks_like, first_lines),
     # These two by the endings of their files alone.
     "text": Format(lambda path: bool(first_files(path, text.ENDINGS)), text.read, text.ENDINGS),
-    "table": _of_files(tables.read, tables.ENDINGS, bool, first_files),
-    "json": _of_files(tables.read, JSON, tables.looks_like_rows),
+    "table": _make_format(tables.read, tables.ENDINGS, bool, first_files),
+    "json": _make_format(tables.read, JSON, tables.looks_like_rows),
 }
 
 
