@@ -288,28 +288,6 @@ def _remember_whole(shape: tuple[int, int], device: torch.device) -> None:
     _whole[shape, device] = batch_pattern(None, None, None, shape, device)
 
 
-def computing_dtype(weight: Tensor) -> torch.dtype:
-    """Of queries, keys and values: the weights', or autocast's."""
-    if torch.is_autocast_enabled(weight.device.type):
-        return torch.get_autocast_dtype(weight.device.type)
-    return weight.dtype
-
-
-def rounded_once(hidden: Tensor) -> Tensor:
-    """Under autocast: the states as projections see them, rounded once in place of by each; their
-    gradients add up in that precision. The same states elsewhere."""
-    kind = hidden.device.type
-    if hidden.dtype != torch.float64 and torch.is_autocast_enabled(kind):
-        return hidden.to(torch.get_autocast_dtype(kind))
-    return hidden
-
-
-def refuse_attentions(wanted: bool | None) -> None:
-    """Raise when attention weights are asked for: no fast kernel ever holds them."""
-    if wanted:
-        raise ValueError("attention weights are never formed; load with kernel='stock' to get them")
-
-
 def refuse_long(num_tokens: int, max_tokens: int) -> None:
     """Raise when a batch is longer than the position table."""
     if num_tokens > max_tokens:
@@ -317,18 +295,6 @@ def refuse_long(num_tokens: int, max_tokens: int) -> None:
             f"the batch has {num_tokens} tokens and the model {max_tokens} positions; "
             "split the text into windows"
         )
-
-
-def batch_shape(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> tuple[int, int]:
-    """(B, T) of whichever input was given.
-
-    Raises:
-        ValueError: both or none were given.
-    """
-    given = [tensor for tensor in (input_ids, inputs_embeds) if tensor is not None]
-    if len(given) != 1:
-        raise ValueError("give either input_ids or inputs_embeds")
-    return given[0].shape[0], given[0].shape[1]
 
 
 def bool_mask(mask: Tensor | None, shape: tuple[int, int], name: str = "mask") -> Tensor:
