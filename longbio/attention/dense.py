@@ -31,13 +31,8 @@ class GlobalRows:
     plan: Plan | None = None
 
 
-def prepare(pattern: SparsePattern) -> None:
-    """Find the global rows of a pattern, before the first layer asks for them."""
-    global_rows(pattern)
-
-
 def global_rows(pattern: SparsePattern) -> GlobalRows | None:
-    """The global rows of a pattern, or None when it has no global token."""
+    """The global rows of a pattern, made once; None when it has no global token."""
 
     def make() -> GlobalRows | None:
         return _moved(_rows(pattern.on_host), pattern.device) if pattern.has_globals else None

@@ -7,26 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from longbio.attention import blocked, flash, flex, reference, xformers
 from longbio.attention.pattern import SparsePattern
+from longbio.attention.planned import Attend, Prepare
 
 logger = logging.getLogger(__name__)
-
-
-class Attend(Protocol):
-    """One signature for every kernel; `reference.attend` documents it."""
-
-    def __call__(
-        self,
-        query_BHTD: Tensor,
-        key_BHTD: Tensor,
-        value_BHTD: Tensor,
-        pattern: SparsePattern,
-        *,
-        dropout: float = 0.0,
-    ) -> Tensor: ...
 
 
 class Supports(Protocol):
@@ -43,12 +29,6 @@ class Supports(Protocol):
         dtype: torch.dtype,
         dropout: float,
     ) -> str | None: ...
-
-
-class Prepare(Protocol):
-    """Derive from a pattern what the kernel needs, once; all layers read it."""
-
-    def __call__(self, pattern: SparsePattern) -> None: ...
 
 
 @dataclass(frozen=True)

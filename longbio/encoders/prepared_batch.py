@@ -133,7 +133,7 @@ def _build(
         moved = pattern.to(documents.device, non_blocking=True)
         chosen = _chosen(kernel, moved, dtype, dropout)
         chosen.prepare(moved)
-        dense.prepare(moved)
+        dense.global_rows(moved)
         ready[id(pattern)] = LayerAttention(chosen, moved)
     layers = tuple(ready[id(pattern)] for pattern in patterns)
     if kernel is None:
