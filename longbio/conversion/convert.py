@@ -16,9 +16,14 @@ from longbio.artifacts import checkpoints
 from longbio.artifacts.files import read_json, write_json, write_text_atomically
 from longbio.artifacts.folders import require_free_space, staged_folder
 from longbio.artifacts.runs import make_once
-from longbio.conversion import build, card, sources
-from longbio.conversion.reading import Source, read_source, refuse_what_cannot_be_expressed
+from longbio.conversion import build, card
 from longbio.conversion.settings import Settings
+from longbio.conversion.sources import (
+    Source,
+    family_of,
+    read_source,
+    refuse_what_cannot_be_expressed,
+)
 from longbio.conversion.verify import Check, verify
 from longbio.encoders.configs import refuse_without_type
 from longbio.encoders.families import TARGETS
@@ -72,7 +77,7 @@ def convert(
     out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
     refuse_without_type(folder)
-    sources.family_of(checkpoints.read_config(folder), name)
+    family_of(checkpoints.read_config(folder), name)
     _, casing = read_tokenizer(folder, settings.lowercase)
     made_of = {
         "source": checkpoints.checkpoint_digest(folder),
@@ -118,10 +123,9 @@ def _is_verified(out: Path) -> bool:
 def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
     target = TARGETS[settings.to]
     refuse_what_cannot_be_expressed(source, target)
-    num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
-    if settings.max_tokens < num_source:
+    if settings.max_tokens < source.num_tokens:
         raise LongbioError(
-            f"the source has {num_source} positions, more than --max-tokens {settings.max_tokens}",
+            f"the source has {source.num_tokens} positions, more than --max-tokens {settings.max_tokens}",
             where=source.name,
             remedy="ask for at least as many",
         )
@@ -131,11 +135,11 @@ def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
     return {
         "source": source.name,
         "source_family": source.config.model_type,
-        "source_tokens": num_source,
+        "source_tokens": source.num_tokens,
         "settings": asdict(settings),
         "casing": None if source.casing is None else source.casing.as_dict(),
         "made_up": made_up,
-        "left_behind": list(source.weights.left_behind),
+        "left_behind": source.left_behind,
         "versions": {
             "longbio": longbio.__version__,
             "torch": torch.__version__,
