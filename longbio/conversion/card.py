@@ -7,7 +7,7 @@ from typing import Any
 
 from longbio.artifacts.cards import markdown_table
 from longbio.conversion.verify import as_rows
-from longbio.encoders.calls import STOCK_BIGBIRD, call, card
+from longbio.encoders.card_calls import STOCK_BIGBIRD, call, card
 from longbio.encoders.casing import Casing
 
 

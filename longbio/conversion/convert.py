@@ -13,9 +13,9 @@ import transformers
 
 import longbio
 from longbio.artifacts import checkpoints
-from longbio.artifacts.files import read_json, write_json, write_text_atomically
-from longbio.artifacts.folders import require_free_space, staged_folder
+from longbio.artifacts.atomic_files import read_json, write_json, write_text_atomically
 from longbio.artifacts.runs import make_once
+from longbio.artifacts.staged_folders import require_free_space, staged_folder
 from longbio.conversion import build, card
 from longbio.conversion.settings import Settings
 from longbio.conversion.sources import (
@@ -25,7 +25,7 @@ from longbio.conversion.sources import (
     refuse_what_cannot_be_expressed,
 )
 from longbio.conversion.verify import Check, verify
-from longbio.encoders.configs import refuse_without_type
+from longbio.encoders.config_checks import refuse_without_type
 from longbio.encoders.families import TARGETS
 from longbio.encoders.loading import read_tokenizer, ready_kernel
 from longbio.errors import LongbioError
@@ -82,7 +82,7 @@ def convert(
     made_of = {
         "source": checkpoints.checkpoint_digest(folder),
         "settings": asdict(settings),
-        "casing": None if casing is None else casing.as_dict(),
+        "casing": None if casing is None else asdict(casing),
         # What was verified before is also good for one who doesn't ask for it.
         "is_verified": verification or _is_verified(out),
     }
@@ -137,7 +137,7 @@ def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
         "source_family": source.config.model_type,
         "source_tokens": source.num_tokens,
         "settings": asdict(settings),
-        "casing": None if source.casing is None else source.casing.as_dict(),
+        "casing": None if source.casing is None else asdict(source.casing),
         "made_up": made_up,
         "left_behind": source.left_behind,
         "versions": {

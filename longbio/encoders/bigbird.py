@@ -30,17 +30,14 @@ PATTERNS = ("longbio", "stock-training", "stock-evaluation")
 """Whose blocks a BigBird reads: one pattern in training and evaluation, or one of the stock two."""
 
 
-@dataclass(frozen=True)
-class Blocks:
+@dataclass(frozen=True, kw_only=True)
+class Blocks(Rules):
     """The rules of a BigBird of ours: one pattern for all layers, by document."""
 
-    block_tokens: int
     random_blocks: int
     seed: int
-    max_tokens: int
     num_layers: int
     full: bool
-    keeps_padding: bool = False
     numbers_padding: bool = True
 
     def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
@@ -57,17 +54,14 @@ class Blocks:
 
 
 class BigBirdAttention(stock.BigBirdAttention):
-    """Self-attention of one layer through a kernel, then the stock output projection."""
+    """Self-attention of one layer through a kernel, then the stock output projection.
+
+    The stock layers hand through, as `attention_mask`, kernel and pattern of the layer.
+    """
 
     def forward(  # type: ignore[override]  # the stock layers hand our attention through
         self, hidden_states: Tensor, attention_mask: LayerAttention, **unused: Any
     ) -> tuple[Tensor, None]:
-        """Attend.
-
-        Args:
-            hidden_states: (B, T, hidden size).
-            attention_mask: kernel and pattern of this layer.
-        """
         heads = (self.config.num_attention_heads, -1)
         rounded = rounded_once(hidden_states)
         query, key, value = (

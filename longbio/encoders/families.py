@@ -215,19 +215,14 @@ def takes_global(model_type: str) -> bool:
 
 def setting(config: Any, name: str) -> Any:
     """A setting of a config under BERT's name for it."""
-    return getattr(config, _own_name(config.model_type, name))
+    return getattr(config, SETTINGS.get(config.model_type, {}).get(name, name))
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
     """What a family's config calls the dropout of hidden states and of attention weights."""
-    return (
-        _own_name(model_type, "hidden_dropout_prob"),
-        _own_name(model_type, "attention_probs_dropout_prob"),
-    )
-
-
-def _own_name(model_type: str, name: str) -> str:
-    return SETTINGS.get(model_type, {}).get(name, name)
+    names = SETTINGS.get(model_type, {})
+    hidden, attention = "hidden_dropout_prob", "attention_probs_dropout_prob"
+    return names.get(hidden, hidden), names.get(attention, attention)
 
 
 def first_position(config: Any) -> int:

@@ -17,18 +17,14 @@ from longbio.attention.pattern import SparsePattern
 from longbio.encoders import kernel_model
 from longbio.encoders.kernel_model import KernelModel, rounded_once
 from longbio.encoders.masked_loss import WithMaskedLoss
-from longbio.encoders.prepared_batch import LayerAttention
+from longbio.encoders.prepared_batch import LayerAttention, Rules
 
 
-@dataclass(frozen=True)
-class Windows:
+@dataclass(frozen=True, kw_only=True)
+class Windows(Rules):
     """The rules of a Longformer: `window_tokens` to each side, of every layer."""
 
     window_tokens: tuple[int, ...]
-    max_tokens: int
-    block_tokens: int = 1
-    keeps_padding: bool = False
-    numbers_padding: bool = False
 
     def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
         """Layers with one window share one pattern."""
@@ -42,17 +38,14 @@ class Windows:
 
 
 class LongformerSelfAttention(stock.LongformerSelfAttention):
-    """Window and global columns through a kernel, global rows dense through `*_global`."""
+    """Window and global columns through a kernel, global rows dense through `*_global`.
+
+    The stock layers hand through, as `attention_mask`, kernel and pattern of the layer.
+    """
 
     def forward(  # type: ignore[override]  # the stock layers hand our attention through
         self, hidden_states: Tensor, attention_mask: LayerAttention, **unused: Any
     ) -> tuple[Tensor]:
-        """Attend.
-
-        Args:
-            hidden_states: (B, T, hidden size).
-            attention_mask: kernel and pattern of this layer.
-        """
         dropout = self.dropout if self.training else 0.0
         hidden_states = rounded_once(hidden_states)
         context_BHTD = attention_mask.kernel.attend(
@@ -65,11 +58,11 @@ class LongformerSelfAttention(stock.LongformerSelfAttention):
         context = context_BHTD.transpose(1, 2).flatten(2)
         rows = dense.global_rows(attention_mask.pattern)
         if rows is not None:
-            found = self._global_rows(hidden_states.flatten(0, 1), rows, dropout).flatten(1)
+            dense_GC = self._global_rows(hidden_states.flatten(0, 1), rows, dropout).flatten(1)
             flat = context.flatten(0, 1)
             # A backward pass needs the kernel's output as it was.
             put = flat.index_copy if torch.is_grad_enabled() else flat.index_copy_
-            context = put(0, rows.index_G, found.to(context.dtype)).view_as(context)
+            context = put(0, rows.index_G, dense_GC.to(context.dtype)).view_as(context)
         return (context,)
 
     def _global_rows(self, hidden_NC: Tensor, rows: dense.GlobalRows, dropout: float) -> Tensor:
@@ -119,8 +112,8 @@ class LongformerModel(KernelModel, stock.LongformerModel):
         """How the layers look at documents."""
         config, layers = cast("Any", self.config), cast("Any", self.encoder.layer)
         return Windows(
-            tuple(layer.attention.self.one_sided_attn_window_size for layer in layers),
-            self.embeddings.position_embeddings.num_embeddings - config.pad_token_id - 1,
+            window_tokens=tuple(layer.attention.self.one_sided_attn_window_size for layer in layers),
+            max_tokens=self.embeddings.position_embeddings.num_embeddings - config.pad_token_id - 1,
         )
 
 
@@ -141,11 +134,7 @@ install = partial(kernel_model.install, native=NATIVE)
 
 
 def refuse_windows(attention_window: int | Sequence[int]) -> None:
-    """Raise on windows that have no two equal sides.
-
-    Raises:
-        ValueError: one is odd or not positive.
-    """
+    """Raise ValueError on windows that have no two equal sides."""
     every = [attention_window] if isinstance(attention_window, int) else attention_window
     for window in every:
         if window < 2 or window % 2:

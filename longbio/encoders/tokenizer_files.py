@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers.utils.hub import cached_file
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.encoders.casing import CONFIG, Stated, reads_alike, stated_by
 from longbio.errors import LongbioError
 
@@ -31,19 +31,13 @@ READ_STRICTLY = (CONFIG, "tokenizer.json", "vocab.json", "merges.txt", "special_
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What lies in a checkpoint folder, or on the hub, for its tokenizer.
-
-    Args:
-        path: the folder, or the name on the hub.
-        found: the files by name, of those that longbio looks at.
-    """
+    """What lies in a checkpoint folder, or under a name on the hub, for its tokenizer: files by name."""
 
     path: str
     found: dict[str, Path]
 
     @classmethod
     def of(cls, path: str | Path) -> TokenizerFiles:
-        """Of a checkpoint folder, or of a name on the Hugging Face hub."""
         names = {*VOCABULARIES, *READ_STRICTLY}
         if Path(path).is_dir():
             return cls(str(path), {name: Path(path, name) for name in names if Path(path, name).is_file()})
@@ -62,7 +56,7 @@ class TokenizerFiles:
         """Raise `LongbioError` where transformers would read something else than is meant, or nothing."""
         if Path(self.path).is_dir() and not self.found.keys() & set(VOCABULARIES):
             # Without any, transformers makes an empty vocabulary up and says nothing.
-            raise LongbioError("the folder holds no tokenizer", where=self.path, remedy=REMEDY)
+            raise LongbioError("the folder has no tokenizer", where=self.path, remedy=REMEDY)
         for name in READ_STRICTLY:
             file = self.found.get(name)
             if file is not None and file.read_bytes().startswith(BYTE_ORDER_MARK.encode()):
@@ -85,7 +79,6 @@ class TokenizerFiles:
         return stated_by(config, self.made)
 
     def reads_alike(self, tokenizer: Any) -> bool:
-        """Whether a tokenizer made from tokenizer.json does to capitals and accents what the file says."""
         return self.made is None or reads_alike(self.made.get("normalizer"), tokenizer.backend_tokenizer)
 
     def changes(self) -> dict[str, Any]:
@@ -120,10 +113,7 @@ def read_vocabulary(file: Path) -> tuple[dict[str, int], bool]:
     """The pieces of a `vocab.txt` by line number, and whether they are other than its plain lines.
 
     A byte-order mark, white space around a piece and empty lines at the end are no part of it. As in BERT,
-    the last of equal lines counts.
-
-    Raises:
-        LongbioError: it isn't UTF-8.
+    the last of equal lines counts. Raises LongbioError where it isn't UTF-8.
     """
     try:
         lines = file.read_text("utf-8").split("\n")

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from longbio.corpus.records import Document
 from longbio.encoders.batches import length_batches
 from longbio.encoders.heads import order_classes
+from longbio.encoders.input_format import InputFormat, Row
 from longbio.encoders.loading import load
-from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.task import Array, Encoded, Prediction, Task, forward

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from longbio.corpus.records import Document
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load_tokenizer
-from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.prediction.lots import LOT_CHARS, Failure, Lot
 from longbio.prediction.run import load_for, predict

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from longbio.artifacts.files import PARTIAL, full_disk_named, partial_of, writer_is_alive
+from longbio.artifacts.atomic_files import PARTIAL, full_disk_named, partial_of, writer_is_alive
 from longbio.errors import LongbioError
 
 BYTES_PER_MB = 1_000_000
@@ -23,15 +23,11 @@ BYTES_PER_MB = 1_000_000
 def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the body ends, and vanishes if it raises.
 
-    What a killed process left behind is cleared away first.
-
-    Args:
-        target: where the folder shall stand; its parents are made.
-        force: replace a `target` that holds something. The old one stays until the new is whole.
+    What a killed process left behind is cleared away first. With `force` a `target` that holds something is
+    replaced; it stays until the new one is whole.
 
     Raises:
-        LongbioError: `target` is a file, holds something and `force` is off, or can't be
-            written; or the disk is full.
+        LongbioError: as `refuse_unless_free`, or the disk is full.
     """
     target = Path(os.path.abspath(target))  # the target's own name, also for "." and "a/.."
     refuse_unless_free(target, force=force)
@@ -87,14 +83,8 @@ def refuse_unless_free(target: Path, *, force: bool = False) -> None:
 
 
 def refuse_unless_writable(folder: Path) -> None:
-    """Return if `folder` is one that can be written to, or can be made; nothing is made.
-
-    Raises:
-        LongbioError: a file is in the way, or the place is another's.
-    """
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
+    """Raise LongbioError unless `folder` can be written to, or can be made; nothing is made."""
+    existing = _existing(folder)
     if not existing.is_dir():
         raise LongbioError("is not a folder", where=existing, remedy=f"name another place than {folder}")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -104,16 +94,8 @@ def refuse_unless_writable(folder: Path) -> None:
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:
-    """Return if the disk of `folder`, which need not exist yet, has room for `needed_bytes`.
-
-    Raises:
-        LongbioError: it has not.
-    """
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-
-    free_bytes = shutil.disk_usage(existing).free
+    """Raise LongbioError unless the disk of `folder`, which need not exist yet, has this much room."""
+    free_bytes = shutil.disk_usage(_existing(folder)).free
     if free_bytes < needed_bytes:
         raise LongbioError(
             f"{needed_bytes / BYTES_PER_MB:,.0f} MB are needed"
@@ -121,6 +103,12 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
             where=folder,
             remedy="free some space or write elsewhere",
         )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def _settle(folder: Path) -> None:

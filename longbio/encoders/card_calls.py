@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from string import Template
 
-from longbio.artifacts.cards import model_card
+import yaml
+
 from longbio.encoders.families import takes_global
 
 CLASSES = {
@@ -159,7 +160,7 @@ def call(
     """Python that loads a model with plain transformers and uses it, as a Markdown block.
 
     Args:
-        head: the model class.
+        head: the model class, a key of `CLASSES`.
         folder: what it is loaded from.
         model_type: of its config.
         roles: which tokens are global, of `ROLES`, where the model has global attention.
@@ -188,17 +189,21 @@ def call(
 
 
 def card(title: str, head: str, tag: str, sections: Iterable[tuple[str, str]], call_text: str) -> str:
-    """A model card that ends with a call to copy.
+    """A model card, a README.md that people read and the Hugging Face Hub indexes, with a call to copy.
 
     Args:
         title: its heading.
         head: the model class.
         tag: the family, as the hub's index shall know it.
-        sections: before the call.
+        sections: (heading, Markdown body) pairs before the call.
         call_text: in Markdown.
     """
     metadata = {"library_name": "transformers", "pipeline_tag": PIPELINES[head], "tags": ["longbio", tag]}
-    return model_card(title=title, metadata=metadata, sections=[*sections, ("A call to copy", call_text)])
+    front_matter = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{front_matter}---", f"# {title}"]
+    for heading, body in [*sections, ("A call to copy", call_text)]:
+        parts += [f"## {heading}", body.strip()]
+    return "\n\n".join(parts) + "\n"
 
 
 def what_is_global(roles: Sequence[str]) -> str:

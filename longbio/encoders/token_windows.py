@@ -50,11 +50,7 @@ class Tokens:
     is_global: NDArray[np.bool_]
 
     def in_units(self, units: Sequence[tuple[int, int]]) -> Tokens:
-        """The same tokens, their words those of a corpus that comes in words.
-
-        Args:
-            units: (start_char, end_char) of each, in order.
-        """
+        """The same tokens with a corpus' own words: (start_char, end_char) of each, in order."""
         words, spans = _words_of_tokens(self.offsets, np.array(units, dtype=np.int64).reshape(-1, 2))
         return replace(self, words=words, word_spans=spans)
 
@@ -64,10 +60,9 @@ class Window:
     """A slice of a document that fits the model with its two special tokens.
 
     Args:
-        document: index of the document.
-        tokens: the tokens read, `tokens.start` to `tokens.stop` of the document.
-        owned: the part of them that this window answers for. The windows of a document own
-            every token exactly once.
+        document: its index.
+        tokens: the tokens read.
+        owned: those of them that this window answers for; the windows of a document own each token once.
     """
 
     document: int
@@ -76,13 +71,7 @@ class Window:
 
 
 def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()) -> Tokens:
-    """Tokenise a whole text, however long, and mark the tokens inside `global_spans`.
-
-    Args:
-        text: the document's text.
-        tokenizer: a fast transformers tokenizer.
-        global_spans: (start_char, end_char) of the text with global attention.
-    """
+    """Tokenise a whole text, however long; tokens inside `global_spans`, in characters, are global."""
     encoding = tokenizer(readable(text), **PLAINLY)
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     offsets = _trimmed(offsets, text)
@@ -98,12 +87,7 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
 
 
 def word_starts(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """(N,) True for tokens that begin a word, as whole words are masked.
-
-    Args:
-        text: the whole text.
-        offsets: of its tokens.
-    """
+    """(N,) True for the tokens of a text that begin a word, as whole words are masked."""
     places = _trimmed(np.array(offsets, dtype=np.int64).reshape(-1, 2), text)
     words, _ = _words_of_tokens(places, word_spans(text))
     return np.diff(words, prepend=-2) != 0
@@ -148,8 +132,8 @@ def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int)
     """Cut a document of `num_tokens` into windows; one, empty, for an empty document.
 
     Args:
-        document: index of the document.
-        num_tokens: its tokens without special ones.
+        document: its index.
+        num_tokens: without special ones.
         max_tokens: what the model reads, the two special tokens included.
         overlap: tokens that neighbouring windows share at least.
 
