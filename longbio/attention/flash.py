@@ -71,7 +71,6 @@ def supports(
 
 
 def _unfit(pattern: SparsePattern) -> str | None:
-    """What flash attention can't do about a pattern."""
     if pattern.window_tokens is None:
         return "flash attention knows windows, not blocks"
     spans, host = pattern.documents, pattern.on_host

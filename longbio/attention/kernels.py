@@ -58,11 +58,7 @@ PREFERRED: dict[str, tuple[str, ...]] = {
 
 
 def named(name: str) -> Kernel | None:
-    """The kernel of this name; None for `auto`, which is chosen once the input is known.
-
-    Raises:
-        ValueError: no kernel has this name.
-    """
+    """The kernel of this name; None for `auto`, which is chosen once the input is known."""
     if name == "auto":
         return None
     if name not in KERNELS:
@@ -80,8 +76,6 @@ def choose(
     """The kernel that runs this pattern; None chooses the first preferred one that can.
 
     Args:
-        kernel: the one that was asked for, or None.
-        pattern: who sees whom, on the device of the computation.
         dtype: of queries, keys and values.
         dropout: of attention weights; 0 outside training.
 
@@ -110,16 +104,16 @@ USES: dict[str, tuple[bool, float]] = {
 
 def reasons(device: torch.device, dtype: torch.dtype) -> dict[str, dict[str, str | None]]:
     """For every kernel and use, why it can't run on this device, or None."""
-    made: dict[str, dict[str, str | None]] = {name: {} for name in KERNELS}
+    reasons_of: dict[str, dict[str, str | None]] = {name: {} for name in KERNELS}
     for use, (gradients, dropout) in USES.items():
         with torch.set_grad_enabled(gradients):
             for name, kernel in KERNELS.items():
-                made[name][use] = kernel.supports(None, device=device, dtype=dtype, dropout=dropout)
-    return made
+                reasons_of[name][use] = kernel.supports(None, device=device, dtype=dtype, dropout=dropout)
+    return reasons_of
 
 
 def auto_choices(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
     """What `auto` chooses for each use of a Longformer on this device."""
-    found = reasons(device, dtype)
+    why_not = reasons(device, dtype)
     preferred = PREFERRED.get(device.type, PREFERRED["cpu"])
-    return {use: next(name for name in preferred if found[name][use] is None) for use in USES}
+    return {use: next(name for name in preferred if why_not[name][use] is None) for use in USES}

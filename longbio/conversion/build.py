@@ -57,7 +57,7 @@ def write(folder: Path, source: Source, target: Family, settings: Settings) -> l
 
 
 def completed(source: Source, target: Family) -> tuple[dict[str, Tensor], list[str]]:
-    """The source's canonical weights with what it lacks, and a sentence for each thing made up."""
+    """The source's canonical weights with what it lacks, and a sentence for each thing that was made up."""
     whole, made_up = dict(source.weights), []
     word = whole["embeddings.word"]
     hidden = word.shape[1]

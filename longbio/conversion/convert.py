@@ -58,8 +58,8 @@ def convert(
 
     Args:
         source: a local folder or a Hugging Face hub name.
-        out: the folder to make. It appears whole at the end or not at all.
-        settings: what to make; the defaults are a Longformer of 4,096 tokens, window 512.
+        out: appears whole at the end or not at all.
+        settings: what to make; None for a Longformer of 4,096 tokens, window 512.
         verification: prove that the result equals its source (`conversion.verify`).
         text: bits per masked token and unknown tokens are measured on it; embedded notes when None.
         kernel: the kernel that is compared with the reference.
@@ -91,9 +91,9 @@ def convert(
         short = read_source(name, folder, settings.lowercase)
         report = _build(short, staged, settings) | {"source_sha256": made_of["source"]}
         if verification:
-            result = verify(short, staged, settings, kernel=kernel, text=text, on_check=on_check)
-            report["verification"] = result.as_dict()
-            if not result.passed:
+            proof = verify(short, staged, settings, kernel=kernel, text=text, on_check=on_check)
+            report["verification"] = proof
+            if not proof["passed"]:
                 _keep_failed(staged, out, report)
         write_text_atomically(staged / "README.md", card.render(report, out.name))
         return report
@@ -103,11 +103,7 @@ def convert(
 
 
 def text_of(file: Path | None) -> str | None:
-    """The content of a text file, None when there is none.
-
-    Raises:
-        LongbioError: it can't be read as UTF-8.
-    """
+    """The content of a text file, None when there is none. Raises LongbioError where it isn't UTF-8."""
     if file is None:
         return None
     try:
@@ -161,8 +157,4 @@ def _keep_failed(partial: Path, out: Path, report: Mapping[str, Any]) -> None:
     remedy = f"read {REPORT} there and report it: a conversion must equal its source"
     if all("unknown tokens" in name for name in names):
         remedy = "if the model is of another language, give a text of it with --text FILE"
-    raise LongbioError(
-        f"verification failed: {', '.join(names)}",
-        where=failed,
-        remedy=remedy,
-    )
+    raise LongbioError(f"verification failed: {', '.join(names)}", where=failed, remedy=remedy)

@@ -30,13 +30,11 @@ class Case:
 
     Args:
         name: for messages.
-        input_ids: (B, T).
-        attention_mask: (B, T), 0 for padding.
-        token_type_ids: (B, T), or None.
+        input_ids: (B, T), and so are the masks and types.
         explicit_positions: number the positions from the mask. Families differ in how they count
             behind left padding, and that isn't what is compared.
         judged: False for a case whose difference is reported only.
-        global_attention_mask: (B, T), or None: tokens that are global in the target.
+        global_attention_mask: tokens that are global in the target.
     """
 
     name: str

@@ -101,16 +101,10 @@ class Source:
 
 
 def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Source:
-    """Read a short encoder.
+    """Read a short encoder, which the user called `name`; what he says of `lowercase`, None to find out.
 
-    Args:
-        name: what the user called it.
-        folder: where its files are.
-        lowercase: what the user says of its tokenizer; None to find out.
-
-    Raises:
-        LongbioError: the family can't be converted, or a file is missing, corrupt, or disagrees
-            with another.
+    Raises LongbioError where the family can't be converted, or a file is missing, corrupt, or disagrees with
+    another.
     """
     family = family_of(checkpoints.read_config(folder), name)
     config = config_of(folder)
@@ -124,11 +118,7 @@ def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Sourc
 
 
 def family_of(config: Mapping[str, Any], where: str) -> Family:
-    """The family of this config.
-
-    Raises:
-        LongbioError: longbio can't convert it; the message has the reason.
-    """
+    """The family of this config. Raises LongbioError where longbio can't convert it, with the reason."""
     kind = config.get("model_type")
     if kind in FAMILIES and kind not in REFUSED:
         return FAMILIES[str(kind)]
@@ -140,31 +130,30 @@ def family_of(config: Mapping[str, Any], where: str) -> Family:
 def canonical(state: Mapping[str, Tensor], model_type: str, num_layers: int, where: str) -> Renamed:
     """Rename a checkpoint's weights, with no name left over on either side.
 
-    Raises:
-        LongbioError: a weight is missing, or there is one that the family doesn't know.
+    Raises LongbioError where a weight is missing, or there is one that the family doesn't know.
     """
     family = FAMILIES[model_type]
-    found = {name.removeprefix(family.prefix): tensor for name, tensor in state.items()}
+    tensors = {name.removeprefix(family.prefix): tensor for name, tensor in state.items()}
     bias, second_bias = family.head_biases
-    if second_bias in found:
-        found[bias] = found.pop(second_bias)
+    if second_bias in tensors:
+        tensors[bias] = tensors.pop(second_bias)
     weights: dict[str, Tensor] = {}
     for table, needed in ((family.encoder, True), (family.pooler, False), (family.head, False)):
         names = expand(table, num_layers)
-        present = [name for name in names if name in found]
-        missing = [name for name in names if name not in found]
+        present = [name for name in names if name in tensors]
+        missing = [name for name in names if name not in tensors]
         if missing and (needed or present):
             raise LongbioError(
                 f"{len(missing)} weights are missing, the first is {missing[0]}",
                 where=where,
                 remedy="download or export the model again",
             )
-        weights |= {names[name]: found.pop(name) for name in present}
+        weights |= {names[name]: tensors.pop(name) for name in present}
 
-    decoder = found.pop(family.decoder, None)
+    decoder = tensors.pop(family.decoder, None)
     word = weights["embeddings.word"]
     tied = decoder is None or (decoder.shape == word.shape and bool((decoder == word).all()))
-    rest = [n for n in found if not any(fnmatchcase(n, b) for b in BUFFERS)]
+    rest = [n for n in tensors if not any(fnmatchcase(n, b) for b in BUFFERS)]
     unknown = [n for n in rest if not any(fnmatchcase(n, p) for p in family.left_behind)]
     if unknown:
         raise LongbioError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,27 +70,6 @@ class Check:
     passed: bool | None
 
 
-@dataclass(frozen=True)
-class Verification:
-    """All checks, and how long they took."""
-
-    checks: tuple[Check, ...]
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        """True when no check failed."""
-        return all(check.passed is not False for check in self.checks)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `conversion.json`."""
-        return {
-            "passed": self.passed,
-            "seconds": round(self.seconds, 1),
-            "checks": [asdict(check) for check in self.checks],
-        }
-
-
 def verify(
     source: Source,
     folder: Path,
@@ -98,12 +78,10 @@ def verify(
     kernel: str = "auto",
     text: str | None = None,
     on_check: Callable[[Check], None] = lambda check: None,
-) -> Verification:
-    """Compare a converted folder with its source.
+) -> dict[str, Any]:
+    """Compare a converted folder with its source: for `conversion.json`, all checks and how long they took.
 
     Args:
-        source: what was converted.
-        folder: the result.
         settings: how it was converted.
         kernel: the kernel to prove.
         text: what masked words are taken from; embedded notes when None.
@@ -111,17 +89,19 @@ def verify(
     """
     start = time.monotonic()
     checks = []
-    steps = (
+    for check in chain(
         same_as_source(source, folder, settings, kernel),
         same_as_reference_and_native(source, folder, settings, kernel),
         same_token_ids(source, folder, text),
         same_use_of_positions(source, folder, settings, kernel, text),
-    )
-    for step in steps:
-        for check in step:
-            on_check(check)
-            checks.append(check)
-    return Verification(tuple(checks), time.monotonic() - start)
+    ):
+        on_check(check)
+        checks.append(check)
+    return {
+        "passed": all(check.passed is not False for check in checks),
+        "seconds": round(time.monotonic() - start, 1),
+        "checks": [asdict(check) for check in checks],
+    }
 
 
 def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str) -> Iterator[Check]:
@@ -143,8 +123,8 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
         beyond = padded_case("beyond", source.tokenizer, (num_source,))
         cases.append(replace(beyond, judged=False))
 
-    wanted = _source_outputs(source, folder, settings, cases)
-    given = _outputs(
+    theirs = _source_outputs(source, folder, settings, cases)
+    ours = _outputs(
         load(folder, kernel=kernel, dtype=torch.float32),
         lambda: load(folder, "mlm", kernel=kernel, dtype=torch.float32),
         cases,
@@ -154,16 +134,16 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
     )
     for output in ("hidden states", "pooler", "masked-LM logits"):
         pairs = [
-            (ours[output], theirs[output])
-            for ours, theirs, case in zip(given, wanted, cases, strict=True)
-            if case.judged and output in theirs
+            (our[output], their[output])
+            for our, their, case in zip(ours, theirs, cases, strict=True)
+            if case.judged and output in their
         ]
         if output == "pooler" and not source.has_pooler:
             pairs = []
         if pairs:
             yield _close(f"{output}, to {exact} tokens, equal the source's", pairs, EXACT)
     if exact < num_source:
-        apart = _apart([(given[-1]["hidden states"], wanted[-1]["hidden states"])])
+        apart = _apart([(ours[-1]["hidden states"], theirs[-1]["hidden states"])])
         name = f"hidden states, to {num_source} tokens, beyond what both see"
         yield Check(name, f"{apart:.1e}", "reported", None)
 
@@ -229,8 +209,8 @@ def _words_of_vocabulary(source: Source, tokenizer: Any) -> Check:
     """Whole words of the source's vocabulary have to come back as their own lines."""
     vocabulary = TokenizerFiles.of(source.folder).pieces()
     words = [piece for piece in vocabulary if piece.isalpha()]
-    found = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-    right = sum(ids == [vocabulary[word]] for word, ids in zip(words, found, strict=True))
+    ids_of_words = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    right = sum(ids == [vocabulary[word]] for word, ids in zip(words, ids_of_words, strict=True))
     share = right / len(words) if words else 1.0
     # What a file or the user says goes before what the vocabulary shows.
     is_judged = source.casing is None or not source.casing.is_stated
