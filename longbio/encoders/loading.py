@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
@@ -77,8 +77,7 @@ def load(
         kernel: `auto`, one of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own attention.
         new_head: a masked-LM model may start without a head of its own.
         own_head: the task's head has to be in the checkpoint, for prediction.
-        head_seed: of a head that is missing or has another shape; None for torch's generator, whose state
-            depends on what the process did before.
+        head_seed: of a head that is missing or has another shape; None for torch's generator.
         for_training: refuse a kernel that can't train the model here.
         dropout: replaces the config's probabilities, of hidden states and of attention weights.
         bigbird_pattern: `longbio`; or `stock-training` (on the slow `reference`) or `stock-evaluation`, one
@@ -90,7 +89,6 @@ def load(
 
     Raises:
         LongbioError: weights are missing or have another shape; there is no such kernel, device or type here.
-        ValueError: an unknown task or pattern.
 
     Example:
         >>> model = longbio.load("long", task="ner", num_labels=3)
@@ -99,29 +97,32 @@ def load(
     """
     place = ready_device(device or "cpu")
     refuse_dtype(dtype)
-    for kind, name, names in (("task", task, TASKS), ("pattern", bigbird_pattern, bigbird.PATTERNS)):
-        if name not in names:
-            raise ValueError(f"there is no {kind} {name!r}; the {kind}s are {', '.join(names)}")
+    _refuse_unknown("task", task, TASKS)
+    _refuse_unknown("pattern", bigbird_pattern, bigbird.PATTERNS)
     chosen = None if kernel == "stock" else ready_kernel(kernel)
     config = config_of(path)
-    changes = _config_changes(config, task, dtype, dropout) | config_changes
-    if config.model_type == "longformer":
-        longformer.refuse_windows(changes.get("attention_window", config.attention_window))
+    changes = _all_changes(config, task, dtype, dropout, config_changes)
     if own_head:
         refuse_gaps(config, path)
     heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
     model = _from_pretrained(path, TASKS[task], heads, head_seed, changes)
-    if for_training and kernel != "stock" and config.model_type in INSTALL:
-        ready_kernel(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
-
-    if kernel != "stock" and config.model_type == "big_bird":
-        bigbird.install(model, chosen, bigbird_pattern)
-    elif kernel != "stock" and config.model_type in INSTALL:
-        INSTALL[config.model_type](model, chosen)
+    if kernel != "stock" and config.model_type in INSTALL:
+        if for_training:
+            ready_kernel(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
+        pattern = {"pattern": bigbird_pattern} if config.model_type == "big_bird" else {}
+        INSTALL[config.model_type](model, chosen, **pattern)
     return model.eval().to(place)
 
 
-def _config_changes(config: Any, task: str, dtype: Any, dropout: float | None) -> dict[str, Any]:
+def _refuse_unknown(kind: str, name: str, names: Iterable[str]) -> None:
+    if name not in names:
+        raise ValueError(f"there is no {kind} {name!r}; the {kind}s are {', '.join(names)}")
+
+
+def _all_changes(
+    config: Any, task: str, dtype: Any, dropout: float | None, config_changes: dict[str, Any]
+) -> dict[str, Any]:
+    """What replaces settings of the checkpoint's config."""
     changes = {"pad_token_id": config.pad_token_id}
     if dtype is not None:
         changes["dtype"] = dtype
@@ -129,6 +130,9 @@ def _config_changes(config: Any, task: str, dtype: Any, dropout: float | None) -
         changes["num_labels"] = 2  # where an answer starts and ends, whatever else was learned
     if dropout is not None:
         changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
+    changes |= config_changes
+    if config.model_type == "longformer":
+        longformer.refuse_windows(changes.get("attention_window", config.attention_window))
     return changes
 
 
