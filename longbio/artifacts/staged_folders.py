@@ -39,11 +39,8 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         refuse_unless_free(target, force=force)  # once more: an old folder may be back
         staged.mkdir()
     except OSError as error:
-        raise LongbioError(
-            f"the folder can't be made ({error.strerror})",
-            where=target,
-            remedy="choose a place you can write to",
-        ) from error
+        what, remedy = f"the folder can't be made ({error.strerror})", "choose a place you can write to"
+        raise LongbioError(what, where=target, remedy=remedy) from error
 
     try:
         with full_disk_named(target):
@@ -56,27 +53,16 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def refuse_unless_free(target: Path, *, force: bool = False) -> None:
-    """Return if a folder may be written to `target`; for asking before long work begins.
-
-    Raises:
-        LongbioError: `target` is a file, or holds something and `force` is off, or holds the
-            home or the working folder, or lies where nothing can be written.
-    """
+    """Raise LongbioError, before long work begins, where no folder may be written to `target`: it is a file,
+    or holds something and `force` is off, or holds the home or working folder, or can't be written to."""
     target = Path(os.path.abspath(target))
     if any(folder.is_relative_to(target) for folder in (Path.home(), Path.cwd())):
-        raise LongbioError(
-            "the folder holds your home or working folder",
-            where=target,
-            remedy="name a folder of its own",
-        )
-
+        what = "the folder holds your home or working folder"
+        raise LongbioError(what, where=target, remedy="name a folder of its own")
     if target.is_dir():
         if not force and any(target.iterdir()):
-            raise LongbioError(
-                "the folder is not empty",
-                where=target,
-                remedy="name another one, or replace it with --force",
-            )
+            remedy = "name another one, or replace it with --force"
+            raise LongbioError("the folder is not empty", where=target, remedy=remedy)
     elif target.exists() or target.is_symlink():
         raise LongbioError("is not a folder", where=target, remedy="name another place")
     refuse_unless_writable(target if target.is_dir() else target.parent)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +29,7 @@ class Batch:
     """Some tiles E of one shape. Copies fill them up: queries whose output is left out, hidden keys.
 
     Args:
-        query_EQ: int64, flat positions, row * T + token.
-        key_EK: int64, likewise.
+        query_EQ: int64, flat positions, row * T + token; `key_EK` likewise.
         bias_EQK: float32, as in `tiles.Tile`; -inf for the copies.
         real: int64, which of the E * Q outputs belong to a token that is no padding.
         position: int64, the flat positions of those tokens.
@@ -65,7 +65,7 @@ def supports(
 
 @lru_cache
 def _is_usable() -> bool:
-    """Whether its library can be loaded; xformers itself only warns, and knows no operator then."""
+    """Whether its library can be loaded: xformers itself only warns."""
     import xformers
 
     return bool(getattr(xformers, "_has_cpp_library", True))
@@ -92,14 +92,10 @@ def _attend(three: Three, pattern: SparsePattern, batches: list[Batch], dropout:
     return output_NHD[..., :head_size].unflatten(0, pattern.document_BT.shape).transpose(1, 2)
 
 
-def _memory_efficient(
-    query_EQHD: Tensor, key_EKHD: Tensor, value_EKHD: Tensor, *, attn_bias: Tensor, p: float, scale: float
-) -> Tensor:
+def _memory_efficient(*tensors: Tensor, **options: Any) -> Tensor:
     from xformers.ops import memory_efficient_attention
 
-    output_EQHD: Tensor = memory_efficient_attention(
-        query_EQHD, key_EKHD, value_EKHD, attn_bias=attn_bias, p=p, scale=scale
-    )
+    output_EQHD: Tensor = memory_efficient_attention(*tensors, **options)
     return output_EQHD
 
 

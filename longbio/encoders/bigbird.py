@@ -1,9 +1,8 @@
 """BigBird with our kernels inside: Hugging Face's modules and weights, one pattern for good.
 
-The stock class draws its random blocks anew for training, drops them in evaluation, stays on full
-attention after one short batch and reseeds NumPy. Here the pattern comes from a seed in the
-config and from each document's length; `install` can be told to reproduce either of the stock
-class's patterns instead (`bigbird_stock`).
+The stock class draws its random blocks anew for training, drops them in evaluation, stays on full attention
+after one short batch and reseeds NumPy. Here the pattern comes from a seed in the config and from each
+document's length; `install` can reproduce either of the stock patterns instead (`bigbird_stock`).
 """
 
 from __future__ import annotations
@@ -83,21 +82,18 @@ class BigBirdModel(KernelModel, stock.BigBirdModel):
 
     @property
     def attention_dropout(self) -> float:
-        """Of attention weights, in training."""
         return float(self.config.attention_probs_dropout_prob)
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """(B, hidden size), of the first token."""
         pooled: Tensor = self.activation(self.pooler(hidden[:, 0]))
         return pooled
 
     def touch_unused(self, hidden: Tensor, pooled: Tensor | None, documents: SparsePattern) -> Tensor:
-        """The pooler, which most heads don't use."""
+        # Most heads don't use the pooler.
         return hidden if pooled is None else hidden + 0.0 * pooled.sum()
 
     @property
     def rules(self) -> Rules:
-        """How the layers look at documents."""
         config, num_layers = self.config, len(self.encoder.layer)
         if self.stock_rules is not None:
             return self.stock_rules.cut(num_layers)
@@ -125,22 +121,11 @@ NATIVE: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def install(model: Any, kernel: Kernel | None, pattern: str | None = None) -> None:
-    """Put `kernel` into this instance of any stock BigBird model, and into no other.
-
-    Args:
-        model: changed in place.
-        kernel: None chooses one when the batch is known.
-        pattern: one of `PATTERNS`; None leaves what it reads as it is.
-
-    Raises:
-        ValueError: the model is a decoder.
-    """
+    """As `kernel_model.install`, with one of `PATTERNS`; None leaves what it reads as it is."""
     if model.config.is_decoder:
         raise ValueError("a BigBird decoder has no kernel here; load it with kernel='stock'")
     kernel_model.install(model, kernel, NATIVE)
     for module in model.modules():
         if isinstance(module, BigBirdModel) and pattern is not None:
-            is_ours = pattern == "longbio"
-            module.stock_rules = (
-                None if is_ours else StockBlocks.of(module, training=pattern == "stock-training")
-            )
+            training = pattern == "stock-training"
+            module.stock_rules = None if pattern == "longbio" else StockBlocks.of(module, training=training)

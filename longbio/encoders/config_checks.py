@@ -71,11 +71,8 @@ def refuse_gaps(config: Any, where: str | Path) -> None:
     """Raise `LongbioError` where the labels of a head's rows skip a number."""
     labels = sorted(int(number) for number in config.id2label or {})
     if labels != list(range(len(labels))):
-        raise LongbioError(
-            f"id2label numbers its {len(labels)} labels to {labels[-1]}, with gaps",
-            where=where,
-            remedy="name every row of the head in id2label, from 0 on",
-        )
+        what = f"id2label numbers its {len(labels)} labels to {labels[-1]}, with gaps"
+        raise LongbioError(what, where=where, remedy="name every row of the head in id2label, from 0 on")
 
 
 def refuse_misfits(where: str | Path, misfits: Iterable[tuple[str, Any, Any]], new: tuple[str, ...]) -> None:

@@ -69,17 +69,14 @@ DISTILBERT_HEAD: Renames = (
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One family of encoders.
+    """One family of encoders: the renames of its parts, and what it can take.
 
     Args:
         prefix: what a model with a head puts before the names of its encoder.
-        head: renames of the masked-LM head; the first is of the first module after the encoder.
+        head: of the masked-LM head; the first is of the first module after the encoder.
         decoder: the output matrix of that head: a copy of the word embeddings unless it was untied.
-        encoder: renames of the encoder.
-        pooler: renames of the pooler; none where the family has none.
         layers: where the layers stand within the encoder.
-        left_behind: weights that no long model has a place for, as patterns. The model card names
-            those that were found.
+        left_behind: weights that no long model has a place for, as patterns.
         head_activation: the activation inside the masked-LM head; None where it is the encoder's.
         first_after_padding: the first token's position is `pad_token_id + 1`, and not 0.
         packs: a row can hold several documents, by positions and a mask over pairs of tokens, or by the

@@ -21,7 +21,9 @@ from longbio.encoders.prepared_batch import given_pattern, prepare, refuse_long
 class KernelModel:
     """Above a stock encoder: makes the pattern once a batch and leaves padding out of the stock layers.
 
-    A subclass has `rules` (`prepared_batch.Rules`), `output_class` and the methods below.
+    A subclass has `rules` (`prepared_batch.Rules`), the `attention_dropout` of training, and two methods:
+    `pool` gives (B, hidden size) of (B, T, hidden size); `touch_unused` gives the states back, so that
+    parameters which this batch doesn't use get a gradient of zero, as data-parallel training needs.
     """
 
     kernel: Kernel | None = None
@@ -87,31 +89,11 @@ class KernelModel:
         as_dict = config.return_dict if return_dict is None else return_dict
         return result if as_dict else result.to_tuple()
 
-    @property
-    def attention_dropout(self) -> float:
-        """Of attention weights, in training."""
-        raise NotImplementedError
-
-    def pool(self, hidden: Tensor) -> Tensor:
-        """(B, hidden size) of (B, T, hidden size), by the model's pooler."""
-        raise NotImplementedError
-
-    def touch_unused(self, hidden: Tensor, pooled: Tensor | None, documents: SparsePattern) -> Tensor:
-        """The same states, which give a gradient of zero to parameters that this batch doesn't use: without
-        one they stop data-parallel training."""
-        raise NotImplementedError
-
 
 def install(
     model: nn.Module, kernel: Kernel | None, native: Mapping[type[nn.Module], type[nn.Module]]
 ) -> None:
-    """Put `kernel` into this instance of a stock model, and into no other.
-
-    Args:
-        model: changed in place.
-        kernel: None chooses one when the batch is known.
-        native: our class for each stock one.
-    """
+    """Put `kernel`, None for `auto`, into this instance of a stock model: `native` has our class for each."""
     for module in model.modules():
         if type(module) in native:
             module.__class__ = native[type(module)]

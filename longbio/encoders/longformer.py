@@ -86,19 +86,14 @@ class LongformerModel(KernelModel, stock.LongformerModel):
 
     @property
     def attention_dropout(self: Any) -> float:
-        """Of attention weights, in training."""
         return float(self.encoder.layer[0].attention.self.dropout)
 
     def pool(self: Any, hidden: Tensor) -> Tensor:
-        """(B, hidden size), of the first token."""
         pooled: Tensor = self.pooler(hidden)
         return pooled
 
     def touch_unused(self: Any, hidden: Tensor, pooled: Tensor | None, documents: SparsePattern) -> Tensor:
-        """The global projections, where no token is global.
-
-        FSDP does without; to it a parameter is whole within its own layer alone.
-        """
+        # FSDP does without; to it a parameter is whole within its own layer alone.
         unused = [
             parameter.flatten()[0]
             for layer in self.encoder.layer
@@ -109,7 +104,6 @@ class LongformerModel(KernelModel, stock.LongformerModel):
 
     @property
     def rules(self) -> Windows:
-        """How the layers look at documents."""
         config, layers = cast("Any", self.config), cast("Any", self.encoder.layer)
         return Windows(
             window_tokens=tuple(layer.attention.self.one_sided_attn_window_size for layer in layers),
@@ -145,11 +139,8 @@ def refuse_windows(attention_window: int | Sequence[int]) -> None:
 
 
 def refresh_global_projections(model: nn.Module) -> None:
-    """Copy q, k, v into `*_global`, which masked-LM training without global tokens left behind.
-
-    Longformer's recipe (Beltagy et al. 2020) does so after pre-training. Other models are left
-    as they are.
-    """
+    """Copy q, k, v into `*_global`, which masked-LM training without global tokens left behind, as does
+    Longformer's recipe (Beltagy et al. 2020); other models are left as they are."""
     for module in model.modules():
         if isinstance(module, stock.LongformerSelfAttention):
             for name in ("query", "key", "value"):

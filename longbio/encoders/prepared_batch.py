@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -131,7 +132,7 @@ def _build(
         ready[id(pattern)] = LayerAttention(chosen, moved)
     layers = tuple(ready[id(pattern)] for pattern in patterns)
     if kernel is None:
-        _say_once(layers[0].kernel.name, documents.device)
+        _say_once(layers[0].kernel.name, documents.device.type)
     if position_BT is not None:
         position_BT = position_BT.to(documents.device, non_blocking=True)
     documents.cache[key] = Prepared(layers, index_N, real_N, position_BT)
@@ -145,14 +146,10 @@ def _chosen(kernel: Kernel | None, pattern: SparsePattern, dtype: torch.dtype, d
         raise LongbioError(str(error), where="kernel") from error
 
 
-_said: set[tuple[str, str]] = set()
-
-
-def _say_once(name: str, device: torch.device) -> None:
-    """Log what `auto` chose, once for each kernel and kind of device."""
-    if (name, device.type) not in _said:
-        _said.add((name, device.type))
-        logger.info("attention kernel on %s: %s", device.type, name)
+@cache
+def _say_once(name: str, device_type: str) -> None:
+    """Log what `auto` chose."""
+    logger.info("attention kernel on %s: %s", device_type, name)
 
 
 def _without_padding(pattern: SparsePattern, size: int) -> tuple[SparsePattern, Tensor | None, Tensor | None]:

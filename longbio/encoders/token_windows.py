@@ -35,8 +35,7 @@ class Tokens:
 
     Args:
         ids: (N,) vocabulary ids.
-        offsets: (N, 2) start and end character of each token in the document's text, without spaces around
-            it; empty for a token of spaces.
+        offsets: (N, 2) start and end character of each, without spaces around; empty for spaces alone.
         words: (N,) the index in `word_spans` of the word each token begins in; -1 for a token of spaces.
         word_spans: (W, 2) start and end character of each word that has a token: by the text's own
             borders (`corpus.words`), but that words which share a token are one.

@@ -217,9 +217,8 @@ def test_auto_says_its_choice_once(
     make_ours: MakeOurs,
     make_batch: MakeBatch,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prepared_batch, "_said", set())
+    prepared_batch._say_once.cache_clear()
     caplog.set_level(logging.INFO, logger="longbio")
     named = make_ours(family, kernel="reference")
     named(**make_batch(9))
