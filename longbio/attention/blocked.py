@@ -302,8 +302,10 @@ def _blocked_backward(
 
 @_blocked_backward.register_fake
 def _(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    made = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
-    return made[0], made[1], made[2]
+    dquery, dkey, dvalue = (
+        torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (query, key, value)
+    )
+    return dquery, dkey, dvalue
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

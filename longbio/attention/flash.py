@@ -149,7 +149,7 @@ class _Attention(torch.autograd.Function):
             share_MH1 = (far_HM - norm_HM).exp().T[:, :, None]
             output_MHD = torch.lerp(output_MHD, far_MHD, share_MH1.to(far_MHD.dtype))
         ctx.save_for_backward(*three, output_MHD, norm_HM)
-        ctx.given = plan, scale, dropout
+        ctx.call = plan, scale, dropout
         return output_MHD
 
     @staticmethod
@@ -157,7 +157,7 @@ class _Attention(torch.autograd.Function):
         saved = ctx.saved_tensors
         if not len(grad_MHD):
             return (*(torch.zeros_like(tensor) for tensor in saved), None, None, None)
-        plan, scale, dropout = ctx.given
+        plan, scale, dropout = ctx.call
         grad_MHD = grad_MHD.contiguous()
         three = plan.calls.backward(grad_MHD, saved, plan.near, scale, dropout, ctx.dice)
         if plan.far is not None:

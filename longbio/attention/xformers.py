@@ -111,11 +111,11 @@ def _gather(tensor_NHD: Tensor, index: Tensor) -> Tensor:
 def _batches(pattern: SparsePattern) -> list[Batch]:
     if reason := refuse_heads(pattern):
         raise ValueError(reason)
-    made = plan(pattern.on_host)
+    tiling = plan(pattern.on_host)
     alike: dict[int, list[Tile]] = {}
-    for tile in tiles(made.tiles_N9, made.far, made.bias):
+    for tile in tiles(tiling.tiles_N9, tiling.far, tiling.bias):
         alike.setdefault(-(-tile.bias_QK.shape[1] // KEY_STEP), []).append(tile)
-    batches = [_batch(members, steps * KEY_STEP, made.real_N) for steps, members in alike.items()]
+    batches = [_batch(members, steps * KEY_STEP, tiling.real_N) for steps, members in alike.items()]
     return [batch.to(pattern.device) for batch in batches]
 
 

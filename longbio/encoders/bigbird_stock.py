@@ -60,7 +60,7 @@ class StockBlocks(Rules):
         if len(documents.documents) > rows:
             raise ValueError("a stock BigBird pattern has one document a row; unpack the batch")
         numbers = [self._counts(attention, num_tokens) for attention in self._differing]
-        made = [
+        patterns = [
             SparsePattern(
                 documents.document_BT,
                 documents.global_BT,
@@ -69,7 +69,7 @@ class StockBlocks(Rules):
             )
             for counts_HNN in numbers
         ]
-        return made if len(made) == len(self.attentions) else made * len(self.attentions)
+        return patterns if len(patterns) == len(self.attentions) else patterns * len(self.attentions)
 
     @property
     def _differing(self) -> Sequence[stock.BigBirdBlockSparseAttention]:

@@ -57,13 +57,13 @@ offsets = rows.pop("offset_mapping").tolist()
 BODIES = {
     "features": """\
 rows = tokenizer("Chest pain since Monday.", return_tensors="pt")
-${given}\
+${global_mask}\
 with torch.no_grad():
     print(model(**rows).last_hidden_state.shape)
 """,
     "mlm": """\
 rows = tokenizer(f"The patient has {tokenizer.mask_token} since Monday.", return_tensors="pt")
-${given}\
+${global_mask}\
 masked = rows["input_ids"] == tokenizer.mask_token_id
 with torch.no_grad():
     print(tokenizer.decode(model(**rows).logits[masked].argmax(-1)))
@@ -77,7 +77,7 @@ rows = tokenizer(
 """
     + WINDOWS
     + """\
-${given}\
+${global_mask}\
 with torch.no_grad():
     tags = model(**rows).logits.argmax(-1).tolist()
 found = {
@@ -99,7 +99,7 @@ rows = tokenizer(
     + WINDOWS
     + """\
 parts = [rows.sequence_ids(row) for row in range(len(offsets))]  # 0 in the question, 1 in the text
-${given}\
+${global_mask}\
 with torch.no_grad():
     output = model(**rows)
 in_text = torch.tensor(
@@ -121,7 +121,7 @@ print(text[offsets[row][first][0] : offsets[row][last][1]])
 # One row: of a longer text the tokens behind $max_tokens are left out; longbio predict reads them.
 # Behind a question or first text: tokenizer(first, text, truncation="only_second", ...).
 rows = tokenizer($texts, truncation=True, max_length=$max_tokens, return_tensors="pt")
-${given}\
+${global_mask}\
 with torch.no_grad():
     logits = model(**rows).logits[0]
 $result
@@ -169,15 +169,15 @@ def call(
         answer_tokens: the longest answer.
         result: what is done with a classifier's `logits`, (C,).
     """
-    given = ""
+    global_mask = ""
     if takes_global(model_type):
-        given = FIRST_GLOBAL if "cls" in roles else NO_GLOBAL
+        global_mask = FIRST_GLOBAL if "cls" in roles else NO_GLOBAL
         if "query" in roles and (head == "qa" or len(texts) == 2):
-            given += QUERY_GLOBAL.get(head, "")
+            global_mask += QUERY_GLOBAL.get(head, "")
     code = Template(BEGINNING + "\n" + BODIES[head]).substitute(
         kind=CLASSES[head],
         folder=folder,
-        given=given,
+        global_mask=global_mask,
         max_tokens=max_tokens,
         overlap=min(128, max_tokens // 4),
         truncation='"only_second"' if head == "qa" else "True",

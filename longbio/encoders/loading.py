@@ -262,7 +262,7 @@ def read_tokenizer(path: str | Path, lowercase: bool | None = None) -> tuple[Any
     elif not files.reads_alike(tokenizer):
         # A class that builds its own tokenizer has lost the file's normaliser: the file as it is.
         names = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(files.found["tokenizer.json"]), **names)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(files.files["tokenizer.json"]), **names)
     if not tokenizer.is_fast:
         raise LongbioError("the tokenizer has no fast form, which offsets need", where=path, remedy=REMEDY)
     # What is kept of them would decide the hash of a tokenised corpus, and changes with each call.

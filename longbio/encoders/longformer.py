@@ -28,13 +28,13 @@ class Windows(Rules):
 
     def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
         """Layers with one window share one pattern."""
-        made = {
+        patterns = {
             window: documents
             if documents.window_tokens == window
             else replace(documents, window_tokens=window, cache={})
             for window in set(self.window_tokens)
         }
-        return [made[window] for window in self.window_tokens]
+        return [patterns[window] for window in self.window_tokens]
 
 
 class LongformerSelfAttention(stock.LongformerSelfAttention):

@@ -174,7 +174,7 @@ def _without_padding(pattern: SparsePattern, size: int) -> tuple[SparsePattern, 
         real += [within, torch.zeros(filler, dtype=torch.bool)]
         documents += [torch.where(within, number, PADDING), torch.full((filler,), PADDING)]
     index_N, real_N = torch.cat(pieces), torch.cat(real)
-    made = replace(
+    joined = replace(
         host,
         document_BT=torch.cat(documents)[None],
         global_BT=(host.global_BT.flatten()[index_N] & real_N)[None],
@@ -182,7 +182,7 @@ def _without_padding(pattern: SparsePattern, size: int) -> tuple[SparsePattern, 
         cache={},
     )
     index_N, real_N = (tensor.to(pattern.device, non_blocking=True) for tensor in (index_N, real_N))
-    return made, index_N, real_N
+    return joined, index_N, real_N
 
 
 def _positions(pattern: SparsePattern, rules: Rules) -> Tensor | None:
