@@ -232,11 +232,8 @@ def _read_pickle(path: Path, *, mapped: bool) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise _damaged(path) from error
-        raise LongbioError(
-            "the file asks to run code, which longbio never does",
-            where=path,
-            remedy="use a safetensors version of the checkpoint",
-        ) from None
+        what = "the file asks to run code, which longbio never does"
+        raise LongbioError(what, where=path, remedy="use a safetensors version of the checkpoint") from None
     except Exception as error:
         # Broad on purpose: damaged bytes make torch's unpickler raise anything.
         raise _damaged(path) from error
@@ -244,11 +241,8 @@ def _read_pickle(path: Path, *, mapped: bool) -> dict[str, torch.Tensor]:
     if not isinstance(content, Mapping) or not all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in content.items()
     ):
-        raise LongbioError(
-            "the file holds something other than a table of tensors",
-            where=path,
-            remedy="save the model's state dict with save_pretrained",
-        )
+        what = "the file holds something other than a table of tensors"
+        raise LongbioError(what, where=path, remedy="save the model's state dict with save_pretrained")
     return {key: tensor.detach() for key, tensor in content.items()}
 
 

@@ -123,12 +123,9 @@ def _put_in_place(staged: Path, target: Path, *, force: bool) -> None:
             raise
         _fsync(target.parent)
     except OSError as error:
-        raise LongbioError(
-            f"the finished folder can't be put in place ({error.strerror})",
-            where=target,
-            remedy="name a place where nothing stands and nothing is mounted",
-        ) from error
-
+        what = f"the finished folder can't be put in place ({error.strerror})"
+        remedy = "name a place where nothing stands and nothing is mounted"
+        raise LongbioError(what, where=target, remedy=remedy) from error
     _remove(aside)
 
 

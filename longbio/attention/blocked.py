@@ -67,15 +67,10 @@ class _Buffers:
 
 
 class Dropout:
-    """Which weights of a plan's tiles are kept: a hash of the seed and of each weight's number.
+    """Which weights of a plan's tiles are kept: a hash of the seed, (1,) int64, and of each weight's number.
 
-    A hash is as good as a generator here and, on a CPU, many times as fast. Its steps are those of
-    a finaliser of 32 bits (multiply, shift, exclusive or), with the seed coming in twice.
-
-    Args:
-        rate: probability of dropping a weight, to a precision of 2^-32.
-        seed: (1,) int64.
-        device: of the weights.
+    On a CPU it is many times as fast as a generator. Its steps are those of a finaliser of 32 bits (multiply,
+    shift, exclusive or), with the seed coming in twice. The rate is kept to a precision of 2^-32.
     """
 
     def __init__(self, rate: float, seed: Tensor, device: torch.device) -> None:

@@ -17,13 +17,11 @@ class Settings:
     """What a conversion is asked for.
 
     Args:
-        to: `longformer` or `bigbird`.
         max_tokens: positions of the long model.
         window: Longformer, tokens of the whole attention window as Hugging Face counts it:
             half of it to each side.
         block: BigBird, tokens in a block.
         random_blocks: BigBird, random blocks seen by each block.
-        positions: `tile` or `interpolate`.
         lowercase: whether a WordPiece tokenizer lower-cases; None for what the source's files say, or
             its vocabulary where they say nothing.
     """

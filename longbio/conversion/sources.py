@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from longbio.artifacts import checkpoints
 from longbio.encoders.casing import Casing
+from longbio.encoders.config_checks import refuse_misfits
 from longbio.encoders.families import FAMILIES, Family, expand, first_position, setting
 from longbio.encoders.loading import config_of, read_tokenizer
 from longbio.errors import LongbioError
@@ -143,11 +144,8 @@ def canonical(state: Mapping[str, Tensor], model_type: str, num_layers: int, whe
         present = [name for name in names if name in tensors]
         missing = [name for name in names if name not in tensors]
         if missing and (needed or present):
-            raise LongbioError(
-                f"{len(missing)} weights are missing, the first is {missing[0]}",
-                where=where,
-                remedy="download or export the model again",
-            )
+            what = f"{len(missing)} weights are missing, the first is {missing[0]}"
+            raise LongbioError(what, where=where, remedy="download or export the model again")
         weights |= {names[name]: tensors.pop(name) for name in present}
 
     decoder = tensors.pop(family.decoder, None)
@@ -156,11 +154,8 @@ def canonical(state: Mapping[str, Tensor], model_type: str, num_layers: int, whe
     rest = [n for n in tensors if not any(fnmatchcase(n, b) for b in BUFFERS)]
     unknown = [n for n in rest if not any(fnmatchcase(n, p) for p in family.left_behind)]
     if unknown:
-        raise LongbioError(
-            f"{len(unknown)} weights are unknown to the family {model_type}, the first is {unknown[0]}",
-            where=where,
-            remedy="convert the plain encoder or its masked-LM model",
-        )
+        what = f"{len(unknown)} weights are unknown to the family {model_type}, the first is {unknown[0]}"
+        raise LongbioError(what, where=where, remedy="convert the plain encoder or its masked-LM model")
     return Renamed(weights, None if tied else decoder, sorted(rest))
 
 
@@ -204,20 +199,13 @@ def _check_shapes(source: Source) -> None:
         "head.decoder": (vocabulary, hidden),
     }
     decoder = {} if source.head_decoder is None else {"head.decoder": source.head_decoder}
-    for name, tensor in (source.weights | decoder).items():
-        wanted = tables.get(name, _layer_shape(name, hidden, inner))
-        if tuple(tensor.shape) != wanted:
-            raise LongbioError(
-                f"{name} is {tuple(tensor.shape)}, config.json says {wanted}",
-                where=source.name,
-                remedy="use the config that belongs to these weights",
-            )
+    shapes = {name: tuple(tensor.shape) for name, tensor in (source.weights | decoder).items()}
+    wanted = {name: tables.get(name, _layer_shape(name, hidden, inner)) for name in shapes}
+    misfits = [(name, shape, wanted[name]) for name, shape in shapes.items() if shape != wanted[name]]
+    refuse_misfits(source.name, misfits)
     if len(source.tokenizer) > vocabulary:
-        raise LongbioError(
-            f"the tokenizer has {len(source.tokenizer)} tokens, the embeddings {vocabulary}",
-            where=source.name,
-            remedy="use the tokenizer that belongs to these weights",
-        )
+        what = f"the tokenizer has {len(source.tokenizer)} tokens, the embeddings {vocabulary}"
+        raise LongbioError(what, where=source.name, remedy="use the tokenizer that belongs to these weights")
 
 
 def _layer_shape(name: str, hidden: int, inner: int) -> tuple[int, ...]:

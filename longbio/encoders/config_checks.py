@@ -75,7 +75,9 @@ def refuse_gaps(config: Any, where: str | Path) -> None:
         raise LongbioError(what, where=where, remedy="name every row of the head in id2label, from 0 on")
 
 
-def refuse_misfits(where: str | Path, misfits: Iterable[tuple[str, Any, Any]], new: tuple[str, ...]) -> None:
+def refuse_misfits(
+    where: str | Path, misfits: Iterable[tuple[str, Any, Any]], new: tuple[str, ...] = ()
+) -> None:
     """Raise LongbioError where weights have other shapes than the config says.
 
     Args:
@@ -83,17 +85,17 @@ def refuse_misfits(where: str | Path, misfits: Iterable[tuple[str, Any, Any]], n
         misfits: the name of each such weight, its shape on disk and the config's.
         new: prefixes of the weights that start anew, whatever their shape was.
     """
-    for name, found, said in misfits:
+    for name, shape, said in misfits:
         if name.startswith(new):
             continue
         if name.startswith(HEADS):
             raise LongbioError(
-                f"the head has {found[0]} rows, and the config names {said[0]} labels",
+                f"the head has {shape[0]} rows, and the config names {said[0]} labels",
                 where=where,
                 remedy="name all of them in id2label of config.json, one for each row",
             )
         raise LongbioError(
-            f"{name} is {tuple(found)}, config.json says {tuple(said)}",
+            f"{name} is {tuple(shape)}, config.json says {tuple(said)}",
             where=where,
             remedy="use the config that belongs to these weights",
         )

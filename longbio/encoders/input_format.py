@@ -62,11 +62,9 @@ class InputFormat:
         separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
         reach = max_positions(config)
         if max_tokens is not None and max_tokens > reach:
-            raise LongbioError(
-                f"rows of {max_tokens:,} tokens, and the model reads {reach:,}",
-                where="recipe.max_tokens",
-                remedy="lower it, or leave it out for all that the model reads",
-            )
+            what = f"rows of {max_tokens:,} tokens, and the model reads {reach:,}"
+            remedy = "lower it, or leave it out for all that the model reads"
+            raise LongbioError(what, where="recipe.max_tokens", remedy=remedy)
         return cls(
             tokenizer,
             max_tokens=reach if max_tokens is None else max_tokens,

@@ -289,10 +289,9 @@ def _draw(model: PreTrainedModel, missing: Any, seed: int) -> None:
 def _refuse_holes(path: str | Path, heads: tuple[str, ...], missing: Any) -> None:
     holes = sorted(name for name in missing if not name.startswith(heads) and "pooler." not in name)
     if holes:
+        what = f"{len(holes)} weights are missing, the first is {holes[0]}"
         raise LongbioError(
-            f"{len(holes)} weights are missing, the first is {holes[0]}",
-            where=path,
-            remedy="convert the model again, or train the head this task needs",
+            what, where=path, remedy="convert the model again, or train the head this task needs"
         )
 
 
