@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from longbio.attention.pattern import SparsePattern
 from longbio.attention.planned import Three, flatten, planned
@@ -85,11 +84,9 @@ def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) ->
     head_size = three[0].shape[3]
     if head_size > MOST_FEATURES:
         raise ValueError(f"a head has {head_size} features; flash attention does up to {MOST_FEATURES}")
-    tensors = [flatten(tensor) for tensor in three]
+    tensors = [flatten(tensor, FEATURE_STEP) for tensor in three]
     if plan.real_M is not None:
         tensors = [tensor.index_select(0, plan.real_M) for tensor in tensors]
-    if missing := -head_size % FEATURE_STEP:
-        tensors = [functional.pad(tensor, (0, missing)) for tensor in tensors]
     apply: Callable[..., Tensor] = _Attention.apply
     output = apply(*tensors, plan, head_size**-0.5, dropout)[..., :head_size]
 

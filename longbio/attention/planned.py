@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
+from torch.nn import functional
 
 from longbio.attention.pattern import SparsePattern, check_tensors
 
@@ -62,9 +63,11 @@ def planned(
     return attend, prepare
 
 
-def flatten(tensor_BHTD: Tensor) -> Tensor:
-    """(B * T, H, D); a view where heads were split from one projection."""
-    return tensor_BHTD.transpose(1, 2).flatten(0, 1)
+def flatten(tensor_BHTD: Tensor, step: int = 1) -> Tensor:
+    """(B * T, H, D), D filled up with zeros to a multiple of `step`; a view of what was one projection."""
+    flat_NHD = tensor_BHTD.transpose(1, 2).flatten(0, 1)
+    missing = -flat_NHD.shape[2] % step
+    return functional.pad(flat_NHD, (0, missing)) if missing else flat_NHD
 
 
 def refuse_heads(pattern: SparsePattern) -> str | None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from longbio.attention.pattern import SparsePattern
 from longbio.attention.planned import Three, flatten, planned, refuse_heads
@@ -73,10 +72,7 @@ def _is_usable() -> bool:
 
 def _attend(three: Three, pattern: SparsePattern, batches: list[Batch], dropout: float) -> Tensor:
     head_size = three[0].shape[3]
-    tensors = [flatten(tensor) for tensor in three]
-    if missing := -head_size % FEATURE_STEP:
-        tensors = [functional.pad(tensor, (0, missing)) for tensor in tensors]
-    query_NHD, key_NHD, value_NHD = tensors
+    query_NHD, key_NHD, value_NHD = (flatten(tensor, FEATURE_STEP) for tensor in three)
     output_NHD = torch.zeros_like(query_NHD, memory_format=torch.contiguous_format)
     for batch in batches:
         bias_E1QK = batch.bias_EQK.to(query_NHD.dtype)[:, None]
