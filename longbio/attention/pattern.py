@@ -151,8 +151,7 @@ class SparsePattern:
         """What is added to the scores of queries and keys at these positions.
 
         Args:
-            query_index: (Q,) or (B, Q) int64 positions.
-            key_index: (K,) or (B, K) int64 positions.
+            query_index: (Q,) or (B, Q) int64 positions; `key_index` likewise.
 
         Returns:
             (B, 1 or H, Q, K) float32: 0 where the key is seen once, -inf where it isn't, the

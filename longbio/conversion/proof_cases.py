@@ -77,10 +77,8 @@ def padded_case(
     num_types: int = 1,
     global_every: int | None = None,
 ) -> Case:
-    """A batch of unequal lengths, padded on one side, with random token types if there are any.
-
-    Every `global_every`-th token is global, the first among them; none where it is None.
-    """
+    """A batch of unequal lengths, padded on one side, with random token types if there are any; every
+    `global_every`-th token is global, the first among them."""
     longest = max(lengths)
     ids = torch.full((len(lengths), longest), tokenizer.pad_token_id)
     mask = torch.zeros(len(lengths), longest, dtype=torch.long)

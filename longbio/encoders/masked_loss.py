@@ -37,9 +37,6 @@ def masked_lm_loss(
     Returns:
         The loss in nats per predicted token, None without labels; and logits (M, vocabulary) of
         the predicted tokens in their order, or (B, T, vocabulary) of all tokens.
-
-    Raises:
-        ValueError: labels of another shape than the batch.
     """
     if labels is None:
         return None, head(hidden_BTC)
