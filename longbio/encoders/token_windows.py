@@ -134,7 +134,7 @@ def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int)
         document: its index.
         num_tokens: without special ones.
         max_tokens: what the model reads, the two special tokens included.
-        overlap: tokens that neighbouring windows share at least; ValueError where nothing else is left of one.
+        overlap: shared by neighbouring windows at least; ValueError where nothing else is left of one.
     """
     room = max_tokens - 2
     if not 0 <= overlap < room:
