@@ -66,26 +66,19 @@ def presets() -> dict[str, str]:
 
 
 def preset_file(name: str) -> Path:
-    """The file of a preset.
+    """The file of a preset: `craft`, or with the command that it is for, `finetune/craft`.
 
-    Args:
-        name: `craft`, or with the command that it is for, `finetune/craft`.
-
-    Raises:
-        LongbioError: there is none, or one for each of two commands.
+    Raises LongbioError where there is none, or one for each of two commands.
     """
-    found = [preset for preset in presets() if name in (preset, preset.rpartition("/")[2])]
-    if len(found) != 1:
-        near = found or difflib.get_close_matches(name, [n.rpartition("/")[2] for n in presets()], 1, 0.0)
-        raise LongbioError(
-            f"{len(found) or 'no'} configurations have the name {name!r}",
-            remedy=f"did you mean {' or '.join(near)}?",
-        )
-    return PRESETS / f"{found[0]}.yaml"
+    having = [preset for preset in presets() if name in (preset, preset.rpartition("/")[2])]
+    if len(having) != 1:
+        near = having or difflib.get_close_matches(name, [n.rpartition("/")[2] for n in presets()], 1, 0.0)
+        what = f"{len(having) or 'no'} configurations have the name {name!r}"
+        raise LongbioError(what, remedy=f"did you mean {' or '.join(near)}?")
+    return PRESETS / f"{having[0]}.yaml"
 
 
 def _first_sentence(text: str) -> str:
-    """Of the comment at the head of a file."""
     lines = takewhile(lambda line: line.startswith("# "), text.splitlines())
     return re.split(r"(?<=\.)\s", " ".join(line[2:].strip() for line in lines), maxsplit=1)[0]
 
@@ -115,15 +108,11 @@ def load_settings(model: type[T], path: Path | Mapping[str, Any], overrides: Seq
             key picks an element of a list ("phases.0.steps=100"). Later ones win.
 
     Raises:
-        LongbioError: the file is missing or is not YAML, an override can't be applied, or a
-            setting is unknown, missing or has a wrong value. Names the file, the key and the
-            nearest known one.
+        LongbioError: the file or an override can't be used, or a setting is unknown, missing or has a wrong
+            value. Names the file, the key and the nearest known one.
     """
     settings = deepcopy(dict(path)) if isinstance(path, Mapping) else _read_mapping(path)
-    overridden = set()
-    for override in overrides:
-        overridden.add(_apply(override, settings))
-
+    overridden = {_apply(override, settings) for override in overrides}
     try:
         return model.model_validate(settings)
     except ValidationError as error:
@@ -164,10 +153,10 @@ def _parse_yaml(text: str, *, where: str | Path) -> Any:
         return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f" (line {error.problem_mark.line + 1})"
-        raise LongbioError(f"not valid YAML: {error.problem}{line}", where=where) from None
+        reason = f"{error.problem}{line}"
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise LongbioError(f"not valid YAML: {reason}", where=where) from None
+    raise LongbioError(f"not valid YAML: {reason}", where=where)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -211,10 +200,7 @@ def _step_into(place: dict[str, Any] | list[Any], name: str, *, where: str) -> A
     if isinstance(place, list):
         inner = place[_index(place, name, where=where)]
     else:
-        if place.get(name) is None:
-            place[name] = {}
-        inner = place[name]
-
+        inner = place[name] = {} if place.get(name) is None else place[name]
     if not isinstance(inner, dict | list):
         raise LongbioError(f"{name} is a single value and has no keys inside", where=where)
     return inner
@@ -222,11 +208,8 @@ def _step_into(place: dict[str, Any] | list[Any], name: str, *, where: str) -> A
 
 def _index(place: list[Any], name: str, *, where: str) -> int:
     if not name.isdecimal() or int(name) >= len(place):
-        raise LongbioError(
-            f"{name!r} picks no element of a list of {len(place)}",
-            where=where,
-            remedy="count from 0",
-        )
+        what = f"{name!r} picks no element of a list of {len(place)}"
+        raise LongbioError(what, where=where, remedy="count from 0")
     return int(name)
 
 

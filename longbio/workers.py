@@ -35,13 +35,8 @@ def in_order(
         work: a function of a module.
         items: each with a key that stays here; read as they are needed, one more than there are processes
             ahead.
-        processes: of the pool.
-        begin: called once in each of them, with `arguments`; an error in it is lost.
-        arguments: can be pickled.
-        remedy: where a process dies.
-
-    Raises:
-        LongbioError: a process has died.
+        begin: called once in each process, with `arguments`, which can be pickled; an error in it is lost.
+        remedy: told where a process has died, with the LongbioError.
     """
     context = get_context("spawn")
     # Its other end is open nowhere but here: the system closes it when this process is killed.
@@ -91,11 +86,8 @@ def interrupts_held_back() -> Iterator[None]:
 
 
 def end_with(other: Connection | int) -> None:
-    """End this process as soon as another one has ended.
-
-    Args:
-        other: a process' sentinel, or a pipe of which nothing is read and whose other end it holds.
-    """
+    """End this process as soon as another one has ended, of which this is the sentinel, or a pipe of which
+    nothing is read and whose other end it holds."""
     Thread(target=_wait_and_end, args=(other,), daemon=True).start()
 
 

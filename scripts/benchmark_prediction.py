@@ -37,8 +37,8 @@ from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
 from longbio.corpus.records import Document
 from longbio.corpus.synthetic import ENTITY_TYPES, synthesize
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load, load_tokenizer
-from longbio.encoders.rows import InputFormat
 from longbio.prediction.predictor import outputs_of, predict
 from longbio.tasks.ner import Entities
 

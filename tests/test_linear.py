@@ -27,7 +27,7 @@ from longbio.corpus.words import readable, word_spans
 from longbio.corpus.writers import WRITERS
 from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.roles import section_headings
-from longbio.encoders.tokens import tokenize
+from longbio.encoders.token_windows import tokenize
 from longbio.errors import LongbioError
 from longbio.prediction.pages import note_page
 from longbio.prediction.questions import read_questions

@@ -1,37 +1,12 @@
-"""Model cards: a README.md that people read and the Hugging Face Hub indexes."""
+"""Markdown tables of model cards and reports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import yaml
-
-
-def model_card(*, title: str, metadata: Mapping[str, Any], sections: Iterable[tuple[str, str]]) -> str:
-    """The text of a model card.
-
-    Args:
-        title: the first heading.
-        metadata: what stands in the YAML front matter, in this order ("license", "tags", ...).
-        sections: (heading, Markdown body) pairs.
-
-    Raises:
-        yaml.representer.RepresenterError: `metadata` holds something other than plain values.
-    """
-    front_matter = yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True)
-    parts = [f"---\n{front_matter}---", f"# {title}"]
-    for heading, body in sections:
-        parts += [f"## {heading}", body.strip()]
-    return "\n\n".join(parts) + "\n"
+from collections.abc import Iterable, Sequence
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table, one line a row; every cell is shown with `str`.
-
-    Raises:
-        ValueError: a row is longer or shorter than the header.
-    """
+    """A Markdown table, one line a row; every cell is shown with `str`."""
     lines = [_line(header), _line(["---"] * len(header))]
     for row in rows:
         if len(row) != len(header):

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 
-from longbio.artifacts.files import read_json, sha256_of_folder
+from longbio.artifacts.atomic_files import read_json, sha256_of_folder
 from longbio.errors import LongbioError
 
 CONFIG_FILE = "config.json"
@@ -64,21 +64,17 @@ def locate(source: str, *, offline: bool = False) -> Path:
         offline: take a Hub name from the local cache only.
 
     Raises:
-        LongbioError: neither a folder nor a model on the Hub, or the Hub refuses, can't be
-            reached, or isn't allowed.
+        LongbioError: there is neither, or the Hub refuses or can't be reached.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():
-        raise LongbioError(
-            "is a file", where=source, remedy="name the folder with its config.json and weights"
-        )
+        remedy = "name the folder with its config.json and weights"
+        raise LongbioError("is a file", where=source, remedy=remedy)
     if not _HUB_NAME.fullmatch(source):
-        raise LongbioError(
-            "there is no such folder", where=source, remedy="name a checkpoint folder or a Hub name"
-        )
-
+        remedy = "name a checkpoint folder or a Hub name"
+        raise LongbioError("there is no such folder", where=source, remedy=remedy)
     fetched = _fetch(source, SAFETENSORS_PATTERNS, offline=offline)
     if not any((fetched / name).exists() for name in SAFETENSORS_NAMES):
         fetched = _fetch(source, PICKLE_PATTERNS, offline=offline)
@@ -86,11 +82,7 @@ def locate(source: str, *, offline: bool = False) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` of a checkpoint says.
-
-    Raises:
-        LongbioError: the file is missing or holds no JSON object.
-    """
+    """What `config.json` of a checkpoint says. Raises LongbioError where it is missing or no JSON object."""
     config = read_json(folder / CONFIG_FILE)
     if not isinstance(config, dict):
         raise LongbioError("the file holds no JSON object", where=folder / CONFIG_FILE)
@@ -100,8 +92,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold a checkpoint's weights, sorted; safetensors before pickles.
 
-    Raises:
-        LongbioError: there are none, the index is damaged, or a file it names is missing.
+    Raises LongbioError where there are none, or one that the index names is missing.
     """
     entry = _entry_file(folder)
     if entry.suffix != ".json":
@@ -117,13 +108,9 @@ def weight_files(folder: Path) -> list[Path]:
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a checkpoint under its own key, on the CPU and in its stored dtype.
 
-    Tensors are views of the files on disk where the format allows it: they cost memory when
-    they are first read, and the files must not be written to meanwhile. Pickled code never runs.
-    The keys `LayerNorm.gamma` and `.beta` of old checkpoints become `.weight` and `.bias`.
-
-    Raises:
-        LongbioError: weights are missing, truncated, damaged, or hold something other than
-            tensors.
+    Tensors are views of the files where the format allows it: the files must not be written to meanwhile.
+    Pickled code never runs. The keys `LayerNorm.gamma` and `.beta` of old checkpoints become `.weight` and
+    `.bias`. Raises LongbioError where weights are missing, damaged, or something other than tensors.
     """
     weights: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
@@ -140,11 +127,7 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def weight_names(folder: Path) -> tuple[str, ...]:
-    """The key of every tensor of a checkpoint, as `read_weights` gives them, without reading safetensors.
-
-    Raises:
-        LongbioError: weights are missing or damaged.
-    """
+    """The key of every tensor of a checkpoint, as `read_weights` gives them, without reading safetensors."""
     entry = _entry_file(folder)
     if entry.suffix == ".json":
         return tuple(_modern(key) for key in _read_index(entry))
@@ -158,20 +141,12 @@ def weight_names(folder: Path) -> tuple[str, ...]:
 
 
 def checkpoint_digest(folder: Path) -> str:
-    """SHA-256 over all that decides what a checkpoint makes of a text: weights, config, tokenizer.
-
-    Raises:
-        LongbioError: weights or config are missing or can't be read.
-    """
+    """SHA-256 over all that decides what a checkpoint makes of a text: weights, config, tokenizer."""
     return _digest(folder, weight_files(folder))
 
 
 def shape_digest(folder: Path) -> str:
-    """As `checkpoint_digest`, of a folder whose weights don't matter: config and tokenizer, as there are.
-
-    Raises:
-        LongbioError: a file can't be read.
-    """
+    """As `checkpoint_digest`, of a folder whose weights don't matter: config and tokenizer, as there are."""
     return _digest(folder, [])
 
 
@@ -180,9 +155,8 @@ def _digest(folder: Path, weights: list[Path]) -> str:
     try:
         return sha256_of_folder([*weights, *(file for file in beside if file.is_file())])
     except OSError as error:
-        raise LongbioError(
-            f"the checkpoint can't be read ({error.strerror})", where=error.filename or folder
-        ) from error
+        what = f"the checkpoint can't be read ({error.strerror})"
+        raise LongbioError(what, where=error.filename or folder) from error
 
 
 def _fetch(name: str, weight_patterns: tuple[str, ...], *, offline: bool) -> Path:
@@ -218,7 +192,6 @@ def _entry_file(folder: Path) -> Path:
 
 
 def _read_index(path: Path) -> dict[str, str]:
-    """Which shard holds which key."""
     index = read_json(path)
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
@@ -238,18 +211,10 @@ def _read_weight_file(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise LongbioError(f"the file can't be read ({error.strerror})", where=path) from error
     if beginning == _LFS_POINTER:
-        raise LongbioError(
-            "the file is a Git LFS pointer, not the weights",
-            where=path,
-            remedy="run `git lfs pull`",
-        )
-
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _read_pickle(path, mapped=beginning.startswith(_ZIP_MAGIC))
-
-
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+        what = "the file is a Git LFS pointer, not the weights"
+        raise LongbioError(what, where=path, remedy="run `git lfs pull`")
+    if path.suffix != ".safetensors":
+        return _read_pickle(path, mapped=beginning.startswith(_ZIP_MAGIC))
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -267,11 +232,8 @@ def _read_pickle(path: Path, *, mapped: bool) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise _damaged(path) from error
-        raise LongbioError(
-            "the file asks to run code, which longbio never does",
-            where=path,
-            remedy="use a safetensors version of the checkpoint",
-        ) from None
+        what = "the file asks to run code, which longbio never does"
+        raise LongbioError(what, where=path, remedy="use a safetensors version of the checkpoint") from None
     except Exception as error:
         # Broad on purpose: damaged bytes make torch's unpickler raise anything.
         raise _damaged(path) from error
@@ -279,20 +241,14 @@ def _read_pickle(path: Path, *, mapped: bool) -> dict[str, torch.Tensor]:
     if not isinstance(content, Mapping) or not all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in content.items()
     ):
-        raise LongbioError(
-            "the file holds something other than a table of tensors",
-            where=path,
-            remedy="save the model's state dict with save_pretrained",
-        )
+        what = "the file holds something other than a table of tensors"
+        raise LongbioError(what, where=path, remedy="save the model's state dict with save_pretrained")
     return {key: tensor.detach() for key, tensor in content.items()}
 
 
 def _damaged(path: Path) -> LongbioError:
-    return LongbioError(
-        "the file is truncated, damaged, or not what its name says",
-        where=path,
-        remedy=_FETCH_AGAIN,
-    )
+    what = "the file is truncated, damaged, or not what its name says"
+    return LongbioError(what, where=path, remedy=_FETCH_AGAIN)
 
 
 def _modern(key: str) -> str:

@@ -16,8 +16,7 @@ def alone(target: Path, *, wait: bool = False) -> Iterator[None]:
     """While it is entered, no other process gets in that makes the same folder or file; the system lets go of
     it when the process ends.
 
-    The target need not be there, and may be put in the place of another meanwhile: what is locked is
-    an empty file `.<name>.lock` beside it, which is gone afterwards.
+    What is locked is an empty file `.<name>.lock` beside the target, which need not be there.
 
     Args:
         target: a folder or a file; the folder that holds it is made.

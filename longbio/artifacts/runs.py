@@ -18,9 +18,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_bytes_atomically, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.atomic_files import read_json, write_bytes_atomically, write_json
 from longbio.artifacts.locks import alone
+from longbio.artifacts.staged_folders import staged_folder
 from longbio.errors import LongbioError
 
 RUN = "run.json"
@@ -55,7 +55,7 @@ class Run:
         """Work in a run folder, alone: begun before by the same plan, it is gone on with.
 
         Args:
-            out: the folder; it is made if it isn't there.
+            out: is made if it isn't there.
             plan: all that decides what will stand in it.
             private: it is its owner's alone, and so is all that is written meanwhile.
             wait: for a process that works there; else that is an error.
@@ -81,13 +81,8 @@ class Run:
     @classmethod
     @contextmanager
     def scratch(cls, target: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
-        """A private run folder beside what is being made, of which nothing is left once that is made or can't
-        be; what another plan left in it is deleted.
-
-        Args:
-            target: what is being made. Its name is the folder's, with a dot before it.
-            plan: as of `open`.
-        """
+        """A private run folder `.<target>.begun`, of which nothing is left once the target is made or can't
+        be; what another plan left in it is deleted."""
         folder = target.absolute().with_name(f".{target.name}.begun")
         file = folder / RUN
         if not file.is_file() or differences(read_json(file), plan):
@@ -101,14 +96,9 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
 
     def bind(self, plan: Mapping[str, Any], *, whole: bool = False) -> None:
-        """Add to the plan what only became known on the way.
+        """Add to the plan what only became known on the way; `whole` says that this is all of it.
 
-        Args:
-            plan: to be kept, or to be the same as it was.
-            whole: that all of it stands there, if anything does.
-
-        Raises:
-            LongbioError: it was another one.
+        Raises LongbioError where it was another one.
         """
         if not self.is_main:
             return
@@ -137,11 +127,8 @@ class Run:
                 self.folder.rmdir()
 
     def _holds(self, *, anything: bool = False) -> bool:
-        """Whether something stands beside the plan that a run may have left; without a plan, a folder.
-
-        Args:
-            anything: count files without a plan too.
-        """
+        """Whether something stands beside the plan that a run may have left; without a plan only folders
+        count, or with `anything` files too."""
         entries = self.folder.iterdir() if self.folder.is_dir() else ()
         visible = [
             e for e in entries if e.name != RUN and not e.name.startswith(".") and e.suffix not in LOGS
@@ -155,11 +142,8 @@ class Run:
             if private:
                 self.folder.chmod(0o700)
         except OSError as error:
-            raise LongbioError(
-                f"the folder can't be made ({error.strerror})",
-                where=self.folder,
-                remedy="choose another place",
-            ) from error
+            what = f"the folder can't be made ({error.strerror})"
+            raise LongbioError(what, where=self.folder, remedy="choose another place") from error
 
 
 def is_run_of(out: Path, plan: Mapping[str, Any]) -> bool:
@@ -167,28 +151,6 @@ def is_run_of(out: Path, plan: Mapping[str, Any]) -> bool:
     return (out / RUN).is_file() and not differences(
         {key: value for key, value in read_json(out / RUN).items() if key in plan}, plan
     )
-
-
-def _made_before(
-    out: Path, report: str, made_of: Mapping[str, Any], *, has_force: bool = False
-) -> dict[str, Any] | None:
-    """The report of a folder that was made of the same before; None where there is none.
-
-    Args:
-        out: the folder.
-        report: the name of its report.
-        made_of: its plan.
-        has_force: whether who asks can say `--force`.
-
-    Raises:
-        LongbioError: it was made of something else.
-    """
-    if not (out / report).is_file():
-        return None
-    found: dict[str, Any] = read_json(out / report)
-    if changed := differences(found.get(MADE_OF, {}), made_of):
-        raise _made_otherwise(out, changed, "replace it with --force" if has_force else "delete it")
-    return found
 
 
 def make_once(
@@ -199,7 +161,7 @@ def make_once(
     *,
     force: bool | None = None,
 ) -> dict[str, Any]:
-    """Make a folder whole, unless it was made of the same before.
+    """Make a folder whole, unless it was made of the same before; its report.
 
     Args:
         out: the folder.
@@ -208,15 +170,15 @@ def make_once(
         make: fills the folder that it is given, and returns the report.
         force: make it anew, and replace what stands in `out`; None where nobody can ask for that.
 
-    Returns:
-        The report.
-
     Raises:
         LongbioError: `out` holds something else, or another process makes it.
     """
     with alone(out):
-        done = None if force else _made_before(out, report, made_of, has_force=force is not None)
-        if done is not None:
+        if (out / report).is_file() and not force:
+            done: dict[str, Any] = read_json(out / report)
+            if changed := differences(done.get(MADE_OF, {}), made_of):
+                remedy = "delete it" if force is None else "replace it with --force"
+                raise _made_otherwise(out, changed, remedy)
             return done
         with staged_folder(out, force=bool(force)) as staged:
             content = make(staged) | {MADE_OF: _as_json(made_of)}

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longbio.attention.pattern import SparsePattern, check_tensors
+from longbio.attention.pattern import SparsePattern
+from longbio.attention.planned import Three, flatten, planned, refuse_heads
 from longbio.attention.tiles import Group, Plan, Tile, groups, plan
 
 
@@ -23,37 +24,22 @@ def supports(
     pattern: SparsePattern | None, *, device: torch.device, dtype: torch.dtype, dropout: float
 ) -> str | None:
     """Why this kernel can't run, or None: see `kernels.Supports`."""
-    if pattern is not None and pattern.counts_BHNN is not None and pattern.counts_BHNN.shape[1] > 1:
-        return "a pattern that differs from head to head runs on `reference` only"
-    return None
+    return None if pattern is None else refuse_heads(pattern)
 
 
-def prepare(pattern: SparsePattern) -> None:
-    """Make the plan of a pattern, before the first layer asks for it."""
-    pattern.once("blocked", lambda: plan(pattern.on_host).to(pattern.device))
-
-
-def attend(
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    pattern: SparsePattern,
-    *,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Attention of every token: same arguments, shapes and result as `reference.attend`.
-
-    Raises:
-        ValueError: shapes, dtypes or devices disagree; a pattern that differs from head to head.
-    """
-    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
-    if reason := supports(pattern, device=query_BHTD.device, dtype=query_BHTD.dtype, dropout=dropout):
+def _plan(pattern: SparsePattern) -> Plan:
+    if reason := refuse_heads(pattern):
         raise ValueError(reason)
-    prepare(pattern)
-    output_NHD = run(
-        flatten(query_BHTD), flatten(key_BHTD), flatten(value_BHTD), pattern.cache["blocked"], dropout
-    )
+    return plan(pattern.on_host).to(pattern.device)
+
+
+def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) -> Tensor:
+    query_NHD, key_NHD, value_NHD = map(flatten, three)
+    output_NHD = run(query_NHD, key_NHD, value_NHD, plan, dropout)
     return output_NHD.unflatten(0, pattern.document_BT.shape).transpose(1, 2)
+
+
+attend, prepare = planned("blocked", _plan, _attend)
 
 
 def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: Plan, dropout: float) -> Tensor:
@@ -64,11 +50,6 @@ def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: Plan, dropo
     return attention(
         query_NHD, key_NHD, value_NHD, plan.tiles_N9, plan.far, plan.bias, plan.real_N, dropout, seed
     )
-
-
-def flatten(tensor_BHTD: Tensor) -> Tensor:
-    """(B * T, H, D); a view where heads were split from one projection."""
-    return tensor_BHTD.transpose(1, 2).flatten(0, 1)
 
 
 class _Buffers:
@@ -86,15 +67,10 @@ class _Buffers:
 
 
 class Dropout:
-    """Which weights of a plan's tiles are kept: a hash of the seed and of each weight's number.
+    """Which weights of a plan's tiles are kept: a hash of the seed, (1,) int64, and of each weight's number.
 
-    A hash is as good as a generator here and, on a CPU, many times as fast. Its steps are those of
-    a finaliser of 32 bits (multiply, shift, exclusive or), with the seed coming in twice.
-
-    Args:
-        rate: probability of dropping a weight, to a precision of 2^-32.
-        seed: (1,) int64.
-        device: of the weights.
+    On a CPU it is many times as fast as a generator. Its steps are those of a finaliser of 32 bits (multiply,
+    shift, exclusive or), with the seed coming in twice. The rate is kept to a precision of 2^-32.
     """
 
     def __init__(self, rate: float, seed: Tensor, device: torch.device) -> None:
@@ -227,6 +203,40 @@ def _(query: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(query, memory_format=torch.contiguous_format)
 
 
+class _Gradients:
+    """What the keys of a tile, or of a group, add to the gradients."""
+
+    def __init__(
+        self, weights: _Weights, keep_scale: float, grad_HND: Tensor, common_HN1: Tensor, dquery_HND: Tensor
+    ) -> None:
+        self.query, self.scale, self.keep_scale = weights.query, weights.scale, keep_scale
+        self.grad, self.common, self.dquery = grad_HND, common_HN1, dquery_HND
+        self.buffers = _Buffers(grad_HND.device)
+
+    def add(
+        self,
+        at: slice,
+        keys: tuple[Tensor, Tensor],
+        seen: tuple[Tensor, Tensor | None],
+        sums: tuple[Tensor, Tensor],
+    ) -> None:
+        """Add to dquery, and to `sums`, what these keys and values have to do with them."""
+        (key_HKD, value_HKD), (weights_HQK, keep_HQK), (dkey_HKD, dvalue_HKD) = keys, seen, sums
+        grad_HQD = self.grad[:, at]
+        dscores = self.buffers.take("dscores", weights_HQK.dtype, *weights_HQK.shape)
+        if keep_HQK is None:
+            dvalue_HKD.baddbmm_(weights_HQK.mT, grad_HQD)
+            torch.bmm(grad_HQD, value_HKD.mT, out=dscores)
+        else:
+            torch.mul(weights_HQK, keep_HQK, out=dscores)
+            dvalue_HKD.baddbmm_(dscores.mT, grad_HQD, alpha=self.keep_scale)
+            torch.baddbmm(dscores, grad_HQD, value_HKD.mT, beta=0, alpha=self.keep_scale, out=dscores)
+            dscores *= keep_HQK
+        dscores.sub_(self.common[:, at]).mul_(weights_HQK)
+        dkey_HKD.baddbmm_(dscores.mT, self.query[:, at], alpha=self.scale)
+        self.dquery[:, at].baddbmm_(dscores, key_HKD, alpha=self.scale)
+
+
 @torch.library.custom_op("longbio::blocked_backward", mutates_args=())
 def _blocked_backward(
     grad: Tensor,
@@ -254,27 +264,7 @@ def _blocked_backward(
         grad_HND = grad_HND.masked_fill(~real[:, None], 0.0)
     weights, buffers = _Weights(query_HND, key_HND), _Buffers(query.device)
     coins = Dropout(dropout, seed, query.device)
-
-    def add(
-        at: slice,
-        keys: tuple[Tensor, Tensor],
-        seen: tuple[Tensor, Tensor | None],
-        sums: tuple[Tensor, Tensor],
-    ) -> None:
-        """Add to dquery, and to `sums`, what these keys and values have to do with them."""
-        (key_HKD, value_HKD), (weights_HQK, keep_HQK), (dkey_HKD, dvalue_HKD) = keys, seen, sums
-        dscores = buffers.take("dscores", exact, *weights_HQK.shape)
-        if keep_HQK is None:
-            dvalue_HKD.baddbmm_(weights_HQK.mT, grad_HND[:, at])
-            torch.bmm(grad_HND[:, at], value_HKD.mT, out=dscores)
-        else:
-            torch.mul(weights_HQK, keep_HQK, out=dscores)
-            dvalue_HKD.baddbmm_(dscores.mT, grad_HND[:, at], alpha=coins.scale)
-            torch.baddbmm(dscores, grad_HND[:, at], value_HKD.mT, beta=0, alpha=coins.scale, out=dscores)
-            dscores *= keep_HQK
-        dscores.sub_(common_HN1[:, at]).mul_(weights_HQK)
-        dkey_HKD.baddbmm_(dscores.mT, query_HND[:, at], alpha=weights.scale)
-        dquery_HND[:, at].baddbmm_(dscores, key_HKD, alpha=weights.scale)
+    gradients = _Gradients(weights, coins.scale, grad_HND, common_HN1, dquery_HND)
 
     for group in groups(tile_numbers, far, bias.to(exact)):
         shape = (heads, group.query.stop - group.query.start, len(group.far))
@@ -283,7 +273,7 @@ def _blocked_backward(
         for tile, place, weights_HQK in weights.of(group):
             keep_HQK = coins.keep(weights_HQK)
             near = slice(0, tile.num_near)
-            add(
+            gradients.add(
                 tile.query,
                 (key_HND[:, tile.near], value_HND[:, tile.near]),
                 (weights_HQK[:, :, near], None if keep_HQK is None else keep_HQK[:, :, near]),
@@ -297,9 +287,8 @@ def _blocked_backward(
                 buffers.take(name, exact, len(group.far), *key.shape[1:]).zero_() for name in ("dk", "dv")
             ]
             keys = (gather(key_HND, group.far), gather(value_HND, group.far))
-            add(
-                group.query, keys, (far_HQE, far_keep_HQE), (sums[0].transpose(0, 1), sums[1].transpose(0, 1))
-            )
+            dkey_HED, dvalue_HED = (total.transpose(0, 1) for total in sums)
+            gradients.add(group.query, keys, (far_HQE, far_keep_HQE), (dkey_HED, dvalue_HED))
             dkey.index_add_(0, group.far, sums[0])
             dvalue.index_add_(0, group.far, sums[1])
 
@@ -308,8 +297,10 @@ def _blocked_backward(
 
 @_blocked_backward.register_fake
 def _(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    made = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value)]
-    return made[0], made[1], made[2]
+    dquery, dkey, dvalue = (
+        torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (query, key, value)
+    )
+    return dquery, dkey, dvalue
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -27,9 +29,8 @@ def block_sparse(
     """Neighbouring blocks, the two ends of each document, and random blocks.
 
     A document of at most (5 + 2 * random_blocks) blocks is read with full attention. What a
-    document sees depends on its own tokens only, never on what shares its row or batch nor on
-    training mode; documents of different lengths keep the same random blocks as far as they have
-    them.
+    document sees depends on its own tokens only, and documents of different lengths keep the same random
+    blocks as far as they have them.
 
     Args:
         valid_BT: bool, False for padding.
@@ -67,14 +68,11 @@ def block_sparse(
         counts_BHNN[row, 0, first:behind, first:behind] = _seen_blocks(
             behind - first, ticket_NN, random_blocks, full=length <= full_tokens
         )
-    made = SparsePattern(
-        pattern.document_BT, pattern.global_BT, block_tokens=block_tokens, counts_BHNN=counts_BHNN
-    )
-    return made.to(valid_BT.device)
+    return replace(pattern, counts_BHNN=counts_BHNN, cache={}).to(valid_BT.device)
 
 
 def _seen_blocks(num_blocks: int, ticket_NN: Tensor, random_blocks: int, *, full: bool) -> Tensor:
-    """(N, N) int64 of one document, its blocks numbered from its own first one."""
+    """(N, N) int64 of one document."""
     if full:
         return torch.ones(num_blocks, num_blocks, dtype=torch.int64)
     block_N = torch.arange(num_blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,17 +30,18 @@ class GlobalRows:
     bias_G1N: Tensor | None = None
     plan: Plan | None = None
 
-
-def prepare(pattern: SparsePattern) -> None:
-    """Find the global rows of a pattern, before the first layer asks for them."""
-    global_rows(pattern)
+    def to(self, device: torch.device) -> GlobalRows:
+        """The rows on another device."""
+        bias_G1N = None if self.bias_G1N is None else self.bias_G1N.to(device, non_blocking=True)
+        plan = None if self.plan is None else self.plan.to(device)
+        return GlobalRows(self.index_G.to(device, non_blocking=True), bias_G1N, plan)
 
 
 def global_rows(pattern: SparsePattern) -> GlobalRows | None:
-    """The global rows of a pattern, or None when it has no global token."""
+    """The global rows of a pattern, made once; None when it has no global token."""
 
     def make() -> GlobalRows | None:
-        return _moved(_rows(pattern.on_host), pattern.device) if pattern.has_globals else None
+        return _rows(pattern.on_host).to(pattern.device) if pattern.has_globals else None
 
     rows: GlobalRows | None = pattern.once("global rows", make)
     return rows
@@ -51,12 +52,7 @@ def attend_from_global(
 ) -> Tensor:
     """Dense attention of many global tokens over the real tokens of their documents.
 
-    Args:
-        query_GHD: `query_global` of the tokens at `rows.index_G`.
-        key_NHD: `key_global` of every token.
-        value_NHD: `value_global` of every token.
-        rows: what they see.
-        dropout: probability of dropping an attention weight.
+    The projections are `*_global`: queries of the tokens at `rows.index_G`, keys and values of every token.
 
     Returns:
         (G, H, D).
@@ -84,10 +80,7 @@ def attend_from_few(
     Args:
         query_GHD: `query_global` of the tokens at `rows.index_G`.
         hidden_NC: every token.
-        key: the projection `key_global`.
-        value: the projection `value_global`.
-        rows: what they see.
-        dropout: probability of dropping an attention weight.
+        key: the projection `key_global`; `value` likewise.
 
     Returns:
         (G, H, D) in the dtype of the queries.
@@ -149,12 +142,3 @@ def _rows(pattern: SparsePattern) -> GlobalRows:
         torch.ones(len(index_G), dtype=torch.bool),
     )
     return GlobalRows(index_G, plan=plan)
-
-
-def _moved(rows: GlobalRows, device: torch.device) -> GlobalRows:
-    return replace(
-        rows,
-        index_G=rows.index_G.to(device, non_blocking=True),
-        bias_G1N=None if rows.bias_G1N is None else rows.bias_G1N.to(device, non_blocking=True),
-        plan=None if rows.plan is None else rows.plan.to(device),
-    )

@@ -15,13 +15,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from longbio.attention.pattern import SparsePattern, check_tensors
+from longbio.attention.pattern import SparsePattern
+from longbio.attention.planned import Three, flatten, planned
 from longbio.attention.stretches import Far, Spans, far_keys, far_ranges, real_tokens
 
 logger = logging.getLogger(__name__)
@@ -45,30 +45,13 @@ class Plan:
     real_M: Tensor | None
     near: Spans
     far: Far | None
-    calls: Calls
+    calls: _FlashAttn | _TorchFlash
 
 
-Three = tuple[Tensor, Tensor, Tensor]
 Saved = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Query, key, value, output and normalisers."""
 Dice = tuple[Tensor, ...]
 """What draws the same dropout again."""
-
-
-class Calls(Protocol):
-    """Attention within stretches: (M, H, D) tensors of one dtype, log-normalisers (H, M) float32."""
-
-    def forward(
-        self, three: Three, spans: Spans, scale: float, dropout: float
-    ) -> tuple[Tensor, Tensor, Dice]:
-        """The output and the logarithm of each query's normaliser."""
-        ...
-
-    def backward(
-        self, grad_MHD: Tensor, saved: Saved, spans: Spans, scale: float, dropout: float, dice: Dice
-    ) -> Three:
-        """dq, dk and dv, where output and normalisers are those over all keys, not this call's own."""
-        ...
 
 
 def supports(
@@ -87,7 +70,6 @@ def supports(
 
 
 def _unfit(pattern: SparsePattern) -> str | None:
-    """What flash attention can't do about a pattern."""
     if pattern.window_tokens is None:
         return "flash attention knows windows, not blocks"
     spans, host = pattern.documents, pattern.on_host
@@ -98,39 +80,15 @@ def _unfit(pattern: SparsePattern) -> str | None:
     return None
 
 
-def prepare(pattern: SparsePattern) -> None:
-    """Make the plan of a pattern, before the first layer asks for it."""
-    pattern.once("flash", lambda: _plan(pattern))
-
-
-def attend(
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    pattern: SparsePattern,
-    *,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Attention of every token: same arguments, shapes and result as `reference.attend`.
-
-    Raises:
-        ValueError: shapes, dtypes or devices disagree; a pattern or head size that flash attention
-            can't do.
-    """
-    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
-    head_size = query_BHTD.shape[3]
+def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) -> Tensor:
+    head_size = three[0].shape[3]
     if head_size > MOST_FEATURES:
         raise ValueError(f"a head has {head_size} features; flash attention does up to {MOST_FEATURES}")
-    prepare(pattern)
-    plan: Plan = pattern.cache["flash"]
-
-    three = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query_BHTD, key_BHTD, value_BHTD)]
+    tensors = [flatten(tensor, FEATURE_STEP) for tensor in three]
     if plan.real_M is not None:
-        three = [tensor.index_select(0, plan.real_M) for tensor in three]
-    if missing := -head_size % FEATURE_STEP:
-        three = [functional.pad(tensor, (0, missing)) for tensor in three]
+        tensors = [tensor.index_select(0, plan.real_M) for tensor in tensors]
     apply: Callable[..., Tensor] = _Attention.apply
-    output = apply(*three, plan, head_size**-0.5, dropout)[..., :head_size]
+    output = apply(*tensors, plan, head_size**-0.5, dropout)[..., :head_size]
 
     if plan.real_M is not None:
         empty = output.new_zeros(pattern.document_BT.numel(), *output.shape[1:])
@@ -154,6 +112,9 @@ def _plan(pattern: SparsePattern) -> Plan:
         far_keys(far_ranges(pattern), len(real_M), device),
         _calls(),
     )
+
+
+attend, prepare = planned("flash", _plan, _attend)
 
 
 # -------------------------------------------------------------------------------------- kernel
@@ -185,7 +146,7 @@ class _Attention(torch.autograd.Function):
             share_MH1 = (far_HM - norm_HM).exp().T[:, :, None]
             output_MHD = torch.lerp(output_MHD, far_MHD, share_MH1.to(far_MHD.dtype))
         ctx.save_for_backward(*three, output_MHD, norm_HM)
-        ctx.given = plan, scale, dropout
+        ctx.call = plan, scale, dropout
         return output_MHD
 
     @staticmethod
@@ -193,7 +154,7 @@ class _Attention(torch.autograd.Function):
         saved = ctx.saved_tensors
         if not len(grad_MHD):
             return (*(torch.zeros_like(tensor) for tensor in saved), None, None, None)
-        plan, scale, dropout = ctx.given
+        plan, scale, dropout = ctx.call
         grad_MHD = grad_MHD.contiguous()
         three = plan.calls.backward(grad_MHD, saved, plan.near, scale, dropout, ctx.dice)
         if plan.far is not None:
@@ -220,6 +181,10 @@ def _add_far_gradients(
 
 
 # --------------------------------------------------------------------------------------- calls
+#
+# Attention within stretches: (M, H, D) tensors of one dtype. `forward` gives the output and the logarithm of
+# each query's normaliser, (H, M) float32; `backward` dq, dk and dv, where output and normalisers are those
+# over all keys, not this call's own.
 
 
 class _FlashAttn:
@@ -308,5 +273,5 @@ def _has_flash_attn() -> bool:
     return True
 
 
-def _calls() -> Calls:
+def _calls() -> _FlashAttn | _TorchFlash:
     return _FlashAttn() if _has_flash_attn() else _TorchFlash()

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from longbio.attention.pattern import PADDING, SparsePattern, check_tensors
+from longbio.attention.pattern import PADDING, SparsePattern
+from longbio.attention.planned import Three, planned
 
 BLOCK = 128  # tokens; FlexAttention's own size, which its kernels are tuned for
 LEAST_HEAD = 16  # features; Triton multiplies no smaller matrices
@@ -65,45 +66,24 @@ def supports(
     return None
 
 
-def prepare(pattern: SparsePattern) -> None:
-    """Make the block mask of a pattern, before the first layer asks for it."""
-    pattern.once("flex", lambda: _plan(pattern))
-
-
-def attend(
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    pattern: SparsePattern,
-    *,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Attention of every token: same arguments, shapes and result as `reference.attend`.
-
-    Raises:
-        ValueError: shapes, dtypes or devices disagree; dropout; gradients on a CPU.
-    """
-    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
-    on_cpu = query_BHTD.device.type == "cpu"
+def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) -> Tensor:
+    on_cpu, head_size = pattern.device.type == "cpu", three[0].shape[3]
     if dropout:
         raise ValueError(NO_DROPOUT)
     if on_cpu and torch.is_grad_enabled():
         raise ValueError(NO_BACKWARD)
-    prepare(pattern)
-    plan: Plan = pattern.cache["flex"]
-    head_size = query_BHTD.shape[3]
-    three = [query_BHTD, key_BHTD, value_BHTD]
+    tensors = list(three)
     if on_cpu:
-        three = [tensor.detach() for tensor in three]
+        tensors = [tensor.detach() for tensor in tensors]
     elif head_size < LEAST_HEAD:
-        three = [functional.pad(tensor, (0, LEAST_HEAD - head_size)) for tensor in three]
+        tensors = [functional.pad(tensor, (0, LEAST_HEAD - head_size)) for tensor in tensors]
 
-    half = query_BHTD.dtype != torch.float32
+    half = three[0].dtype != torch.float32
     smaller_tiles = half and not on_cpu and head_size <= MOST_FEATURES
     inside = torch.compiler.is_compiling()
     with nullcontext() if inside else torch._dynamo.config.patch(recompile_limit=RECOMPILES):
         output_BHTD = plan.run(
-            *three,
+            *tensors,
             score_mod=plan.score_mod,
             block_mask=plan.mask,
             scale=head_size**-0.5,
@@ -141,6 +121,9 @@ def _plan(pattern: SparsePattern) -> Plan:
         seq_lengths=(pattern.num_tokens, pattern.num_tokens),
     )
     return Plan(_compiled(pattern.device.type), mask, score_mod)
+
+
+attend, prepare = planned("flex", _plan, _attend)
 
 
 def _ordered(blocks_BHNN: Tensor) -> tuple[Tensor, Tensor]:

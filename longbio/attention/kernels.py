@@ -7,26 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from longbio.attention import blocked, flash, flex, reference, xformers
 from longbio.attention.pattern import SparsePattern
+from longbio.attention.planned import Attend, Prepare
 
 logger = logging.getLogger(__name__)
-
-
-class Attend(Protocol):
-    """One signature for every kernel; `reference.attend` documents it."""
-
-    def __call__(
-        self,
-        query_BHTD: Tensor,
-        key_BHTD: Tensor,
-        value_BHTD: Tensor,
-        pattern: SparsePattern,
-        *,
-        dropout: float = 0.0,
-    ) -> Tensor: ...
 
 
 class Supports(Protocol):
@@ -43,12 +29,6 @@ class Supports(Protocol):
         dtype: torch.dtype,
         dropout: float,
     ) -> str | None: ...
-
-
-class Prepare(Protocol):
-    """Derive from a pattern what the kernel needs, once; all layers read it."""
-
-    def __call__(self, pattern: SparsePattern) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -78,11 +58,7 @@ PREFERRED: dict[str, tuple[str, ...]] = {
 
 
 def named(name: str) -> Kernel | None:
-    """The kernel of this name; None for `auto`, which is chosen once the input is known.
-
-    Raises:
-        ValueError: no kernel has this name.
-    """
+    """The kernel of this name; None for `auto`, which is chosen once the input is known."""
     if name == "auto":
         return None
     if name not in KERNELS:
@@ -100,8 +76,6 @@ def choose(
     """The kernel that runs this pattern; None chooses the first preferred one that can.
 
     Args:
-        kernel: the one that was asked for, or None.
-        pattern: who sees whom, on the device of the computation.
         dtype: of queries, keys and values.
         dropout: of attention weights; 0 outside training.
 
@@ -130,16 +104,16 @@ USES: dict[str, tuple[bool, float]] = {
 
 def reasons(device: torch.device, dtype: torch.dtype) -> dict[str, dict[str, str | None]]:
     """For every kernel and use, why it can't run on this device, or None."""
-    made: dict[str, dict[str, str | None]] = {name: {} for name in KERNELS}
+    reasons_of: dict[str, dict[str, str | None]] = {name: {} for name in KERNELS}
     for use, (gradients, dropout) in USES.items():
         with torch.set_grad_enabled(gradients):
             for name, kernel in KERNELS.items():
-                made[name][use] = kernel.supports(None, device=device, dtype=dtype, dropout=dropout)
-    return made
+                reasons_of[name][use] = kernel.supports(None, device=device, dtype=dtype, dropout=dropout)
+    return reasons_of
 
 
 def auto_choices(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
     """What `auto` chooses for each use of a Longformer on this device."""
-    found = reasons(device, dtype)
+    why_not = reasons(device, dtype)
     preferred = PREFERRED.get(device.type, PREFERRED["cpu"])
-    return {use: next(name for name in preferred if found[name][use] is None) for use in USES}
+    return {use: next(name for name in preferred if why_not[name][use] is None) for use in USES}

@@ -71,7 +71,6 @@ class SparsePattern:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
         return self.document_BT.device
 
     @property
@@ -88,12 +87,11 @@ class SparsePattern:
     def _copied_to_host(self) -> SparsePattern:
         # The one wait for the device, when nobody built the pattern before the batch went there.
         document_BT, global_BT = torch.stack([self.document_BT, self.global_BT.long()]).cpu()
-        counts = self.counts_BHNN if self.counts_BHNN is None else self.counts_BHNN.cpu()
+        counts = None if self.counts_BHNN is None else self.counts_BHNN.cpu()
         return SparsePattern(document_BT, global_BT.bool(), self.window_tokens, self.block_tokens, counts)
 
     @property
     def has_globals(self) -> bool:
-        """Whether any token is global."""
         return self.global_positions.numel() > 0
 
     @cached_property
@@ -107,15 +105,13 @@ class SparsePattern:
     def documents(self) -> Tensor:
         """(documents, 2) int64 on the CPU: flat start and stop of each, in order.
 
-        Raises:
-            ValueError: a document is in two pieces with another one between them.
+        Raises ValueError where a document goes on after another one.
         """
-        flat = self.on_host.document_BT
         position = self.on_host.valid_BT.flatten().nonzero().flatten()
         if not position.numel():
             return torch.zeros(0, 2, dtype=torch.int64)
         row = position // self.num_tokens
-        number = flat.flatten()[position]
+        number = self.on_host.document_BT.flatten()[position]
         change = (row.diff() != 0) | (number.diff() != 0)
         first = torch.cat([torch.tensor([0]), change.nonzero().flatten() + 1])
         last = torch.cat([change.nonzero().flatten(), torch.tensor([len(position) - 1])])
@@ -155,8 +151,7 @@ class SparsePattern:
         """What is added to the scores of queries and keys at these positions.
 
         Args:
-            query_index: (Q,) or (B, Q) int64 positions.
-            key_index: (K,) or (B, K) int64 positions.
+            query_index: (Q,) or (B, Q) int64 positions; `key_index` likewise.
 
         Returns:
             (B, 1 or H, Q, K) float32: 0 where the key is seen once, -inf where it isn't, the
@@ -217,11 +212,7 @@ def sliding_window(
 
 
 def numbered(valid_BT: Tensor, document_BT: Tensor | None) -> Tensor:
-    """The documents of every token, -1 for padding.
-
-    Raises:
-        ValueError: another shape, or no integers.
-    """
+    """The documents of every token, -1 for padding. Raises ValueError at another shape, or no integers."""
     if document_BT is None:
         return valid_BT.long() - 1
     if document_BT.shape != valid_BT.shape or document_BT.dtype not in (torch.int64, torch.int32):
@@ -233,7 +224,7 @@ def numbered(valid_BT: Tensor, document_BT: Tensor | None) -> Tensor:
 
 
 def check_mask(mask_BT: Tensor, name: str) -> None:
-    """Raise unless this is a bool mask of (batch, tokens)."""
+    """Raise ValueError unless this is a bool mask of (batch, tokens)."""
     if mask_BT.dtype != torch.bool or mask_BT.dim() != 2:
         shape = tuple(mask_BT.shape)
         raise ValueError(f"{name} is {mask_BT.dtype} of shape {shape}; give a bool mask (batch, tokens)")
@@ -242,17 +233,12 @@ def check_mask(mask_BT: Tensor, name: str) -> None:
 def check_tensors(
     query_BHTD: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, pattern: SparsePattern, dropout: float
 ) -> None:
-    """Raise before any work is done when what a kernel is given doesn't fit together.
-
-    Raises:
-        ValueError: shapes, dtypes or devices disagree, or dropout isn't a probability.
-    """
-    names = ("query", "key", "value")
-    shapes = [tuple(tensor.shape) for tensor in (query_BHTD, key_BHTD, value_BHTD)]
+    """Raise ValueError, before any work, where shapes, dtypes or devices disagree, or dropout is none."""
+    query, key, value = (tuple(tensor.shape) for tensor in (query_BHTD, key_BHTD, value_BHTD))
     # Compared and not counted in a set, which would fix the sizes of a compiled graph.
-    if shapes[0] != shapes[1] or shapes[0] != shapes[2] or len(shapes[0]) != 4:
-        given = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
-        raise ValueError(f"{given}: give three of one shape (batch, heads, tokens, head size)")
+    if query != key or query != value or len(query) != 4:
+        shapes = f"query {query}, key {key}, value {value}"
+        raise ValueError(f"{shapes}: give three of one shape (batch, heads, tokens, head size)")
     dtypes = {tensor.dtype for tensor in (query_BHTD, key_BHTD, value_BHTD)}
     if len(dtypes) > 1 or not query_BHTD.is_floating_point():
         raise ValueError(

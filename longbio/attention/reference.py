@@ -41,9 +41,7 @@ def attend(
     """Attention of every token, in float32, over all keys at once.
 
     Args:
-        query_BHTD: queries, not yet scaled.
-        key_BHTD: keys.
-        value_BHTD: values.
+        query_BHTD: not yet scaled; `key_BHTD` and `value_BHTD` likewise.
         pattern: who sees whom.
         dropout: probability of dropping an attention weight.
         keep_BHTT: what the weights are multiplied with in place of dropout: what another kernel

@@ -24,10 +24,8 @@ class Spans:
     """Which keys belong to which queries: stretch n of the ones to stretch n of the others.
 
     Args:
-        query: int32, (stretches + 1,), where each begins, and the number of queries.
-        key: likewise.
-        longest_query: of a stretch.
-        longest_key: likewise.
+        query: int32, (stretches + 1,), where each begins, and the number of queries; `key` likewise.
+        longest_query: queries of the longest stretch; `longest_key` likewise.
         reach: keys seen to each side, or `EVERYWHERE`.
     """
 
@@ -80,9 +78,8 @@ class Ranges:
 
     Args:
         cut_S: int64, ascending, from 0: where ranges begin and end, and so stretches.
-        first_R: int64, the first cut of each range that isn't empty,
-        stop_R: and its last one.
-        key_R: int64, its global key.
+        first_R: int64, the first cut of each range that isn't empty; `stop_R` its last one, `key_R` its
+            global key.
     """
 
     cut_S: Tensor
@@ -92,12 +89,12 @@ class Ranges:
 
     @property
     def num_pairs(self) -> int:
-        """Of a stretch and a key that it sees."""
+        """Pairs of a stretch and a key that it sees."""
         return int((self.stop_R - self.first_R).sum())
 
 
 def far_ranges(pattern: SparsePattern) -> Ranges:
-    """Of a window pattern, made once and kept with it."""
+    """The ranges of a window pattern, made once and kept with it."""
     ranges: Ranges = pattern.once("far ranges", lambda: _ranges(pattern))
     return ranges
 

@@ -51,12 +51,10 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One tile of a plan.
+    """One tile of a plan: flat positions of its queries, its contiguous keys and its other ones.
 
     Args:
-        query: flat positions of its queries.
-        near: flat positions of its contiguous keys.
-        far: (E,) int64, flat positions of its other keys.
+        far: (E,) int64.
         bias_QK: over the near keys followed by the far ones: 0, -inf or the log of a count.
         has_padding: some query is padding.
     """
@@ -69,7 +67,6 @@ class Tile:
 
     @property
     def num_near(self) -> int:
-        """Number of near keys."""
         return self.near.stop - self.near.start
 
 
@@ -99,22 +96,18 @@ def tiles(tiles_N9: Tensor, far: Tensor, bias: Tensor) -> Iterator[Tile]:
 def groups(tiles_N9: Tensor, far: Tensor, bias: Tensor) -> Iterator[Group]:
     """The tiles of a plan's tensors, those with the same far keys together."""
     members: list[Tile] = []
-    for tile in tiles(tiles_N9, far, bias):
-        if members and not _go_together(members[-1], tile):
-            yield _group(members)
+    for tile in [*tiles(tiles_N9, far, bias), None]:
+        if members and (tile is None or not _go_together(members[-1], tile)):
+            query = slice(members[0].query.start, members[-1].query.stop)
+            yield Group(query, members[0].far, tuple(members))
             members = []
-        members.append(tile)
-    if members:
-        yield _group(members)
+        if tile is not None:
+            members.append(tile)
 
 
 def _go_together(before: Tile, tile: Tile) -> bool:
     same_far = before.far.data_ptr() == tile.far.data_ptr() and len(before.far) == len(tile.far)
     return same_far and before.query.stop == tile.query.start and len(tile.far) <= FEW_GLOBALS
-
-
-def _group(members: list[Tile]) -> Group:
-    return Group(slice(members[0].query.start, members[-1].query.stop), members[0].far, tuple(members))
 
 
 def plan(pattern: SparsePattern) -> Plan:
@@ -210,27 +203,20 @@ def _block_keys(pattern: SparsePattern) -> Iterator[_Keys]:
             yield _Keys(query, tokens(begin, end), far[(far >= low) & (far < high)])
 
 
-@dataclass(frozen=True)
-class _Special:
+def _special_tokens(pattern: SparsePattern) -> tuple[list[int], list[int]]:
     """How many tokens before each are padding or global, and how many begin a document."""
-
-    hidden_or_global: list[int]
-    firsts: list[int]
-
-
-def _special_tokens(pattern: SparsePattern) -> _Special:
     special_N = pattern.global_BT.flatten() | ~pattern.valid_BT.flatten()
     first_N = torch.zeros_like(special_N)
     first_N[pattern.documents[:, 0]] = True
-    return _Special([0, *special_N.cumsum(0).tolist()], [0, *first_N.cumsum(0).tolist()])
+    return [0, *special_N.cumsum(0).tolist()], [0, *first_N.cumsum(0).tolist()]
 
 
-def _signature(keys: _Keys, pattern: SparsePattern, special: _Special) -> Hashable:
+def _signature(keys: _Keys, pattern: SparsePattern, special: tuple[list[int], list[int]]) -> Hashable:
     """Equal for tiles with equal biases; an object of its own where that isn't known."""
-    near = keys.near
+    near, (hidden_or_global, firsts) = keys.near, special
     # The first near key may begin a document; no other may, and none may be padding or global.
-    one_document = special.firsts[near.stop] == special.firsts[near.start + 1]
-    plain = one_document and special.hidden_or_global[near.stop] == special.hidden_or_global[near.start]
+    one_document = firsts[near.stop] == firsts[near.start + 1]
+    plain = one_document and hidden_or_global[near.stop] == hidden_or_global[near.start]
     if pattern.counts_BHNN is not None or not plain:
         return keys
     # Far keys are global tokens of the only document in sight: all of them are seen.

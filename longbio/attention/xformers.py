@@ -7,15 +7,15 @@ keys are gathered, and ordinary autograd takes the gradients back where they bel
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from longbio.attention.pattern import SparsePattern, check_tensors
+from longbio.attention.pattern import SparsePattern
+from longbio.attention.planned import Three, flatten, planned, refuse_heads
 from longbio.attention.tiles import Tile, plan, tiles
 
 KEY_STEP = 64  # keys; tiles are alike up to it, and rows of biases must begin at multiples of 8
@@ -28,8 +28,7 @@ class Batch:
     """Some tiles E of one shape. Copies fill them up: queries whose output is left out, hidden keys.
 
     Args:
-        query_EQ: int64, flat positions, row * T + token.
-        key_EK: int64, likewise.
+        query_EQ: int64, flat positions, row * T + token; `key_EK` likewise.
         bias_EQK: float32, as in `tiles.Tile`; -inf for the copies.
         real: int64, which of the E * Q outputs belong to a token that is no padding.
         position: int64, the flat positions of those tokens.
@@ -60,53 +59,22 @@ def supports(
         return "the xformers kernel with a bias runs up to compute capability 9.0 (Hopper)"
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"xformers computes in float32, bfloat16 or float16, not {dtype}"
-    return None if pattern is None else _unfit(pattern)
+    return None if pattern is None else refuse_heads(pattern)
 
 
 @lru_cache
 def _is_usable() -> bool:
-    """Whether its library can be loaded; xformers itself only warns, and knows no operator then."""
+    """Whether its library can be loaded: xformers itself only warns."""
     import xformers
 
     return bool(getattr(xformers, "_has_cpp_library", True))
 
 
-def _unfit(pattern: SparsePattern) -> str | None:
-    if pattern.counts_BHNN is not None and pattern.counts_BHNN.shape[1] > 1:
-        return "a pattern that differs from head to head has no tiles"
-    return None
-
-
-def prepare(pattern: SparsePattern) -> None:
-    """Make the batches of a pattern, before the first layer asks for them."""
-    if reason := _unfit(pattern):
-        raise ValueError(reason)
-    pattern.once("xformers", lambda: [batch.to(pattern.device) for batch in _batches(pattern.on_host)])
-
-
-def attend(
-    query_BHTD: Tensor,
-    key_BHTD: Tensor,
-    value_BHTD: Tensor,
-    pattern: SparsePattern,
-    *,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Attention of every token: same arguments, shapes and result as `reference.attend`.
-
-    Raises:
-        ValueError: shapes, dtypes or devices disagree; a pattern that differs from head to head.
-    """
-    check_tensors(query_BHTD, key_BHTD, value_BHTD, pattern, dropout)
-    prepare(pattern)
-    head_size = query_BHTD.shape[3]
-    three = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query_BHTD, key_BHTD, value_BHTD)]
-    if missing := -head_size % FEATURE_STEP:
-        three = [functional.pad(tensor, (0, missing)) for tensor in three]
-    query_NHD, key_NHD, value_NHD = three
-
+def _attend(three: Three, pattern: SparsePattern, batches: list[Batch], dropout: float) -> Tensor:
+    head_size = three[0].shape[3]
+    query_NHD, key_NHD, value_NHD = (flatten(tensor, FEATURE_STEP) for tensor in three)
     output_NHD = torch.zeros_like(query_NHD, memory_format=torch.contiguous_format)
-    for batch in pattern.cache["xformers"]:
+    for batch in batches:
         bias_E1QK = batch.bias_EQK.to(query_NHD.dtype)[:, None]
         output_EQHD = _memory_efficient(
             _gather(query_NHD, batch.query_EQ),
@@ -120,14 +88,10 @@ def attend(
     return output_NHD[..., :head_size].unflatten(0, pattern.document_BT.shape).transpose(1, 2)
 
 
-def _memory_efficient(
-    query_EQHD: Tensor, key_EKHD: Tensor, value_EKHD: Tensor, *, attn_bias: Tensor, p: float, scale: float
-) -> Tensor:
+def _memory_efficient(*tensors: Tensor, **options: Any) -> Tensor:
     from xformers.ops import memory_efficient_attention
 
-    output_EQHD: Tensor = memory_efficient_attention(
-        query_EQHD, key_EKHD, value_EKHD, attn_bias=attn_bias, p=p, scale=scale
-    )
+    output_EQHD: Tensor = memory_efficient_attention(*tensors, **options)
     return output_EQHD
 
 
@@ -140,13 +104,18 @@ def _gather(tensor_NHD: Tensor, index: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------- plan
 
 
-def _batches(pattern: SparsePattern) -> Iterator[Batch]:
-    made = plan(pattern)
+def _batches(pattern: SparsePattern) -> list[Batch]:
+    if reason := refuse_heads(pattern):
+        raise ValueError(reason)
+    tiling = plan(pattern.on_host)
     alike: dict[int, list[Tile]] = {}
-    for tile in tiles(made.tiles_N9, made.far, made.bias):
+    for tile in tiles(tiling.tiles_N9, tiling.far, tiling.bias):
         alike.setdefault(-(-tile.bias_QK.shape[1] // KEY_STEP), []).append(tile)
-    for steps, members in alike.items():
-        yield _batch(members, steps * KEY_STEP, made.real_N)
+    batches = [_batch(members, steps * KEY_STEP, tiling.real_N) for steps, members in alike.items()]
+    return [batch.to(pattern.device) for batch in batches]
+
+
+attend, prepare = planned("xformers", _batches, _attend)
 
 
 def _batch(members: list[Tile], num_keys: int, real_N: Tensor) -> Batch:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longbio.artifacts.atomic_files import read_json
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
-from longbio.artifacts.files import read_json
 from longbio.artifacts.runs import is_run_of
 from longbio.benchmarking.readings import overrides_of
 from longbio.benchmarking.settings import Arm, Benchmark, TaskEntry, folder_name

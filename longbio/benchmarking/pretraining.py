@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from longbio.artifacts.atomic_files import KnownHashes, digest_of_text, read_json, sha256_of, write_json
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
-from longbio.artifacts.files import KnownHashes, digest_of_text, read_json, sha256_of, write_json
 from longbio.benchmarking.cost import peak_memory_mb
 from longbio.benchmarking.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.conversion.convert import convert

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import sha256_of
+from longbio.artifacts.atomic_files import sha256_of
 from longbio.artifacts.runs import make_once
 from longbio.benchmarking.run import benchmark
 from longbio.benchmarking.settings import Benchmark, load_benchmark

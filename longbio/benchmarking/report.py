@@ -13,8 +13,8 @@ import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
+from longbio.artifacts.atomic_files import write_text_atomically
 from longbio.artifacts.cards import markdown_table
-from longbio.artifacts.files import write_text_atomically
 from longbio.benchmarking import report_tables as tables
 from longbio.benchmarking import report_words as words
 from longbio.benchmarking.figures import PALETTE, Look, looks, swatch

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import torch
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.benchmarking.cells import Cell
 from longbio.benchmarking.scores import SCORES, score_over_tasks
 from longbio.benchmarking.settings import Benchmark

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import refuse_unless_writable
+from longbio.artifacts.atomic_files import read_json, write_json
 from longbio.artifacts.locks import alone
+from longbio.artifacts.staged_folders import refuse_unless_writable
 from longbio.benchmarking import report
 from longbio.benchmarking.cells import Cell, cells_of
 from longbio.benchmarking.examples import examples_of

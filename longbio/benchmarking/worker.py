@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.atomic_files import read_json, write_json
 from longbio.benchmarking.cost import peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError

@@ -31,8 +31,8 @@ def split(
 
     Example: longbio split my-corpus divided --test-share 0.2
     """
-    from longbio.artifacts.folders import refuse_unless_writable
     from longbio.artifacts.runs import make_once
+    from longbio.artifacts.staged_folders import refuse_unless_writable
     from longbio.corpus.readers import read_documents
     from longbio.corpus.reading import Reading, named_columns
     from longbio.corpus.writers import jsonl

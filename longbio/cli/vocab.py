@@ -89,14 +89,14 @@ def mine(
     """
     from rich.table import Table
 
-    from longbio.artifacts.files import refuse_unless_writable
+    from longbio.artifacts.atomic_files import refuse_unless_new
     from longbio.artifacts.locks import alone
     from longbio.corpus.texts import Columns, Corpus
     from longbio.encoders.loading import load_tokenizer
     from longbio.vocabulary import mine as mining
 
     if out is not None:
-        refuse_unless_writable(out, force=force)
+        refuse_unless_new(out, force=force)
     lock = nullcontext() if out is None else alone(out)
     with lock, narrated(as_json=as_json, verbose=verbose) as tell:
         tell_passed_over(tell, corpus)

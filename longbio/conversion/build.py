@@ -11,9 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from longbio.conversion import positions
-from longbio.conversion.reading import Source
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import How, Settings
+from longbio.conversion.sources import Source
 from longbio.encoders.families import Family, expand
 
 SHARED_SETTINGS = (
@@ -41,7 +40,7 @@ def write(folder: Path, source: Source, target: Family, settings: Settings) -> l
     config = long_config(source, target, settings, whole)
 
     state = native(whole, target, config.num_hidden_layers)
-    decoder = source.weights.head_decoder
+    decoder = source.head_decoder
     if decoder is not None:
         state[target.decoder] = decoder.contiguous()
         state[target.decoder.replace("weight", "bias")] = whole["head.bias"].clone()
@@ -58,16 +57,16 @@ def write(folder: Path, source: Source, target: Family, settings: Settings) -> l
 
 
 def completed(source: Source, target: Family) -> tuple[dict[str, Tensor], list[str]]:
-    """The source's canonical weights with what it lacks, and a sentence for each thing made up."""
-    whole, made_up = dict(source.weights.weights), []
+    """The source's canonical weights with what it lacks, and a sentence for each thing that was made up."""
+    whole, made_up = dict(source.weights), []
     word = whole["embeddings.word"]
     hidden = word.shape[1]
 
-    if not source.weights.has_pooler:
+    if not source.has_pooler:
         identity = torch.eye(hidden, dtype=word.dtype)
         whole |= {"pooler.weight": identity, "pooler.bias": word.new_zeros(hidden)}
         made_up.append("pooler: the source has none, so its dense layer is the identity")
-    if not source.weights.has_head:
+    if not source.has_head:
         whole |= {
             "head.dense.weight": torch.eye(hidden, dtype=word.dtype),
             "head.dense.bias": word.new_zeros(hidden),
@@ -92,14 +91,39 @@ def completed(source: Source, target: Family) -> tuple[dict[str, Tensor], list[s
 
 
 def position_table(source: Source, target: Family, settings: Settings) -> Tensor:
-    """The long model's position rows, numbered its way.
+    """The long model's position rows: a Longformer counts from `pad_token_id + 1`, a BigBird from 0."""
+    table, first = source.weights["embeddings.position"], source.first_row
+    rows = stretch_positions(table[first:], settings.max_tokens, settings.positions)
+    return number_positions(rows, table[:first], source.first_row_in(target))
 
-    A Longformer counts from `pad_token_id + 1`, whatever its source did; a BigBird from 0.
+
+def stretch_positions(rows: Tensor, max_tokens: int, how: How) -> Tensor:
+    """(max_tokens, hidden size), storage of its own.
+
+    Args:
+        rows: (source positions, hidden size), the rows of real positions only.
+        how: `tile` repeats the rows, which keeps every distance within a tile as it was learned
+            (Longformer, Beltagy et al. 2020, section 5); `interpolate` spreads them evenly.
     """
-    table, first = source.weights.weights["embeddings.position"], source.first_row
-    rows = positions.stretch(table[first:], settings.max_tokens, settings.positions)
-    target_first = source.pad_token_id + 1 if target.first_after_padding else 0
-    return positions.number(rows, table[:first], target_first)
+    if how == "tile":
+        return rows.repeat(-(-max_tokens // len(rows)), 1)[:max_tokens].clone()
+    spread = torch.nn.functional.interpolate(
+        rows.float().T[None], size=max_tokens, mode="linear", align_corners=True
+    )
+    return spread[0].T.to(rows.dtype).contiguous()
+
+
+def number_positions(rows: Tensor, special_rows: Tensor, first_row: int) -> Tensor:
+    """(first_row + max_tokens, hidden size): the table of a model whose first token has row `first_row`.
+
+    Before it stand the source's own special rows; those that it lacks are zero, as the padding row of a fresh
+    embedding is.
+    """
+    table = rows.new_zeros(first_row + len(rows), rows.shape[1])
+    table[first_row:] = rows
+    shared = min(first_row, len(special_rows))
+    table[:shared] = special_rows[:shared]
+    return table
 
 
 def native(whole: Mapping[str, Tensor], target: Family, num_layers: int) -> dict[str, Tensor]:
@@ -131,7 +155,7 @@ def long_config(
         "bos_token_id": tokenizer.cls_token_id,
         "eos_token_id": tokenizer.sep_token_id,
         "sep_token_id": tokenizer.sep_token_id,
-        "tie_word_embeddings": source.weights.head_decoder is None,
+        "tie_word_embeddings": source.head_decoder is None,
         "dtype": str(whole["embeddings.word"].dtype).removeprefix("torch."),
     }
     if settings.to == "longformer":

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from longbio.artifacts.cards import markdown_table
+from longbio.conversion.settings import Settings
 from longbio.conversion.verify import as_rows
-from longbio.encoders.calls import STOCK_BIGBIRD, call, card
+from longbio.encoders.card_calls import STOCK_BIGBIRD, call, card
 from longbio.encoders.casing import Casing
 
 
@@ -27,7 +28,7 @@ def render(report: Mapping[str, Any], name: str) -> str:
         sections.append(("What the source did not have", _bullets(report["made_up"])))
     if report["left_behind"]:
         sections.append(("Weights left behind", _bullets(f"`{n}`" for n in report["left_behind"])))
-    full = (5 + 2 * settings["random_blocks"]) * settings["block"]
+    full = Settings(**settings).full_tokens
     plain = LONGFORMER if settings["to"] == "longformer" else STOCK_BIGBIRD.format(full=full)
     sections.append(("With plain transformers", plain))
     proof = report["verification"]

@@ -13,14 +13,19 @@ import transformers
 
 import longbio
 from longbio.artifacts import checkpoints
-from longbio.artifacts.files import read_json, write_json, write_text_atomically
-from longbio.artifacts.folders import require_free_space, staged_folder
+from longbio.artifacts.atomic_files import read_json, write_json, write_text_atomically
 from longbio.artifacts.runs import make_once
-from longbio.conversion import build, card, sources
-from longbio.conversion.reading import Source, read_source, refuse_what_cannot_be_expressed
+from longbio.artifacts.staged_folders import require_free_space, staged_folder
+from longbio.conversion import build, card
 from longbio.conversion.settings import Settings
+from longbio.conversion.sources import (
+    Source,
+    family_of,
+    read_source,
+    refuse_what_cannot_be_expressed,
+)
 from longbio.conversion.verify import Check, verify
-from longbio.encoders.configs import refuse_without_type
+from longbio.encoders.config_checks import refuse_without_type
 from longbio.encoders.families import TARGETS
 from longbio.encoders.loading import read_tokenizer, ready_kernel
 from longbio.errors import LongbioError
@@ -53,8 +58,8 @@ def convert(
 
     Args:
         source: a local folder or a Hugging Face hub name.
-        out: the folder to make. It appears whole at the end or not at all.
-        settings: what to make; the defaults are a Longformer of 4,096 tokens, window 512.
+        out: appears whole at the end or not at all.
+        settings: what to make; None for a Longformer of 4,096 tokens, window 512.
         verification: prove that the result equals its source (`conversion.verify`).
         text: bits per masked token and unknown tokens are measured on it; embedded notes when None.
         kernel: the kernel that is compared with the reference.
@@ -72,12 +77,12 @@ def convert(
     out, name = Path(out), str(source)
     folder = checkpoints.locate(name, offline=offline)
     refuse_without_type(folder)
-    sources.family_of(checkpoints.read_config(folder), name)
+    family_of(checkpoints.read_config(folder), name)
     _, casing = read_tokenizer(folder, settings.lowercase)
     made_of = {
         "source": checkpoints.checkpoint_digest(folder),
         "settings": asdict(settings),
-        "casing": None if casing is None else casing.as_dict(),
+        "casing": None if casing is None else asdict(casing),
         # What was verified before is also good for one who doesn't ask for it.
         "is_verified": verification or _is_verified(out),
     }
@@ -86,9 +91,9 @@ def convert(
         short = read_source(name, folder, settings.lowercase)
         report = _build(short, staged, settings) | {"source_sha256": made_of["source"]}
         if verification:
-            result = verify(short, staged, settings, kernel=kernel, text=text, on_check=on_check)
-            report["verification"] = result.as_dict()
-            if not result.passed:
+            proof = verify(short, staged, settings, kernel=kernel, text=text, on_check=on_check)
+            report["verification"] = proof
+            if not proof["passed"]:
                 _keep_failed(staged, out, report)
         write_text_atomically(staged / "README.md", card.render(report, out.name))
         return report
@@ -98,11 +103,7 @@ def convert(
 
 
 def text_of(file: Path | None) -> str | None:
-    """The content of a text file, None when there is none.
-
-    Raises:
-        LongbioError: it can't be read as UTF-8.
-    """
+    """The content of a text file, None when there is none. Raises LongbioError where it isn't UTF-8."""
     if file is None:
         return None
     try:
@@ -118,10 +119,9 @@ def _is_verified(out: Path) -> bool:
 def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
     target = TARGETS[settings.to]
     refuse_what_cannot_be_expressed(source, target)
-    num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
-    if settings.max_tokens < num_source:
+    if settings.max_tokens < source.num_tokens:
         raise LongbioError(
-            f"the source has {num_source} positions, more than --max-tokens {settings.max_tokens}",
+            f"the source has {source.num_tokens} positions, more than --max-tokens {settings.max_tokens}",
             where=source.name,
             remedy="ask for at least as many",
         )
@@ -131,11 +131,11 @@ def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
     return {
         "source": source.name,
         "source_family": source.config.model_type,
-        "source_tokens": num_source,
+        "source_tokens": source.num_tokens,
         "settings": asdict(settings),
-        "casing": None if source.casing is None else source.casing.as_dict(),
+        "casing": None if source.casing is None else asdict(source.casing),
         "made_up": made_up,
-        "left_behind": list(source.weights.left_behind),
+        "left_behind": source.left_behind,
         "versions": {
             "longbio": longbio.__version__,
             "torch": torch.__version__,
@@ -157,8 +157,4 @@ def _keep_failed(partial: Path, out: Path, report: Mapping[str, Any]) -> None:
     remedy = f"read {REPORT} there and report it: a conversion must equal its source"
     if all("unknown tokens" in name for name in names):
         remedy = "if the model is of another language, give a text of it with --text FILE"
-    raise LongbioError(
-        f"verification failed: {', '.join(names)}",
-        where=failed,
-        remedy=remedy,
-    )
+    raise LongbioError(f"verification failed: {', '.join(names)}", where=failed, remedy=remedy)

@@ -62,10 +62,9 @@ def move_global_projections(model: nn.Module) -> None:
 
 
 def plain_transformers(folder: Path, batch: dict[str, Tensor], logits_at: Tensor) -> dict[str, Tensor]:
-    """What plain transformers computes from a folder, in a process that can't import longbio.
+    """What plain transformers computes from a native checkpoint, in a process that can't import longbio.
 
     Args:
-        folder: a native checkpoint.
         batch: inputs of the encoder.
         logits_at: (P,) positions whose masked-LM logits are wanted.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from longbio.conversion.positions import How
 from longbio.encoders.families import TARGETS
 from longbio.errors import LongbioError
+
+How = Literal["tile", "interpolate"]
+"""What becomes of position rows: see `build.stretch_positions`."""
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,11 @@ class Settings:
     """What a conversion is asked for.
 
     Args:
-        to: `longformer` or `bigbird`.
         max_tokens: positions of the long model.
         window: Longformer, tokens of the whole attention window as Hugging Face counts it:
             half of it to each side.
         block: BigBird, tokens in a block.
         random_blocks: BigBird, random blocks seen by each block.
-        positions: `tile` or `interpolate`.
         lowercase: whether a WordPiece tokenizer lower-cases; None for what the source's files say, or
             its vocabulary where they say nothing.
     """
@@ -59,24 +59,14 @@ class Settings:
         if self.positions not in ("tile", "interpolate"):
             raise _wrong("--positions", self.positions, "choose tile or interpolate")
         if self.to == "longformer":
-            self._check_window()
-        else:
-            self._check_blocks()
-
-    def _check_window(self) -> None:
-        if self.window < 2 or self.window % 2:
-            raise _wrong("--window", self.window, "give an even number: half goes to each side")
-        if self.window > self.max_tokens:
-            raise _wrong("--window", self.window, f"give at most --max-tokens, {self.max_tokens}")
-
-    def _check_blocks(self) -> None:
-        if self.block < 1 or self.random_blocks < 0:
-            raise _wrong(
-                "--block",
-                self.block,
-                "give a positive block and no negative number of random blocks",
-            )
-        if self.full_tokens > self.max_tokens:
+            if self.window < 2 or self.window % 2:
+                raise _wrong("--window", self.window, "give an even number: half goes to each side")
+            if self.window > self.max_tokens:
+                raise _wrong("--window", self.window, f"give at most --max-tokens, {self.max_tokens}")
+        elif self.block < 1 or self.random_blocks < 0:
+            remedy = "give a positive block and no negative number of random blocks"
+            raise _wrong("--block", self.block, remedy)
+        elif self.full_tokens > self.max_tokens:
             range_text = f"{self.full_tokens}, exceeds --max-tokens, {self.max_tokens}"
             raise _wrong("--block", self.block, f"its range of full attention, {range_text}")
 

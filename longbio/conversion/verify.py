@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
-from longbio.conversion import inputs, native
-from longbio.conversion.inputs import Case
-from longbio.conversion.reading import Source
+from longbio.conversion import native, proof_cases
+from longbio.conversion.proof_cases import CLINICAL_STRINGS, Case, padded_case, random_ids
 from longbio.conversion.settings import Settings
+from longbio.conversion.sources import Source
 from longbio.encoders.families import TARGETS
 from longbio.encoders.loading import load, quiet, set_kernel
 from longbio.encoders.tokenizer_files import TokenizerFiles
@@ -69,27 +70,6 @@ class Check:
     passed: bool | None
 
 
-@dataclass(frozen=True)
-class Verification:
-    """All checks, and how long they took."""
-
-    checks: tuple[Check, ...]
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        """True when no check failed."""
-        return all(check.passed is not False for check in self.checks)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `conversion.json`."""
-        return {
-            "passed": self.passed,
-            "seconds": round(self.seconds, 1),
-            "checks": [asdict(check) for check in self.checks],
-        }
-
-
 def verify(
     source: Source,
     folder: Path,
@@ -98,12 +78,10 @@ def verify(
     kernel: str = "auto",
     text: str | None = None,
     on_check: Callable[[Check], None] = lambda check: None,
-) -> Verification:
-    """Compare a converted folder with its source.
+) -> dict[str, Any]:
+    """Compare a converted folder with its source: for `conversion.json`, all checks and how long they took.
 
     Args:
-        source: what was converted.
-        folder: the result.
         settings: how it was converted.
         kernel: the kernel to prove.
         text: what masked words are taken from; embedded notes when None.
@@ -111,59 +89,61 @@ def verify(
     """
     start = time.monotonic()
     checks = []
-    steps = (
+    for check in chain(
         same_as_source(source, folder, settings, kernel),
         same_as_reference_and_native(source, folder, settings, kernel),
         same_token_ids(source, folder, text),
         same_use_of_positions(source, folder, settings, kernel, text),
-    )
-    for step in steps:
-        for check in step:
-            on_check(check)
-            checks.append(check)
-    return Verification(tuple(checks), time.monotonic() - start)
+    ):
+        on_check(check)
+        checks.append(check)
+    return {
+        "passed": all(check.passed is not False for check in checks),
+        "seconds": round(time.monotonic() - start, 1),
+        "checks": [asdict(check) for check in checks],
+    }
 
 
 def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str) -> Iterator[Check]:
     """Hidden states, pooler and logits on short inputs, padded either way, with token types."""
     num_types = getattr(source.config, "type_vocab_size", 0)
-    num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
+    num_source = source.num_tokens
     exact = min(settings.exact_tokens, num_source)
     lengths = (exact, max(3, exact // 2))
     cases = [
-        inputs.padded_case("padding right", source.tokenizer, lengths),
-        inputs.padded_case("padding left", source.tokenizer, lengths, side="left"),
+        padded_case("padding right", source.tokenizer, lengths),
+        padded_case("padding left", source.tokenizer, lengths, side="left"),
     ]
     if num_types > 1:
-        cases.append(inputs.padded_case("token types", source.tokenizer, lengths, num_types=num_types))
+        cases.append(padded_case("token types", source.tokenizer, lengths, num_types=num_types))
     if TARGETS[settings.to].takes_global:
         # Fresh global projections are copies of the local ones: a global token changes nothing yet.
-        cases.append(inputs.padded_case("global tokens", source.tokenizer, lengths, global_every=3))
+        cases.append(padded_case("global tokens", source.tokenizer, lengths, global_every=3))
     if exact < num_source:
-        beyond = inputs.padded_case("beyond", source.tokenizer, (num_source,))
+        beyond = padded_case("beyond", source.tokenizer, (num_source,))
         cases.append(replace(beyond, judged=False))
 
-    wanted = _source_outputs(source, folder, settings, cases)
-    given = _outputs(
+    theirs = _source_outputs(source, folder, settings, cases)
+    ours = _outputs(
         load(folder, kernel=kernel, dtype=torch.float32),
         lambda: load(folder, "mlm", kernel=kernel, dtype=torch.float32),
         cases,
-        _first_row(source, settings),
-        source.weights.has_head,
+        source.first_row_in(TARGETS[settings.to]),
+        source.has_head,
         takes_global=TARGETS[settings.to].takes_global,
     )
     for output in ("hidden states", "pooler", "masked-LM logits"):
         pairs = [
-            (ours[output], theirs[output])
-            for ours, theirs, case in zip(given, wanted, cases, strict=True)
-            if case.judged and output in theirs
+            (our[output], their[output])
+            for our, their, case in zip(ours, theirs, cases, strict=True)
+            if case.judged and output in their
         ]
-        if output == "pooler" and not source.weights.has_pooler:
+        if output == "pooler" and not source.has_pooler:
             pairs = []
         if pairs:
             yield _close(f"{output}, to {exact} tokens, equal the source's", pairs, EXACT)
     if exact < num_source:
-        apart = _apart([(given[-1]["hidden states"], wanted[-1]["hidden states"])])
+        apart = _apart([(ours[-1]["hidden states"], theirs[-1]["hidden states"])])
         name = f"hidden states, to {num_source} tokens, beyond what both see"
         yield Check(name, f"{apart:.1e}", "reported", None)
 
@@ -207,7 +187,7 @@ def same_as_reference_and_native(
 def same_token_ids(source: Source, folder: Path, text: str | None = None) -> Iterator[Check]:
     """Ids of clinical strings, before and after; and against the vocabulary, which no guess has touched."""
     before, after = source.tokenizer, AutoTokenizer.from_pretrained(folder)
-    texts = [*inputs.CLINICAL_STRINGS, inputs.embedded_text()]
+    texts = [*CLINICAL_STRINGS, proof_cases.embedded_text()]
     options = {"verbose": False, "truncation": False}
     changed = [t for t in texts if before(t, **options)["input_ids"] != after(t, **options)["input_ids"]]
     longest = len(after(texts[-1], **options)["input_ids"])
@@ -229,8 +209,8 @@ def _words_of_vocabulary(source: Source, tokenizer: Any) -> Check:
     """Whole words of the source's vocabulary have to come back as their own lines."""
     vocabulary = TokenizerFiles.of(source.folder).pieces()
     words = [piece for piece in vocabulary if piece.isalpha()]
-    found = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-    right = sum(ids == [vocabulary[word]] for word, ids in zip(words, found, strict=True))
+    ids_of_words = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    right = sum(ids == [vocabulary[word]] for word, ids in zip(words, ids_of_words, strict=True))
     share = right / len(words) if words else 1.0
     # What a file or the user says goes before what the vocabulary shows.
     is_judged = source.casing is None or not source.casing.is_stated
@@ -243,12 +223,12 @@ def same_use_of_positions(
     source: Source, folder: Path, settings: Settings, kernel: str, text: str | None
 ) -> Iterator[Check]:
     """Bits per masked token at growing lengths, between those of the source and of random rows."""
-    if not source.weights.has_head:
+    if not source.has_head:
         yield Check("bits per masked token", "no masked-LM head in the source", "reported", None)
         return
     tokenizer = source.tokenizer
     ids = tokenizer(
-        text or inputs.embedded_text(), add_special_tokens=False, verbose=False, return_tensors="np"
+        text or proof_cases.embedded_text(), add_special_tokens=False, verbose=False, return_tensors="np"
     )
     room = settings.max_tokens - 2
     masked = ids["input_ids"][0][:room]
@@ -259,7 +239,7 @@ def same_use_of_positions(
     def bits(model: PreTrainedModel, num_tokens: int) -> float:
         return bits_per_masked_token(model, [(corrupted, labels)], num_tokens=num_tokens, frame=frame)
 
-    num_source = len(source.weights.weights["embeddings.position"]) - source.first_row
+    num_source = source.num_tokens
     with quiet():
         short = source.load(AutoModelForMaskedLM).eval()
     at_source = bits(short, num_source)
@@ -273,7 +253,7 @@ def same_use_of_positions(
             yield Check(name, f"{at_length:.3f}", "reported", None)
 
     table = _position_table(model)
-    first_new = _first_row(source, settings) + num_source
+    first_new = source.first_row_in(TARGETS[settings.to]) + num_source
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         fresh = torch.randn(table[first_new:].shape, generator=draw)
@@ -295,10 +275,6 @@ def _position_table(model: Any) -> Tensor:
     return weight
 
 
-def _first_row(source: Source, settings: Settings) -> int:
-    return source.pad_token_id + 1 if TARGETS[settings.to].first_after_padding else 0
-
-
 def _source_outputs(
     source: Source, folder: Path, settings: Settings, cases: Sequence[Case]
 ) -> list[dict[str, Tensor]]:
@@ -309,7 +285,7 @@ def _source_outputs(
             model = source.load(kind).eval()
         if settings.positions == "interpolate":
             rows, table = _position_table(load(folder)), _position_table(model)
-            size, first = len(table) - source.first_row, _first_row(source, settings)
+            size, first = len(table) - source.first_row, source.first_row_in(TARGETS[settings.to])
             with torch.no_grad():
                 table[source.first_row :] = rows[first : first + size]
         return model
@@ -319,7 +295,7 @@ def _source_outputs(
         lambda: loaded(AutoModelForMaskedLM),
         cases,
         source.first_row,
-        source.weights.has_head,
+        source.has_head,
     )
 
 
@@ -355,7 +331,7 @@ def _outputs(
 
 
 def _global_batch(source: Source, settings: Settings, num_tokens: int) -> dict[str, Tensor]:
-    ids = inputs.random_ids(source.tokenizer, num_tokens, seed=1)[None]
+    ids = random_ids(source.tokenizer, num_tokens, seed=1)[None]
     batch: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if TARGETS[settings.to].takes_global:
         batch["global_attention_mask"] = torch.zeros_like(ids)

@@ -19,16 +19,15 @@ from transformers.models.big_bird import modeling_big_bird as stock
 
 from longbio.attention.blocks import full_attention_tokens
 from longbio.attention.pattern import SparsePattern
+from longbio.encoders.prepared_batch import Rules
 
 
-@dataclass(frozen=True, eq=False)
-class StockBlocks:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StockBlocks(Rules):
     """The rules of a stock BigBird, in training or in evaluation."""
 
     attentions: tuple[stock.BigBirdBlockSparseAttention, ...] = field(repr=False)
     training: bool
-    block_tokens: int
-    max_tokens: int
     full: bool
     keeps_padding: bool = True
     numbers_padding: bool = True
@@ -38,11 +37,11 @@ class StockBlocks:
         """The rules of this `BigBirdModel`."""
         config = model.config
         return cls(
-            tuple(layer.attention.self for layer in model.encoder.layer),
-            training,
-            config.block_size,
-            model.embeddings.position_embeddings.num_embeddings,
-            config.attention_type == "original_full",
+            attentions=tuple(layer.attention.self for layer in model.encoder.layer),
+            training=training,
+            block_tokens=config.block_size,
+            max_tokens=model.embeddings.position_embeddings.num_embeddings,
+            full=config.attention_type == "original_full",
         )
 
     def cut(self, num_layers: int) -> StockBlocks:
@@ -61,7 +60,7 @@ class StockBlocks:
         if len(documents.documents) > rows:
             raise ValueError("a stock BigBird pattern has one document a row; unpack the batch")
         numbers = [self._counts(attention, num_tokens) for attention in self._differing]
-        made = [
+        patterns = [
             SparsePattern(
                 documents.document_BT,
                 documents.global_BT,
@@ -70,7 +69,7 @@ class StockBlocks:
             )
             for counts_HNN in numbers
         ]
-        return made if len(made) == len(self.attentions) else made * len(self.attentions)
+        return patterns if len(patterns) == len(self.attentions) else patterns * len(self.attentions)
 
     @property
     def _differing(self) -> Sequence[stock.BigBirdBlockSparseAttention]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer, normalizers
@@ -28,14 +28,8 @@ PROBE = "The Café ÅNGSTRÖM"
 
 @dataclass(frozen=True)
 class Stated:
-    """What the files beside a vocabulary say of its normaliser; None for what they leave open.
-
-    Args:
-        lowercase: whether text is lower-cased.
-        strip_accents: whether accents are stripped; BERT does as with capitals where it is open.
-        lowercase_by: the file that says the first.
-        accents_by: the file that says the second.
-    """
+    """What the files beside a vocabulary say of capitals and accents, and which; None for what they leave
+    open. BERT strips accents where it lower-cases, if nothing else is said."""
 
     lowercase: bool | None = None
     strip_accents: bool | None = None
@@ -48,10 +42,8 @@ class Casing:
     """How a tokenizer reads capitals and accents, and who decided it.
 
     Args:
-        lowercase: text is lower-cased.
-        strip_accents: accents are stripped; None for as `lowercase`.
-        lowercase_by: a file, `VOCABULARY`, `USER` or `NOTHING`.
-        accents_by: the same of accents.
+        strip_accents: None for as `lowercase`.
+        lowercase_by: a file, `VOCABULARY`, `USER` or `NOTHING`; `accents_by` too.
         lost: pieces of the vocabulary that text read so can never become.
         pieces: of the vocabulary, special ones left out.
     """
@@ -89,19 +81,9 @@ class Casing:
         """What of the vocabulary no text can become."""
         return f"{self.lost:,} of {self.pieces:,} pieces can never come out"
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `conversion.json`."""
-        return asdict(self)
-
 
 def decide(pieces: Iterable[str], stated: Stated, lowercase: bool | None = None) -> Casing:
-    """How text has to be read for this vocabulary.
-
-    Args:
-        pieces: of a WordPiece vocabulary.
-        stated: what the files beside it say.
-        lowercase: what the user says, which goes before all else.
-    """
+    """How text has to be read for this WordPiece vocabulary; what the user says goes before all else."""
     ordinary = [bare(piece) for piece in pieces if not is_special(piece)]
     strip_accents, accents_by = stated.strip_accents, stated.accents_by
     if lowercase is not None:
@@ -140,12 +122,7 @@ def bare(piece: str) -> str:
 
 
 def stated_by(tokenizer_config: Mapping[str, Any], tokenizer: Mapping[str, Any] | None) -> Stated:
-    """What `tokenizer_config.json` says, and where that is silent, the normaliser in `tokenizer.json`.
-
-    Args:
-        tokenizer_config: empty where there is none.
-        tokenizer: the content of `tokenizer.json`; None where there is none.
-    """
+    """What the content of `tokenizer_config.json` says, or where that is silent, that of `tokenizer.json`."""
     lowercase = tokenizer_config.get("do_lower_case")
     strip_accents = tokenizer_config.get("strip_accents")
     lowercase_by, accents_by = (NOTHING if said is None else CONFIG for said in (lowercase, strip_accents))
@@ -166,7 +143,7 @@ def _steps(normalizer: Any) -> list[Mapping[str, Any]]:
     if not isinstance(normalizer, Mapping):
         return []
     if normalizer.get("type") == "Sequence":
-        return [step for each in normalizer.get("normalizers", []) for step in _steps(each)]
+        return [step for inner in normalizer.get("normalizers", []) for step in _steps(inner)]
     return [normalizer]
 
 
@@ -177,7 +154,7 @@ def reads_alike(normalizer: Any, backend: Tokenizer) -> bool:
         json.dumps({"version": "1.0", "added_tokens": [], "normalizer": normalizer, "model": empty})
     )
     ours, theirs = (
-        unicodedata.normalize("NFC", PROBE if each is None else each.normalize_str(PROBE)).strip(" ▁")
-        for each in (said.normalizer, backend.normalizer)
+        unicodedata.normalize("NFC", PROBE if used is None else used.normalize_str(PROBE)).strip(" ▁")
+        for used in (said.normalizer, backend.normalizer)
     )
     return ours == theirs

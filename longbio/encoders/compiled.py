@@ -12,14 +12,10 @@ from longbio.errors import LongbioError
 def compile_layers(model: PreTrainedModel) -> None:
     """Compile the feed-forward part of every layer and what follows its attention, in place.
 
-    Casts, biases, activations, residuals and norms become one kernel in place of up to ten. Names
-    and weights stay as they are, and so does what `save_pretrained` writes; a copy of the model is
-    not compiled. Attention has kernels of its own. Lengths may change from batch to batch; one row and
-    several, learning and reading, another precision are compiled each, and from the ninth on torch
-    warns and runs uncompiled.
-
-    Raises:
-        LongbioError: the layers of this family are built in another way than BERT's.
+    Casts, biases, activations, residuals and norms become one kernel in place of up to ten. Names and weights
+    stay as they are; a copy of the model is not compiled. Lengths may change from batch to batch; one row and
+    several, learning and reading, another precision are compiled each, and from the ninth on torch warns and
+    runs uncompiled. Raises LongbioError where layers aren't built as BERT's.
     """
     layers = [
         cast("Any", layer)

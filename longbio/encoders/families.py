@@ -69,17 +69,14 @@ DISTILBERT_HEAD: Renames = (
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One family of encoders.
+    """One family of encoders: the renames of its parts, and what it can take.
 
     Args:
         prefix: what a model with a head puts before the names of its encoder.
-        head: renames of the masked-LM head; the first is of the first module after the encoder.
+        head: of the masked-LM head; the first is of the first module after the encoder.
         decoder: the output matrix of that head: a copy of the word embeddings unless it was untied.
-        encoder: renames of the encoder.
-        pooler: renames of the pooler; none where the family has none.
         layers: where the layers stand within the encoder.
-        left_behind: weights that no long model has a place for, as patterns. The model card names
-            those that were found.
+        left_behind: weights that no long model has a place for, as patterns.
         head_activation: the activation inside the masked-LM head; None where it is the encoder's.
         first_after_padding: the first token's position is `pad_token_id + 1`, and not 0.
         packs: a row can hold several documents, by positions and a mask over pairs of tokens, or by the
@@ -215,19 +212,14 @@ def takes_global(model_type: str) -> bool:
 
 def setting(config: Any, name: str) -> Any:
     """A setting of a config under BERT's name for it."""
-    return getattr(config, _own_name(config.model_type, name))
+    return getattr(config, SETTINGS.get(config.model_type, {}).get(name, name))
 
 
 def dropout_names(model_type: str) -> tuple[str, str]:
     """What a family's config calls the dropout of hidden states and of attention weights."""
-    return (
-        _own_name(model_type, "hidden_dropout_prob"),
-        _own_name(model_type, "attention_probs_dropout_prob"),
-    )
-
-
-def _own_name(model_type: str, name: str) -> str:
-    return SETTINGS.get(model_type, {}).get(name, name)
+    names = SETTINGS.get(model_type, {})
+    hidden, attention = "hidden_dropout_prob", "attention_probs_dropout_prob"
+    return names.get(hidden, hidden), names.get(attention, attention)
 
 
 def first_position(config: Any) -> int:

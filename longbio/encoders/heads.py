@@ -50,23 +50,19 @@ class Regrouped(nn.Module):
 
 
 def order_classes(model: Any, names: Mapping[int, str]) -> None:
-    """Make of a tagger's classes, of any scheme and in any order, those of these names.
+    """Make of a tagger's classes, of any scheme and in any order, those of these names, in place.
 
-    Args:
-        model: with a `classifier`; changed in place, and its config with it.
-        names: by number: O, and B- and I- of each type.
-
-    Raises:
-        ValueError: its own tags are of no scheme that is known.
+    `names` are O, and B- and I- of each type, by number. Raises ValueError where its own tags are of no known
+    scheme.
     """
-    own: dict[int, str] = model.config.id2label
-    if own == names:
+    tags: dict[int, str] = model.config.id2label
+    if tags == names:
         return
-    scheme = scheme_of(own.values())
+    scheme = scheme_of(tags.values())
     if scheme is None:
         raise ValueError("the tags of the model are of no scheme that is known")
     members = [set(scheme.classes_of(names[number])) for number in sorted(names)]
-    groups = [[number for number, name in own.items() if name in group] for group in members]
+    groups = [[number for number, name in tags.items() if name in group] for group in members]
     model.classifier = Regrouped(model.classifier, groups)
     model.num_labels = len(names)
     model.config.id2label, model.config.label2id = dict(names), {name: n for n, name in names.items()}
@@ -77,14 +73,10 @@ def begin_from_pooler(model: Any, folder: Path) -> bool:
     """Give a Longformer's new head for documents the pooler of its checkpoint.
 
     A BERT's head reads its pooler, which is pre-trained; a Longformer's has a dense layer of its own in
-    the same place, which would begin at random although the checkpoint holds the source's pooler.
-
-    Args:
-        model: a sequence classifier, loaded from `folder`; changed in place.
-        folder: of the checkpoint, its head not trained yet.
+    the same place, which would begin at random although the checkpoint in `folder` holds the source's pooler.
 
     Returns:
-        Whether there was such a layer and a pooler for it.
+        Whether there was such a layer, not yet trained, and a pooler for it.
     """
     dense = getattr(getattr(model, "classifier", None), "dense", None)
     if model.config.model_type != "longformer" or dense is None:
@@ -92,8 +84,8 @@ def begin_from_pooler(model: Any, folder: Path) -> bool:
     weights = read_weights(folder)
     if any(name.startswith("classifier.") for name in weights):
         return False
-    found = {name.split("pooler.dense.")[1]: weights[name] for name in weights if "pooler.dense." in name}
-    if found.keys() != {"weight", "bias"}:
+    pooler = {name.split("pooler.dense.")[1]: weights[name] for name in weights if "pooler.dense." in name}
+    if pooler.keys() != {"weight", "bias"}:
         return False
-    dense.load_state_dict(found)
+    dense.load_state_dict(pooler)
     return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -15,12 +15,11 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from longbio.artifacts.checkpoints import TOKENIZER_FILES
 from longbio.attention.kernels import Kernel, named
 from longbio.encoders import bigbird, longformer
-from longbio.encoders.calls import CLASSES
+from longbio.encoders.card_calls import CLASSES
 from longbio.encoders.casing import Casing, decide
-from longbio.encoders.configs import refuse_gaps, refuse_misfits, refuse_without_type
+from longbio.encoders.config_checks import refuse_gaps, refuse_misfits, refuse_without_type
 from longbio.encoders.families import HEADS, dropout_names
 from longbio.encoders.heads import initialise
 from longbio.encoders.tokenizer_files import REMEDY, TokenizerFiles
@@ -70,36 +69,26 @@ def load(
 ) -> PreTrainedModel:
     """A native model whose attention runs on the named kernel, in evaluation mode.
 
-    `AutoModel*`, `save_pretrained` and pipelines accept what comes back as if transformers had
-    loaded it. A short model (BERT, RoBERTa, ...) has no kernel and comes back as it is. Weights have
-    the type they are stored in; who trains says `dtype=torch.float32`, for small steps are lost in
-    half precision.
+    Transformers takes it for one of its own. A short model (BERT, RoBERTa, ...) has no kernel.
 
     Args:
         path: a checkpoint folder, or a name on the Hugging Face hub.
         task: `features`, `mlm`, `ner`, `qa` or `classification`.
-        kernel: `auto`, a name of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own
-            attention.
-        new_head: let a masked-LM model start without a head of its own.
-        own_head: the task's head has to be in the checkpoint: for who predicts, and doesn't train.
-        head_seed: of the weights that the checkpoint lacks, and of a head of another shape; None to draw
-            them from torch's generator. How much transformers draws before them depends on what the
-            process did before.
-        for_training: refuse a kernel that can't train the model here, without gradients or without the
-            dropout of its attention weights; otherwise it need only run it.
-        dropout: replaces the config's probabilities, for hidden states and for attention,
-            under whatever name the family gives them.
-        bigbird_pattern: `longbio`, or `stock-training` or `stock-evaluation` to reproduce Hugging
-            Face's BigBird with one of its two patterns. The first of these differs from head to
-            head and runs on the slow `reference`.
-        device: where the model goes, `cpu`, `cuda` or `cuda:1`; None for the CPU.
-        dtype: of its weights, `bfloat16` or torch's own; None for what they are stored in.
+        kernel: `auto`, one of `attention.kernels.KERNELS`, or `stock` for Hugging Face's own attention.
+        new_head: a masked-LM model may start without a head of its own.
+        own_head: the task's head has to be in the checkpoint, for prediction.
+        head_seed: of a head that is missing or has another shape; None for torch's generator.
+        for_training: refuse a kernel that can't train the model here.
+        dropout: replaces the config's probabilities, of hidden states and of attention weights.
+        bigbird_pattern: `longbio`; or `stock-training` (on the slow `reference`) or `stock-evaluation`, one
+            of Hugging Face's own two.
+        device: `cpu`, `cuda` or `cuda:1`; None for the CPU.
+        dtype: of its weights; None for what they are stored in. Train in float32: half precision loses
+            small steps.
         config_changes: settings that replace those of the checkpoint's config, `num_labels=5`.
 
     Raises:
-        LongbioError: weights are missing from the folder or have the wrong shape; there is no such
-            kernel, or it can't run here; there is no such device or type.
-        ValueError: an unknown task or pattern.
+        LongbioError: weights are missing or have another shape; there is no such kernel, device or type here.
 
     Example:
         >>> model = longbio.load("long", task="ner", num_labels=3)
@@ -108,42 +97,47 @@ def load(
     """
     place = ready_device(device or "cpu")
     refuse_dtype(dtype)
-    if task not in TASKS:
-        raise ValueError(f"there is no task {task!r}; the tasks are {', '.join(TASKS)}")
-    if bigbird_pattern not in bigbird.PATTERNS:
-        names = ", ".join(bigbird.PATTERNS)
-        raise ValueError(f"there is no pattern {bigbird_pattern!r}; the patterns are {names}")
+    _refuse_unknown("task", task, TASKS)
+    _refuse_unknown("pattern", bigbird_pattern, bigbird.PATTERNS)
     chosen = None if kernel == "stock" else ready_kernel(kernel)
     config = config_of(path)
-    changes = {"pad_token_id": config.pad_token_id, **config_changes}
-    if dtype is not None:
-        changes["dtype"] = dtype
-    if task == "qa":
-        changes.setdefault("num_labels", 2)  # where an answer starts and ends, whatever else was learned
-    if config.model_type == "longformer":
-        longformer.refuse_windows(changes.get("attention_window", config.attention_window))
-    if dropout is not None:
-        changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
+    changes = _all_changes(config, task, dtype, dropout, config_changes)
     if own_head:
         refuse_gaps(config, path)
     heads = () if own_head or (task == "mlm" and not new_head) else NEW_HEADS[task]
     model = _from_pretrained(path, TASKS[task], heads, head_seed, changes)
-    if for_training and kernel != "stock" and config.model_type in INSTALL:
-        ready_kernel(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
-
-    if kernel != "stock" and config.model_type == "big_bird":
-        bigbird.install(model, chosen, bigbird_pattern)
-    elif kernel != "stock" and config.model_type in INSTALL:
-        INSTALL[config.model_type](model, chosen)
+    if kernel != "stock" and config.model_type in INSTALL:
+        if for_training:
+            ready_kernel(kernel, gradients=True, dropout=model.config.attention_probs_dropout_prob)
+        pattern = {"pattern": bigbird_pattern} if config.model_type == "big_bird" else {}
+        INSTALL[config.model_type](model, chosen, **pattern)
     return model.eval().to(place)
 
 
-def ready_device(name: str) -> torch.device:
-    """The device of this name.
+def _refuse_unknown(kind: str, name: str, names: Iterable[str]) -> None:
+    if name not in names:
+        raise ValueError(f"there is no {kind} {name!r}; the {kind}s are {', '.join(names)}")
 
-    Raises:
-        LongbioError: there is none here.
-    """
+
+def _all_changes(
+    config: Any, task: str, dtype: Any, dropout: float | None, config_changes: dict[str, Any]
+) -> dict[str, Any]:
+    """What replaces settings of the checkpoint's config."""
+    changes = {"pad_token_id": config.pad_token_id}
+    if dtype is not None:
+        changes["dtype"] = dtype
+    if task == "qa":
+        changes["num_labels"] = 2  # where an answer starts and ends, whatever else was learned
+    if dropout is not None:
+        changes |= dict.fromkeys(dropout_names(config.model_type), dropout)
+    changes |= config_changes
+    if config.model_type == "longformer":
+        longformer.refuse_windows(changes.get("attention_window", config.attention_window))
+    return changes
+
+
+def ready_device(name: str) -> torch.device:
+    """The device of this name. Raises LongbioError where there is none here."""
     try:
         device = torch.device(name)
         # Something is put there: that a device has a name doesn't say that it is there.
@@ -156,11 +150,7 @@ def ready_device(name: str) -> torch.device:
 
 
 def refuse_dtype(dtype: Any) -> None:
-    """Return if weights can have a type: one of `DTYPES`, torch's own, or None.
-
-    Raises:
-        LongbioError: they can't.
-    """
+    """Raise LongbioError unless weights can have a type: one of `DTYPES`, torch's own, or None."""
     if isinstance(dtype, str) and dtype not in DTYPES:
         raise LongbioError(
             f"weights can't have the type {dtype!r}", where="dtype", remedy=f"choose {', '.join(DTYPES)}"
@@ -170,28 +160,21 @@ def refuse_dtype(dtype: Any) -> None:
 def _from_pretrained(
     path: str | Path, kind: Any, heads: tuple[str, ...], head_seed: int | None, changes: dict[str, Any]
 ) -> PreTrainedModel:
-    """A model with every weight of its own but perhaps those that begin with `heads`; with a seed these
-    may also have had another shape."""
+    """A model all of whose weights were there, but those that begin with `heads`."""
     with one_line(path), quiet():
         model, report = kind.from_pretrained(
             str(path), output_loading_info=True, ignore_mismatched_sizes=True, **changes
         )
     misfits = report["mismatched_keys"]
-    refuse_misfits(model.config, path, misfits, () if head_seed is None else heads)
+    refuse_misfits(path, misfits, () if head_seed is None else heads)
     _refuse_holes(path, heads, report["missing_keys"])
     if head_seed is not None:
         _draw(model, {*report["missing_keys"], *(name for name, *_ in misfits)}, head_seed)
-    loaded: PreTrainedModel = model
-    return loaded
+    return cast("PreTrainedModel", model)
 
 
 def set_kernel(model: PreTrainedModel, kernel: str) -> None:
-    """Put another kernel into a long model that `load` gave.
-
-    Raises:
-        LongbioError: there is no such kernel, or it can't run here.
-        ValueError: the model isn't a long one.
-    """
+    """Put another kernel into a long model that `load` gave; raises as `ready_kernel`."""
     if model.config.model_type not in INSTALL:
         raise ValueError(f"a {model.config.model_type} has no kernel; long models are {', '.join(INSTALL)}")
     INSTALL[model.config.model_type](model, ready_kernel(kernel))
@@ -206,7 +189,7 @@ def ready_kernel(name: str, *, gradients: bool = False, dropout: float = 0.0) ->
         dropout: of attention weights.
 
     Raises:
-        LongbioError: there is none, or this machine can't run it, or not for that.
+        LongbioError: there is none, or this machine can't run it for that.
     """
     try:
         chosen = named(name)
@@ -223,7 +206,7 @@ def ready_kernel(name: str, *, gradients: bool = False, dropout: float = 0.0) ->
 
 
 def cannot_run(kernel: str, reason: str) -> LongbioError:
-    """Of a kernel that was asked for."""
+    """What to raise of a kernel that was asked for."""
     return LongbioError(
         f"kernel {kernel!r} can't run here: {reason}", where="kernel", remedy="kernel='auto' picks one"
     )
@@ -232,8 +215,7 @@ def cannot_run(kernel: str, reason: str) -> LongbioError:
 def config_of(path: str | Path) -> Any:
     """The config of a checkpoint, with the tokenizer's padding id where it has none.
 
-    Raises:
-        LongbioError: there is none, or it names no family.
+    Raises LongbioError where there is no config, or it names no family.
     """
     refuse_without_type(path)
     with one_line(path):
@@ -244,14 +226,7 @@ def config_of(path: str | Path) -> Any:
 
 
 def load_tokenizer(path: str | Path) -> Any:
-    """The tokenizer of a checkpoint, without the cut and the padding of an earlier use.
-
-    Where no file says whether text is lower-cased, its vocabulary does (`read_tokenizer`), and that is told
-    once.
-
-    Raises:
-        LongbioError: there is none, or it can't be read.
-    """
+    """The tokenizer of a checkpoint, as `read_tokenizer`; a doubtful casing is told, once."""
     tokenizer, casing = read_tokenizer(path)
     if casing is not None and casing.is_doubtful and str(path) not in _told and parent_process() is None:
         _told.add(str(path))
@@ -265,23 +240,17 @@ _told: set[str] = set()
 
 
 def read_tokenizer(path: str | Path, lowercase: bool | None = None) -> tuple[Any, Casing | None]:
-    """The tokenizer of a checkpoint, and how it reads capitals and accents.
-
-    This is the one place where tokenizers are loaded. Transformers lower-cases for a BERT whose
-    `tokenizer_config.json` doesn't say otherwise, whatever its vocabulary and `tokenizer.json`.
+    """The tokenizer of a checkpoint, without the cut and the padding of an earlier use, and its casing, or
+    None where it isn't BERT's kind. All tokenizers are loaded here.
 
     Args:
         path: a checkpoint folder, or a name on the Hugging Face hub.
         lowercase: what the user says of a WordPiece tokenizer; None to find out.
 
-    Returns:
-        The tokenizer, and its casing; None where it isn't BERT's kind or one that reads what its file says.
-
     Raises:
         LongbioError: there is none, or it can't be read.
     """
     refuse_without_type(path)
-    _refuse_no_tokenizer(Path(path))
     files = TokenizerFiles.of(path)
     files.refuse_damaged()
     tokenizer, casing = _auto_tokenizer(path, **files.changes()), None
@@ -293,7 +262,7 @@ def read_tokenizer(path: str | Path, lowercase: bool | None = None) -> tuple[Any
     elif not files.reads_alike(tokenizer):
         # A class that builds its own tokenizer has lost the file's normaliser: the file as it is.
         names = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(files.found["tokenizer.json"]), **names)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(files.files["tokenizer.json"]), **names)
     if not tokenizer.is_fast:
         raise LongbioError("the tokenizer has no fast form, which offsets need", where=path, remedy=REMEDY)
     # What is kept of them would decide the hash of a tokenised corpus, and changes with each call.
@@ -309,15 +278,8 @@ def _auto_tokenizer(path: str | Path, **changes: Any) -> Any:
         return AutoTokenizer.from_pretrained(str(path), **changes)
 
 
-def _refuse_no_tokenizer(folder: Path) -> None:
-    """Of a folder with a config alone transformers makes a tokenizer that knows no word."""
-    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise LongbioError("the folder has no tokenizer", where=folder, remedy="copy its files there")
-
-
 @torch.no_grad()
 def _draw(model: PreTrainedModel, missing: Any, seed: int) -> None:
-    """Initialise the modules of missing weights by the model's own rule, from a seed of their own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name in sorted({name.rpartition(".")[0] for name in missing}):
@@ -327,10 +289,9 @@ def _draw(model: PreTrainedModel, missing: Any, seed: int) -> None:
 def _refuse_holes(path: str | Path, heads: tuple[str, ...], missing: Any) -> None:
     holes = sorted(name for name in missing if not name.startswith(heads) and "pooler." not in name)
     if holes:
+        what = f"{len(holes)} weights are missing, the first is {holes[0]}"
         raise LongbioError(
-            f"{len(holes)} weights are missing, the first is {holes[0]}",
-            where=path,
-            remedy="convert the model again, or train the head this task needs",
+            what, where=path, remedy="convert the model again, or train the head this task needs"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers.utils.hub import cached_file
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.encoders.casing import CONFIG, Stated, reads_alike, stated_by
 from longbio.errors import LongbioError
 
@@ -31,19 +31,13 @@ READ_STRICTLY = (CONFIG, "tokenizer.json", "vocab.json", "merges.txt", "special_
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What lies in a checkpoint folder, or on the hub, for its tokenizer.
-
-    Args:
-        path: the folder, or the name on the hub.
-        found: the files by name, of those that longbio looks at.
-    """
+    """What lies in a checkpoint folder, or under a name on the hub, for its tokenizer: files by name."""
 
     path: str
-    found: dict[str, Path]
+    files: dict[str, Path]
 
     @classmethod
     def of(cls, path: str | Path) -> TokenizerFiles:
-        """Of a checkpoint folder, or of a name on the Hugging Face hub."""
         names = {*VOCABULARIES, *READ_STRICTLY}
         if Path(path).is_dir():
             return cls(str(path), {name: Path(path, name) for name in names if Path(path, name).is_file()})
@@ -60,59 +54,56 @@ class TokenizerFiles:
 
     def refuse_damaged(self) -> None:
         """Raise `LongbioError` where transformers would read something else than is meant, or nothing."""
-        if Path(self.path).is_dir() and not self.found.keys() & set(VOCABULARIES):
+        if Path(self.path).is_dir() and not self.files.keys() & set(VOCABULARIES):
             # Without any, transformers makes an empty vocabulary up and says nothing.
-            raise LongbioError("the folder holds no tokenizer", where=self.path, remedy=REMEDY)
+            raise LongbioError("the folder has no tokenizer", where=self.path, remedy=REMEDY)
         for name in READ_STRICTLY:
-            file = self.found.get(name)
+            file = self.files.get(name)
             if file is not None and file.read_bytes().startswith(BYTE_ORDER_MARK.encode()):
-                raise LongbioError(
-                    "the file begins with a byte-order mark",
-                    where=file,
-                    remedy="save it as UTF-8 without one",
-                )
-        vocabulary = (self.made or {}).get("model", {}).get("vocab", ())
+                what = "the file begins with a byte-order mark"
+                raise LongbioError(what, where=file, remedy="save it as UTF-8 without one")
+        vocabulary = (self.tokenizer_json or {}).get("model", {}).get("vocab", ())
         if isinstance(vocabulary, dict) and any(p.startswith(BYTE_ORDER_MARK + "[") for p in vocabulary):
             raise LongbioError(
                 "its vocabulary was made from a file with a byte-order mark, so a special token has no row",
-                where=self.found["tokenizer.json"],
+                where=self.files["tokenizer.json"],
                 remedy="take vocab.txt in its place, or remove the mark",
             )
 
     def stated(self) -> Stated:
         """What the files say of capitals and accents."""
-        config = read_json(self.found[CONFIG]) if CONFIG in self.found else {}
-        return stated_by(config, self.made)
+        config = read_json(self.files[CONFIG]) if CONFIG in self.files else {}
+        return stated_by(config, self.tokenizer_json)
 
     def reads_alike(self, tokenizer: Any) -> bool:
-        """Whether a tokenizer made from tokenizer.json does to capitals and accents what the file says."""
-        return self.made is None or reads_alike(self.made.get("normalizer"), tokenizer.backend_tokenizer)
+        return self.tokenizer_json is None or reads_alike(
+            self.tokenizer_json.get("normalizer"), tokenizer.backend_tokenizer
+        )
 
     def changes(self) -> dict[str, Any]:
         """What transformers has to be given to read `vocab.txt` as it is meant."""
-        if "vocab.txt" not in self.found or "tokenizer.json" in self.found:
+        if "vocab.txt" not in self.files or "tokenizer.json" in self.files:
             return {}
-        pieces, was_mended = read_vocabulary(self.found["vocab.txt"])
+        pieces, was_mended = read_vocabulary(self.files["vocab.txt"])
         return {"vocab": pieces} if was_mended else {}
 
     def pieces(self) -> dict[str, int]:
         """The vocabulary as it stands in its file, by id; empty where it isn't WordPiece's."""
-        model = (self.made or {}).get("model", {})
-        if self.made is not None:
-            return dict(model["vocab"]) if isinstance(model.get("vocab"), dict) else {}
-        return read_vocabulary(self.found["vocab.txt"])[0] if "vocab.txt" in self.found else {}
+        if self.tokenizer_json is not None:
+            vocabulary = self.tokenizer_json.get("model", {}).get("vocab")
+            return dict(vocabulary) if isinstance(vocabulary, dict) else {}
+        return read_vocabulary(self.files["vocab.txt"])[0] if "vocab.txt" in self.files else {}
 
     @cached_property
-    def made(self) -> dict[str, Any] | None:
+    def tokenizer_json(self) -> dict[str, Any] | None:
         """The content of tokenizer.json, None where there is none."""
-        if "tokenizer.json" not in self.found:
+        if "tokenizer.json" not in self.files:
             return None
         try:
-            content: dict[str, Any] = read_json(self.found["tokenizer.json"])
+            content: dict[str, Any] = read_json(self.files["tokenizer.json"])
         except LongbioError as error:
-            raise LongbioError(
-                f"the tokenizer can't be read ({error.what})", where=error.where, remedy=REMEDY
-            ) from error
+            what = f"the tokenizer can't be read ({error.what})"
+            raise LongbioError(what, where=error.where, remedy=REMEDY) from error
         return content
 
 
@@ -120,10 +111,7 @@ def read_vocabulary(file: Path) -> tuple[dict[str, int], bool]:
     """The pieces of a `vocab.txt` by line number, and whether they are other than its plain lines.
 
     A byte-order mark, white space around a piece and empty lines at the end are no part of it. As in BERT,
-    the last of equal lines counts.
-
-    Raises:
-        LongbioError: it isn't UTF-8.
+    the last of equal lines counts. Raises LongbioError where it isn't UTF-8.
     """
     try:
         lines = file.read_text("utf-8").split("\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 import longbio
 from longbio.artifacts.cards import markdown_table
-from longbio.encoders.calls import STOCK_BIGBIRD, call, card, what_is_global
+from longbio.encoders.card_calls import STOCK_BIGBIRD, call, card, what_is_global
 from longbio.encoders.families import takes_global
 from longbio.finetuning.stability import Stability
 from longbio.tasks import TASKS

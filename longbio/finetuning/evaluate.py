@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from longbio.artifacts.atomic_files import read_json
 from longbio.artifacts.checkpoints import checkpoint_digest
-from longbio.artifacts.files import read_json
 from longbio.artifacts.runs import RUN, make_once
 from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import Reading
@@ -18,7 +18,7 @@ from longbio.corpus.records import Document
 from longbio.corpus.tag_schemes import scheme_of
 from longbio.corpus.writers import WRITERS
 from longbio.corpus.writers.conll import tags_of
-from longbio.encoders.configs import refuse_unnamed_head
+from longbio.encoders.config_checks import refuse_unnamed_head
 from longbio.encoders.loading import config_of
 from longbio.errors import LongbioError
 from longbio.finetuning.breakdown import by_length, by_position, evidence, reliability

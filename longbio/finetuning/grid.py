@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.atomic_files import read_json, write_json
 from longbio.finetuning.settings import Grid, Recipe
 from longbio.training.processes import processes
 

@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
 
 import longbio
-from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.atomic_files import read_json, write_json
+from longbio.artifacts.staged_folders import staged_folder
 from longbio.attention.kernels import auto_choices
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.families import is_long
 from longbio.encoders.heads import begin_from_pooler
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load, load_tokenizer
-from longbio.encoders.rows import InputFormat
 from longbio.encoders.saving import save
 from longbio.errors import LongbioError
 from longbio.finetuning import card

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from longbio.artifacts.atomic_files import digest_of_path, read_json, write_json
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
-from longbio.artifacts.files import digest_of_path, read_json, write_json
-from longbio.artifacts.folders import refuse_unless_writable
+from longbio.artifacts.staged_folders import refuse_unless_writable
 from longbio.encoders.families import dropout_names
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import config_of, load_tokenizer
-from longbio.encoders.rows import InputFormat
 from longbio.finetuning.data import Splits, places_of, read_data
 from longbio.finetuning.evaluate import evaluate, model_of
 from longbio.finetuning.grid import learn_best, recipes_of

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from longbio.encoders.families import FAMILIES
-from longbio.encoders.masked_lm import predicted_positions, summed_nats
+from longbio.encoders.masked_loss import predicted_positions, summed_nats
 from longbio.masked_lm.masking import Ids
 
 

@@ -17,7 +17,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.atomic_files import read_json, write_json
 from longbio.corpus.labels import spelled_as
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import full_disk_named, read_json, write_json
+from longbio.artifacts.atomic_files import full_disk_named, read_json, write_json
 from longbio.errors import LongbioError
 
 PROGRESS = "progress.json"

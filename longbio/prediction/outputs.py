@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from longbio.artifacts.files import write_bytes_atomically
+from longbio.artifacts.atomic_files import write_bytes_atomically
 from longbio.corpus.file_names import TABLE, FileNames, row
 from longbio.corpus.records import Document
 from longbio.corpus.writers import brat, jsonl

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from longbio.corpus.records import Document
 from longbio.encoders.batches import length_batches
 from longbio.encoders.heads import order_classes
+from longbio.encoders.input_format import InputFormat, Row
 from longbio.encoders.loading import load, load_tokenizer
-from longbio.encoders.rows import InputFormat, Row
 from longbio.errors import LongbioError
 from longbio.prediction.lots import LOT_CHARS, Failure, Lot
 from longbio.tasks import AnyTask

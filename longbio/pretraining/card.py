@@ -7,7 +7,7 @@ from typing import Any
 
 import longbio
 from longbio.artifacts.cards import markdown_table
-from longbio.encoders.calls import call, card, what_is_global
+from longbio.encoders.card_calls import call, card, what_is_global
 from longbio.encoders.families import takes_global
 
 

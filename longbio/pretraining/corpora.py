@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from longbio.artifacts.files import KnownHashes, write_bytes_atomically
-from longbio.artifacts.folders import require_free_space
+from longbio.artifacts.atomic_files import KnownHashes, write_bytes_atomically
+from longbio.artifacts.staged_folders import require_free_space
 from longbio.corpus.files import kind_of
 from longbio.corpus.texts import Columns, Text, passed_over, read_texts, text_files, text_of_row
 from longbio.encoders.loading import load_tokenizer

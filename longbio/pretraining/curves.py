@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-from longbio.artifacts.files import write_text_atomically
+from longbio.artifacts.atomic_files import write_text_atomically
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.samples import MaskedSamples
 

@@ -15,10 +15,10 @@ from transformers.integrations.integration_utils import (
     get_reporting_integration_callbacks,
 )
 
+from longbio.artifacts.atomic_files import write_json
 from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
-from longbio.artifacts.files import write_json
-from longbio.artifacts.folders import refuse_unless_writable, staged_folder
 from longbio.artifacts.runs import Run
+from longbio.artifacts.staged_folders import refuse_unless_writable, staged_folder
 from longbio.encoders.families import FAMILIES
 from longbio.encoders.loading import config_of, load, load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from longbio.encoders.batches import IGNORED, pad
 from longbio.encoders.families import FAMILIES
-from longbio.encoders.inputs import batch_pattern
-from longbio.encoders.masked_lm import predicted_positions
+from longbio.encoders.masked_loss import predicted_positions
+from longbio.encoders.prepared_batch import batch_pattern
 from longbio.masked_lm.masking import Ids, Masking, Phrases, Vocabulary, mask_tokens
 from longbio.pretraining.packing import Documents, Frame, Packed, Plan, packed
 

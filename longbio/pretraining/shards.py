@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.atomic_files import read_json, write_json
 from longbio.artifacts.locks import alone
+from longbio.artifacts.staged_folders import staged_folder
 from longbio.corpus.texts import Text
 from longbio.corpus.words import readable
-from longbio.encoders.tokens import PLAINLY, word_starts
+from longbio.encoders.token_windows import PLAINLY, word_starts
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
 

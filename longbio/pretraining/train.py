@@ -14,8 +14,8 @@ import torch
 import transformers
 from transformers import PreTrainedModel, set_seed
 
-from longbio.artifacts.files import read_json, write_json
-from longbio.artifacts.folders import staged_folder
+from longbio.artifacts.atomic_files import read_json, write_json
+from longbio.artifacts.staged_folders import staged_folder
 from longbio.encoders.families import FAMILIES, max_positions
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.longformer import refresh_global_projections

@@ -19,8 +19,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.roles import Role
-from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means, of_ranks

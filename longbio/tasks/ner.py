@@ -19,9 +19,9 @@ from torch.nn.functional import cross_entropy
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
 from longbio.encoders.batches import IGNORED, pad
+from longbio.encoders.input_format import InputFormat, Row, default_overlap
 from longbio.encoders.roles import Role
-from longbio.encoders.rows import InputFormat, Row, default_overlap
-from longbio.encoders.tokens import Tokens, Window, windows_of
+from longbio.encoders.token_windows import Tokens, Window, windows_of
 from longbio.tasks.bio import best_tags
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
 from longbio.tasks.examples import unlearned

@@ -20,9 +20,9 @@ from torch.nn.functional import cross_entropy
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
 from longbio.encoders.batches import IGNORED
+from longbio.encoders.input_format import InputFormat, Row, default_overlap
 from longbio.encoders.roles import Role
-from longbio.encoders.rows import InputFormat, Row, default_overlap
-from longbio.encoders.tokens import Tokens, Window, windows_of
+from longbio.encoders.token_windows import Tokens, Window, windows_of
 from longbio.errors import LongbioError
 from longbio.tasks.answers import (
     answer_scores,

@@ -19,8 +19,8 @@ from torch import Tensor
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Relation, Span
 from longbio.corpus.words import whole_words
+from longbio.encoders.input_format import InputFormat, Row
 from longbio.encoders.roles import Role
-from longbio.encoders.rows import InputFormat, Row
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import Evidence, of_counts
 from longbio.tasks.examples import unlearned

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.roles import Role
-from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.classes import similarity_scores
 from longbio.tasks.evidence import Evidence, of_pairs

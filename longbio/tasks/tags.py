@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
 from longbio.encoders.batches import IGNORED
-from longbio.encoders.tokens import Tokens, tokenize
+from longbio.encoders.token_windows import Tokens, tokenize
 from longbio.tasks.metrics import Counts, count_entities
 
 OUTSIDE = 0

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from longbio.corpus.marks import Mark, as_html, mention_marks
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Relation
-from longbio.encoders.rows import InputFormat, Row
+from longbio.encoders.input_format import InputFormat, Row
 from longbio.tasks.evidence import Evidence
 
 TARGETS = ("labels", "row_samples")

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from longbio.corpus.records import Document
+from longbio.encoders.input_format import InputFormat, Row, default_overlap
 from longbio.encoders.roles import Role
-from longbio.encoders.rows import InputFormat, Row, default_overlap
-from longbio.encoders.tokens import Tokens, windows_of
+from longbio.encoders.token_windows import Tokens, windows_of
 from longbio.tasks.task import Array, Sample
 
 Part = Literal["windows", "head", "head-tail"]

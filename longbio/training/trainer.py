@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from longbio.artifacts.files import full_disk_named, read_json, sha256_of, write_json
+from longbio.artifacts.atomic_files import full_disk_named, read_json, sha256_of, write_json
 from longbio.encoders.compiled import compile_layers
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average

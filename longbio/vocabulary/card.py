@@ -7,7 +7,7 @@ from typing import Any
 
 import longbio
 from longbio.artifacts.cards import markdown_table
-from longbio.encoders.calls import call, card
+from longbio.encoders.card_calls import call, card
 
 
 def render(report: Mapping[str, Any], name: str, model_type: str, *, has_head: bool) -> str:

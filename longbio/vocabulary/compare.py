@@ -15,9 +15,9 @@ import torch
 import transformers
 from torch import Tensor
 
+from longbio.artifacts.atomic_files import digest_of_text, write_json, write_text_atomically
 from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
-from longbio.artifacts.files import digest_of_text, write_json, write_text_atomically
 from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from longbio.artifacts.files import write_bytes_atomically
+from longbio.artifacts.atomic_files import write_bytes_atomically
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.families import first_position
 from longbio.masked_lm.head import only_at

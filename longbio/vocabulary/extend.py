@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from longbio.artifacts.atomic_files import digest_of_text, read_json, write_json, write_text_atomically
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
-from longbio.artifacts.files import digest_of_text, read_json, write_json, write_text_atomically
 from longbio.artifacts.runs import Run, make_once
 from longbio.corpus.texts import Text
 from longbio.encoders.families import DECODER_BIASES, DECODERS, max_positions

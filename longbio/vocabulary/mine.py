@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.files import write_text_atomically
+from longbio.artifacts.atomic_files import write_text_atomically
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES, as_text, inject, is_byte_level, refuse_other_kinds

@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from longbio.artifacts.files import digest_of_path, digest_of_text
+from longbio.artifacts.atomic_files import digest_of_path, digest_of_text
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
 from longbio.vocabulary.injection import is_byte_level

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from longbio.artifacts.files import digest_of_path
+from longbio.artifacts.atomic_files import digest_of_path
 from longbio.artifacts.runs import RUN, Run, differences, is_run_of, make_once
 from longbio.errors import LongbioError
 

@@ -177,7 +177,7 @@ def test_the_plan_is_made_once_for_all_layers(
     query, key, value, _ = tensors(63)
     with torch.no_grad():
         first = flex.attend(query, key, value, pattern)
-        monkeypatch.setattr(flex, "_plan", lambda _: pytest.fail("made twice"))
+        monkeypatch.setattr(flex, "_seen_blocks", lambda _: pytest.fail("made twice"))
         assert torch.equal(flex.attend(query, key, value, pattern), first)
 
 

@@ -176,7 +176,7 @@ def test_the_plan_is_made_once_for_all_layers(
     pattern = window_pattern(63, 9)
     query, key, value, _ = tensors(63)
     first = xformers.attend(query, key, value, pattern)
-    monkeypatch.setattr(xformers, "_batches", lambda _: pytest.fail("made twice"))
+    monkeypatch.setattr(xformers, "plan", lambda _: pytest.fail("made twice"))
     assert torch.equal(xformers.attend(query, key, value, pattern), first)
 
 

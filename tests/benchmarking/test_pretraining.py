@@ -14,7 +14,7 @@ import torch
 import transformers
 import yaml
 
-from longbio.artifacts.files import write_json
+from longbio.artifacts.atomic_files import write_json
 from longbio.artifacts.locks import alone
 from longbio.benchmarking import report, run
 from longbio.benchmarking.pretraining import DONE, _made_of, make, models_of, steps_to

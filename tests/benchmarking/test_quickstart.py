@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.benchmarking import quickstart as quick
 from longbio.benchmarking.quickstart import quickstart
 from longbio.corpus.readers import read_documents

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.benchmarking.cells import cells_of
 from longbio.benchmarking.examples import examples_of
 from longbio.benchmarking.run import benchmark

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoTokenizer
 
-from longbio.conversion import build, inputs
+from longbio.conversion import build, proof_cases
 from longbio.conversion.convert import Conversion, convert
 from longbio.conversion.settings import Settings
 from longbio.conversion.sources import REFUSED, canonical
@@ -136,7 +136,7 @@ def test_tokenizer_gives_the_same_ids(
     assert after.model_max_length == 64
     assert after.special_tokens_map == before.special_tokens_map
     assert before.get_vocab() == after.get_vocab()
-    for text in (*inputs.CLINICAL_STRINGS, "the patient, history of pain " * 30):
+    for text in (*proof_cases.CLINICAL_STRINGS, "the patient, history of pain " * 30):
         assert after(text)["input_ids"] == before(text)["input_ids"]
         assert after(text, "pain")["input_ids"] == before(text, "pain")["input_ids"]
 

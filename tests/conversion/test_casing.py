@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from longbio.conversion import reading
+from longbio.conversion import sources
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
 from longbio.encoders.casing import VOCABULARY
@@ -93,8 +93,8 @@ def test_a_wrong_guess_fails_by_the_vocabulary(
         tokenizer, casing = honest(folder, True)
         return tokenizer, replace(casing, lowercase_by="no file: BERT's default")
 
-    honest = reading.read_tokenizer
-    monkeypatch.setattr(reading, "read_tokenizer", guess)
+    honest = sources.read_tokenizer
+    monkeypatch.setattr(sources, "read_tokenizer", guess)
     failed = failures(make_vocabulary_only(CASED), tmp_path / "long", small["longformer"])
     assert len(failed) == 1
     assert "whole words of the vocabulary" in failed[0]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from longbio.conversion import build
 from longbio.conversion import convert as module
 from longbio.conversion.convert import Conversion, convert, text_of
 from longbio.conversion.settings import Settings
-from longbio.conversion.verify import Check, Verification
+from longbio.conversion.verify import Check
 from longbio.errors import LongbioError
 
 Make = Callable[..., Path]
@@ -162,7 +162,9 @@ def test_a_killed_conversion_leaves_no_folder_and_the_next_run_clears_up(
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Check("hidden states", "3.0e-01", "at most 1e-05", False)
-    monkeypatch.setattr(module, "verify", lambda *_, **__: Verification((check,), 1.0))
+    monkeypatch.setattr(
+        module, "verify", lambda *_, **__: {"passed": False, "seconds": 1.0, "checks": [asdict(check)]}
+    )
 
 
 def test_what_fails_its_verification_is_kept_under_another_name(

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from longbio.conversion import positions
+from longbio.conversion import build
 from longbio.conversion.convert import Conversion, convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import How, Settings
 
 POSITIONS = "embeddings.position_embeddings.weight"
 PREFIX = {"longformer": "longformer.", "bigbird": "bert."}
@@ -80,22 +80,22 @@ def test_a_table_of_the_same_length_is_the_table_itself(
 
 def test_interpolation_keeps_the_ends_and_spreads_evenly() -> None:
     rows = torch.tensor([[0.0, 8.0], [1.0, 6.0], [5.0, 0.0]])
-    stretched = positions.stretch(rows, 5, "interpolate")
+    stretched = build.stretch_positions(rows, 5, "interpolate")
     by_hand = torch.tensor([[0.0, 8.0], [0.5, 7.0], [1.0, 6.0], [3.0, 3.0], [5.0, 0.0]])
     assert torch.allclose(stretched, by_hand)
 
 
 def test_tiling_repeats_and_cuts() -> None:
     rows = torch.arange(6.0).reshape(3, 2)
-    assert positions.stretch(rows, 7, "tile").tolist() == [*rows.tolist(), *rows.tolist(), [0.0, 1.0]]
+    assert build.stretch_positions(rows, 7, "tile").tolist() == [*rows.tolist(), *rows.tolist(), [0.0, 1.0]]
 
 
 @pytest.mark.parametrize("how", ["tile", "interpolate"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_stretched_rows_keep_their_dtype_and_share_no_storage(how: positions.How, dtype: torch.dtype) -> None:
+def test_stretched_rows_keep_their_dtype_and_share_no_storage(how: How, dtype: torch.dtype) -> None:
     rows = torch.randn(3, 4).to(dtype)
     for size in (3, 8):
-        stretched = positions.stretch(rows, size, how)
+        stretched = build.stretch_positions(rows, size, how)
         assert stretched.dtype == dtype
         assert stretched.is_contiguous()
         assert stretched.untyped_storage().data_ptr() != rows.untyped_storage().data_ptr()
@@ -103,7 +103,7 @@ def test_stretched_rows_keep_their_dtype_and_share_no_storage(how: positions.How
 
 def test_numbering_places_special_rows_before_the_first() -> None:
     rows, special = torch.ones(3, 2), torch.full((2, 2), 7.0)
-    assert positions.number(rows, special, 2)[:, 0].tolist() == [7, 7, 1, 1, 1]
-    assert positions.number(rows, special, 0)[:, 0].tolist() == [1, 1, 1]
-    assert positions.number(rows, special[:0], 1)[:, 0].tolist() == [0, 1, 1, 1]
-    assert positions.number(rows, None, 3)[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert build.number_positions(rows, special, 2)[:, 0].tolist() == [7, 7, 1, 1, 1]
+    assert build.number_positions(rows, special, 0)[:, 0].tolist() == [1, 1, 1]
+    assert build.number_positions(rows, special[:0], 1)[:, 0].tolist() == [0, 1, 1, 1]
+    assert build.number_positions(rows, special[:0], 3)[:, 0].tolist() == [0, 0, 0, 1, 1, 1]

@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from longbio.attention import kernels
-from longbio.conversion import build, positions, verify
+from longbio.conversion import build, verify
 from longbio.conversion.convert import convert
-from longbio.conversion.reading import Source, read_source
 from longbio.conversion.settings import Settings
+from longbio.conversion.sources import Source, read_source
 from longbio.conversion.verify import Check
 from longbio.encoders.families import TARGETS, Renames
 from longbio.encoders.longformer import LongformerSelfAttention
@@ -122,8 +122,8 @@ def test_positions_off_by_one(
     failures: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    honest = positions.number
-    monkeypatch.setattr(positions, "number", lambda *a: honest(*a).roll(shift, 0))
+    honest = build.number_positions
+    monkeypatch.setattr(build, "number_positions", lambda *a: honest(*a).roll(shift, 0))
     assert "hidden states" in failures(target, family, "mlm")
 
 
@@ -131,12 +131,12 @@ def test_positions_numbered_as_in_the_source(
     failures: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old converters' mistake: BERT's row 0 stays row 0, where a Longformer never looks."""
-    honest = positions.number
+    honest = build.number_positions
 
     def unshifted(rows: Tensor, special_rows: Tensor | None, first_row: int) -> Tensor:
         return torch.cat([honest(rows, special_rows, 0), rows[-first_row:]])
 
-    monkeypatch.setattr(positions, "number", unshifted)
+    monkeypatch.setattr(build, "number_positions", unshifted)
     assert "hidden states" in failures("longformer")
 
 
@@ -288,7 +288,7 @@ def test_a_tokenizer_that_cuts(
     failures: Callable[..., list[str]], after_writing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut on both sides the ids are equal; that the long note is whole is judged too."""
-    monkeypatch.setattr(verify.inputs, "embedded_text", lambda: "pain " * 900)
+    monkeypatch.setattr(verify.proof_cases, "embedded_text", lambda: "pain " * 900)
     assert failures("longformer") == ["token ids of 10 clinical strings"]
 
 

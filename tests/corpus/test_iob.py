@@ -14,7 +14,7 @@ from longbio.corpus.readers import format_of, read_documents, stream_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import conll
 from longbio.encoders.loading import load_tokenizer
-from longbio.encoders.tokens import Tokens, tokenize
+from longbio.encoders.token_windows import Tokens, tokenize
 from longbio.errors import LongbioError
 from longbio.tasks import tags
 from tests.corpus_splits import read_splits

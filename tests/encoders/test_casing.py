@@ -250,4 +250,4 @@ def test_tokenizers_are_loaded_in_one_place() -> None:
         for file in package.rglob("*.py")
         if "AutoTokenizer." in file.read_text()
     }
-    assert named == {"encoders/loading.py", "conversion/verify.py", "encoders/calls.py"}
+    assert named == {"encoders/loading.py", "conversion/verify.py", "encoders/card_calls.py"}

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from longbio.attention.pattern import SparsePattern
-from longbio.encoders.inputs import batch_pattern, computing_dtype, prepare
+from longbio.encoders.kernel_model import computing_dtype
+from longbio.encoders.prepared_batch import batch_pattern, prepare
 
 Batch = dict[str, Any]
 Near = Callable[..., None]

@@ -11,9 +11,9 @@ import torch
 from longbio.attention.blocks import block_sparse
 from longbio.attention.kernels import KERNELS, Kernel
 from longbio.attention.pattern import SparsePattern, sliding_window
-from longbio.encoders import inputs
-from longbio.encoders.inputs import batch_pattern
+from longbio.encoders import prepared_batch
 from longbio.encoders.loading import set_kernel
+from longbio.encoders.prepared_batch import batch_pattern
 
 RUN_HERE = [
     name
@@ -40,7 +40,7 @@ def given(case: str) -> dict[str, Any]:
 def test_training_goes_on_after_a_pass_in_inference_mode(
     kernel: str, case: str, family: str, make_ours: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "_whole", {})
+    monkeypatch.setattr(prepared_batch, "_whole", {})
     model, batch = make_ours(family, "mlm", kernel), given(case)
     ids = torch.randint(4, 60, (2, 48), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -64,7 +64,7 @@ def test_training_goes_on_after_another_kernel_in_inference_mode(
         reason = KERNELS["flex"].supports(None, device=torch.device("cpu"), dtype=torch.float32, dropout=0.0)
     if reason is not None:
         pytest.skip(reason)
-    monkeypatch.setattr(inputs, "_whole", {})
+    monkeypatch.setattr(prepared_batch, "_whole", {})
     model = make_ours(family, "mlm", "flex")
     ids = torch.arange(4, 52)[None]
     with torch.inference_mode():

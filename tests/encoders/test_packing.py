@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from longbio.encoders.inputs import batch_pattern
 from longbio.encoders.loading import load
+from longbio.encoders.prepared_batch import batch_pattern
 
 Batch = dict[str, Tensor]
 MakeOurs = Callable[..., Any]

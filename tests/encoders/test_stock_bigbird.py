@@ -15,6 +15,7 @@ from torch import Tensor
 from longbio.attention.kernels import KERNELS
 from longbio.encoders import bigbird
 from longbio.encoders.loading import load, set_kernel
+from longbio.encoders.prepared_batch import given_pattern
 from longbio.errors import LongbioError
 
 MakeStock = Callable[..., Any]
@@ -71,7 +72,7 @@ def test_layers_and_heads_differ_in_training_alone(make_stock: MakeStock, make_b
     for pattern in ("stock-training", "stock-evaluation"):
         model = make_stock("big_bird", **REAL_SIZES)
         bigbird.install(model, None, pattern)
-        documents = bigbird.given_pattern(None, None, None, (1, 1024), torch.device("cpu"))
+        documents = given_pattern(None, None, None, (1, 1024), torch.device("cpu"))
         made[pattern] = model.rules.layers(documents)
     first, second = made["stock-training"]
     assert first.counts_BHNN.shape == (1, 2, 16, 16)

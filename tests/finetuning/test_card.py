@@ -13,12 +13,12 @@ import torch
 import transformers
 from tokenizers import pre_tokenizers
 
-from longbio.artifacts.files import write_json
+from longbio.artifacts.atomic_files import write_json
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings
 from longbio.corpus.records import Document, Question
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load, load_tokenizer, quiet
-from longbio.encoders.rows import InputFormat
 from longbio.encoders.saving import save
 from longbio.finetuning import card
 from longbio.finetuning.settings import Recipe

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.encoders.loading import quiet

@@ -14,14 +14,14 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
+from longbio.artifacts.atomic_files import read_json
 from longbio.artifacts.checkpoints import read_weights
-from longbio.artifacts.files import read_json
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
 from longbio.encoders.batches import IGNORED
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import TASKS, config_of, load, quiet
-from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import evaluate
 from longbio.finetuning.learn import inputs_of, learn, task_of

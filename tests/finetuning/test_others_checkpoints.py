@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from longbio.corpus.records import Document, Span
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import config_of, load, load_tokenizer, quiet
-from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
 from longbio.finetuning.evaluate import evaluate, model_of, task_for
 from longbio.finetuning.learn import inputs_of, learn

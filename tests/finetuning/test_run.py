@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from longbio.artifacts.files import read_json
+from longbio.artifacts.atomic_files import read_json
 from longbio.artifacts.locks import alone
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longbio.encoders.rows import Row
+from longbio.encoders.input_format import Row
 from longbio.finetuning.samples import Samples
 from longbio.tasks.task import Sample
 

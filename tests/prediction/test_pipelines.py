@@ -9,8 +9,8 @@ import torch
 from transformers import pipeline
 
 from longbio.corpus.records import Document
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load, load_tokenizer, quiet
-from longbio.encoders.rows import InputFormat
 from longbio.prediction.predictor import load_for, predict
 from longbio.tasks.ner import Entities
 

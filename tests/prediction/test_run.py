@@ -15,8 +15,8 @@ from transformers import AutoTokenizer
 
 from longbio.corpus.records import Document
 from longbio.encoders.batches import length_batches
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load
-from longbio.encoders.rows import InputFormat
 from longbio.prediction.predictor import predict
 from longbio.tasks.ner import Entities
 

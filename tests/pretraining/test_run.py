@@ -22,8 +22,8 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 from PIL import Image
 
-from longbio.artifacts import files
-from longbio.artifacts.files import write_json
+from longbio.artifacts import atomic_files
+from longbio.artifacts.atomic_files import write_json
 from longbio.artifacts.runs import RUN
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as ConversionSettings
@@ -451,7 +451,7 @@ def test_a_second_start_reads_no_corpus_again(
     def again(*_: object) -> None:
         raise AssertionError
 
-    hashed = files.sha256_of
+    hashed = atomic_files.sha256_of
 
     def of_models_alone(path: Path) -> str:
         assert path.suffix != ".jsonl"
@@ -459,7 +459,7 @@ def test_a_second_start_reads_no_corpus_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(split, "near_duplicates", again)
-        patched.setattr(files, "sha256_of", of_models_alone)
+        patched.setattr(atomic_files, "sha256_of", of_models_alone)
         patched.setattr(sys.modules[__name__], "notes", lambda folder: folder)
         assert start("two") == first
         assert notes_file.stat().st_mtime_ns == before

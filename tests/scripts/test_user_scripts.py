@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from longbio.artifacts.files import read_json, write_json
+from longbio.artifacts.atomic_files import read_json, write_json
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
-from longbio.encoders.rows import InputFormat
+from longbio.encoders.input_format import InputFormat
 from longbio.errors import LongbioError
 from longbio.finetuning.rdrop import divergence
 from longbio.tasks import TASKS, AnyTask

@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Attribute, Document, Relation, Span
 from longbio.encoders.batches import IGNORED
+from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load, load_tokenizer
-from longbio.encoders.rows import InputFormat
 from longbio.tasks.ner import Entities, TaggedRows
 from longbio.tasks.tags import encode, words_of
 from longbio.tasks.task import Prediction, collate

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from longbio.corpus.records import Document, Span
 from longbio.corpus.synthetic import synthesize
 from longbio.encoders.batches import IGNORED
-from longbio.encoders.tokens import Tokens, tokenize
+from longbio.encoders.token_windows import Tokens, tokenize
 from longbio.tasks import tags
 from longbio.tasks.metrics import count_entities, micro
 from longbio.tasks.ner import Entities

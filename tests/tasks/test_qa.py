@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Question
-from longbio.encoders.rows import InputFormat
+from longbio.encoders.input_format import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.answers import best_pairs
 from longbio.tasks.qa import Answers, AskedRows

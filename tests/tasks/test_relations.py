@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Relation, Span
-from longbio.encoders.rows import InputFormat
+from longbio.encoders.input_format import InputFormat
 from longbio.tasks.relations import NONE, Relations
 from longbio.tasks.task import Prediction, collate
 

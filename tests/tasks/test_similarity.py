@@ -13,7 +13,7 @@ from scipy.stats import pearsonr
 
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
-from longbio.encoders.rows import InputFormat
+from longbio.encoders.input_format import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.task import Prediction, collate

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
-from longbio.encoders.tokens import tokenize
+from longbio.encoders.token_windows import tokenize
 from longbio.tasks import tags
 from tests.tokenizer_kinds import KINDS, tokenizer_of
 

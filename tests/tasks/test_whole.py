@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from longbio.corpus.records import Document
-from longbio.encoders.rows import InputFormat
+from longbio.encoders.input_format import InputFormat
 from longbio.errors import LongbioError
 from longbio.tasks.task import Sample
 from longbio.tasks.whole import Reading, pooled, pooled_outputs, row_samples, whole_rows

@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from longbio.artifacts import runs
+from longbio.artifacts.atomic_files import write_bytes_atomically
 from longbio.artifacts.checkpoints import read_weights
-from longbio.artifacts.files import write_bytes_atomically
 from longbio.artifacts.runs import Run
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings

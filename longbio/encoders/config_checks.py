@@ -16,11 +16,8 @@ HEADS = ("qa_outputs.", "qa_classifier.", "classifier.", "pre_classifier.")
 
 
 def refuse_without_type(path: str | Path) -> None:
-    """Raise where a local config names no `model_type`: transformers would guess it by the folder's name.
-
-    Raises:
-        LongbioError: with the line to write into the config.
-    """
+    """Raise LongbioError where a local config names no `model_type`, with the line to write into it:
+    transformers would guess by the folder's name."""
     folder = Path(path)
     if not (folder / CONFIG_FILE).is_file():
         return
@@ -48,11 +45,8 @@ def _likely_type(architectures: Iterable[str], folder: Path) -> str:
 
 
 def refuse_unnamed_head(config: Any, folder: Path) -> None:
-    """Raise where the weights hold a head for a task and the config names no class for it.
-
-    Raises:
-        LongbioError: with the line to write into the config.
-    """
+    """Raise LongbioError where the weights hold a task's head and the config names no class for it, with the
+    line to write into it."""
     if config.architectures:
         return
     heads = [name for name in weight_names(folder) if name.startswith(HEADS)]
@@ -77,38 +71,31 @@ def refuse_gaps(config: Any, where: str | Path) -> None:
     """Raise `LongbioError` where the labels of a head's rows skip a number."""
     labels = sorted(int(number) for number in config.id2label or {})
     if labels != list(range(len(labels))):
-        raise LongbioError(
-            f"id2label numbers its {len(labels)} labels to {labels[-1]}, with gaps",
-            where=where,
-            remedy="name every row of the head in id2label, from 0 on",
-        )
+        what = f"id2label numbers its {len(labels)} labels to {labels[-1]}, with gaps"
+        raise LongbioError(what, where=where, remedy="name every row of the head in id2label, from 0 on")
 
 
 def refuse_misfits(
-    config: Any, where: str | Path, misfits: Iterable[tuple[str, Any, Any]], new: tuple[str, ...]
+    where: str | Path, misfits: Iterable[tuple[str, Any, Any]], new: tuple[str, ...] = ()
 ) -> None:
-    """Raise where weights have other shapes than the config says.
+    """Raise LongbioError where weights have other shapes than the config says.
 
     Args:
-        config: of the model.
-        where: its folder.
+        where: the model's folder.
         misfits: the name of each such weight, its shape on disk and the config's.
         new: prefixes of the weights that start anew, whatever their shape was.
-
-    Raises:
-        LongbioError: of a head's rows, with the cure.
     """
-    for name, found, said in misfits:
+    for name, shape, said in misfits:
         if name.startswith(new):
             continue
         if name.startswith(HEADS):
             raise LongbioError(
-                f"the head has {found[0]} rows, and the config names {said[0]} labels",
+                f"the head has {shape[0]} rows, and the config names {said[0]} labels",
                 where=where,
                 remedy="name all of them in id2label of config.json, one for each row",
             )
         raise LongbioError(
-            f"{name} is {tuple(found)}, config.json says {tuple(said)}",
+            f"{name} is {tuple(shape)}, config.json says {tuple(said)}",
             where=where,
             remedy="use the config that belongs to these weights",
         )

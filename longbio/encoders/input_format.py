@@ -14,7 +14,7 @@ from longbio.corpus.words import Int
 from longbio.encoders.batches import mask_of, pad
 from longbio.encoders.families import max_positions, takes_global
 from longbio.encoders.roles import Role, section_headings
-from longbio.encoders.tokens import Tokens, tokenize
+from longbio.encoders.token_windows import Tokens, tokenize
 from longbio.errors import LongbioError
 
 
@@ -40,7 +40,6 @@ class InputFormat:
     """How a model and its tokenizer want their inputs.
 
     Args:
-        tokenizer: a fast transformers tokenizer.
         max_tokens: what the model reads at most, special tokens included.
         takes_global: whether it takes a `global_attention_mask`.
         takes_types: whether it tells a query from its text by `token_type_ids`.
@@ -57,23 +56,15 @@ class InputFormat:
     def of(cls, config: Any, tokenizer: Any, max_tokens: int | None = None) -> InputFormat:
         """Of a model's config and its tokenizer.
 
-        Args:
-            config: of the model.
-            tokenizer: its own.
-            max_tokens: what a row holds at most; all that the model reads when None.
-
-        Raises:
-            LongbioError: that is more than the model reads.
+        `max_tokens` is what a row holds at most, None for all that the model reads, and never more.
         """
         # RoBERTa and its kin put two between a query and its text, and tell them apart by nothing else.
         separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
         reach = max_positions(config)
         if max_tokens is not None and max_tokens > reach:
-            raise LongbioError(
-                f"rows of {max_tokens:,} tokens, and the model reads {reach:,}",
-                where="recipe.max_tokens",
-                remedy="lower it, or leave it out for all that the model reads",
-            )
+            what = f"rows of {max_tokens:,} tokens, and the model reads {reach:,}"
+            remedy = "lower it, or leave it out for all that the model reads"
+            raise LongbioError(what, where="recipe.max_tokens", remedy=remedy)
         return cls(
             tokenizer,
             max_tokens=reach if max_tokens is None else max_tokens,
@@ -93,7 +84,7 @@ class InputFormat:
         return self.max_tokens - frame
 
     def refuse_long_query(self, query: Tokens, where: str) -> None:
-        """Raises LongbioError when a query, which is never cut, leaves its text less than half of a row."""
+        """Raise LongbioError where a query, which is never cut, leaves its text less than half of a row."""
         if self.room(query) < self.max_tokens // 2:
             raise LongbioError(
                 f"the question or first text has {len(query.ids):,} tokens, and the model reads"
@@ -112,7 +103,7 @@ class InputFormat:
         """Some of a text's tokens in their frame.
 
         Args:
-            text: the text's tokens; those that are global there are so in the row.
+            text: those of its tokens that are global are so in the row.
             part: which of them.
             query: what stands before them, whole.
             roles: what is global besides: the first token (`cls`), the query.

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from longbio.artifacts import folders
-from longbio.artifacts.folders import refuse_unless_free, require_free_space, staged_folder
+from longbio.artifacts import staged_folders
+from longbio.artifacts.staged_folders import refuse_unless_free, require_free_space, staged_folder
 from longbio.errors import LongbioError
 
 
@@ -67,7 +67,7 @@ def test_a_killed_process_leaves_no_target_and_the_next_run_clears_up(tmp_path: 
     target = tmp_path / "model"
     script = (
         "import os, signal, sys, pathlib\n"
-        "from longbio.artifacts.folders import staged_folder\n"
+        "from longbio.artifacts.staged_folders import staged_folder\n"
         "with staged_folder(pathlib.Path(sys.argv[1])) as staged:\n"
         "    (staged / 'weights').write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -213,13 +213,13 @@ def test_everything_is_on_the_disk_before_the_name_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
-    fsync = folders._fsync
+    fsync = staged_folders._fsync
 
     def noting(path: Path) -> None:
         synced.append(path.name.partition(".partial-")[0])
         fsync(path)
 
-    monkeypatch.setattr(folders, "_fsync", noting)
+    monkeypatch.setattr(staged_folders, "_fsync", noting)
     with staged_folder(tmp_path / "model") as staged:
         (staged / "weights").write_text("w")
 

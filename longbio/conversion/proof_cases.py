@@ -30,13 +30,11 @@ class Case:
 
     Args:
         name: for messages.
-        input_ids: (B, T).
-        attention_mask: (B, T), 0 for padding.
-        token_type_ids: (B, T), or None.
+        input_ids: (B, T), and so are the masks and types.
         explicit_positions: number the positions from the mask. Families differ in how they count
             behind left padding, and that isn't what is compared.
         judged: False for a case whose difference is reported only.
-        global_attention_mask: (B, T), or None: tokens that are global in the target.
+        global_attention_mask: tokens that are global in the target.
     """
 
     name: str
@@ -79,10 +77,8 @@ def padded_case(
     num_types: int = 1,
     global_every: int | None = None,
 ) -> Case:
-    """A batch of unequal lengths, padded on one side, with random token types if there are any.
-
-    Every `global_every`-th token is global, the first among them; none where it is None.
-    """
+    """A batch of unequal lengths, padded on one side, with random token types if there are any; every
+    `global_every`-th token is global, the first among them."""
     longest = max(lengths)
     ids = torch.full((len(lengths), longest), tokenizer.pad_token_id)
     mask = torch.zeros(len(lengths), longest, dtype=torch.long)

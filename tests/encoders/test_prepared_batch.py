@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from longbio.attention import reference
 from longbio.attention.kernels import KERNELS, Kernel
 from longbio.attention.pattern import SparsePattern
-from longbio.encoders import inputs
-from longbio.encoders.inputs import batch_pattern, prepare
+from longbio.encoders import prepared_batch
+from longbio.encoders.prepared_batch import batch_pattern, prepare
 from longbio.errors import LongbioError
 
 MakeOurs = Callable[..., Any]
@@ -217,9 +217,8 @@ def test_auto_says_its_choice_once(
     make_ours: MakeOurs,
     make_batch: MakeBatch,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inputs, "_said", set())
+    prepared_batch._say_once.cache_clear()
     caplog.set_level(logging.INFO, logger="longbio")
     named = make_ours(family, kernel="reference")
     named(**make_batch(9))

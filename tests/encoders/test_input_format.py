@@ -9,8 +9,8 @@ import pytest
 import torch
 import transformers
 
-from longbio.encoders.rows import InputFormat
-from longbio.encoders.tokens import Tokens, tokenize
+from longbio.encoders.input_format import InputFormat
+from longbio.encoders.token_windows import Tokens, tokenize
 from longbio.errors import LongbioError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -62,27 +62,25 @@ class Prepared:
         return wide.index_add(0, self.index_N, filtered).unflatten(0, batch)
 
 
-class Rules(Protocol):
-    """How the layers of a model look at documents. Hashable, and equal where that is the same."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rules:
+    """How the layers of a model look at documents. Hashable, and equal where that is the same.
 
-    @property
-    def block_tokens(self) -> int:
-        """Documents packed into one row start on multiples of it."""
+    Args:
+        max_tokens: positions of the model: the longest document.
+        block_tokens: documents packed into one row start on multiples of it.
+        keeps_padding: padding has a part in what tokens see, as in Hugging Face's BigBird.
+        numbers_padding: positions of a row's only document count padding before it, as BigBird's do.
+    """
 
-    @property
-    def keeps_padding(self) -> bool:
-        """Whether padding has a part in what tokens see, as in Hugging Face's BigBird."""
-
-    @property
-    def numbers_padding(self) -> bool:
-        """Whether positions of a row's only document count padding before it, as BigBird's do."""
-
-    @property
-    def max_tokens(self) -> int:
-        """Positions of the model: the longest document."""
+    max_tokens: int
+    block_tokens: int = 1
+    keeps_padding: bool = False
+    numbers_padding: bool = False
 
     def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
         """The pattern of every layer; the same object where layers share one."""
+        raise NotImplementedError
 
 
 def prepare(
@@ -90,12 +88,9 @@ def prepare(
 ) -> Prepared:
     """Make a batch ready for the layers of an encoder, once for each kernel and dtype.
 
-    What was built on the CPU needs no answer from the device. A compiled graph reads what is
-    there; what isn't is built outside of it.
+    A pattern built on the CPU needs no answer from the device. A compiled graph reads what is there already.
 
     Args:
-        documents: of the batch, on the device of the encoder.
-        rules: how its layers look at them.
         kernel: the one that was asked for, or None.
         dtype: of queries, keys and values.
         dropout: of attention weights.
@@ -133,11 +128,11 @@ def _build(
         moved = pattern.to(documents.device, non_blocking=True)
         chosen = _chosen(kernel, moved, dtype, dropout)
         chosen.prepare(moved)
-        dense.prepare(moved)
+        dense.global_rows(moved)
         ready[id(pattern)] = LayerAttention(chosen, moved)
     layers = tuple(ready[id(pattern)] for pattern in patterns)
     if kernel is None:
-        _say_once(layers[0].kernel.name, documents.device)
+        _say_once(layers[0].kernel.name, documents.device.type)
     if position_BT is not None:
         position_BT = position_BT.to(documents.device, non_blocking=True)
     documents.cache[key] = Prepared(layers, index_N, real_N, position_BT)
@@ -151,21 +146,15 @@ def _chosen(kernel: Kernel | None, pattern: SparsePattern, dtype: torch.dtype, d
         raise LongbioError(str(error), where="kernel") from error
 
 
-_said: set[tuple[str, str]] = set()
-
-
-def _say_once(name: str, device: torch.device) -> None:
-    """Log what `auto` chose, once for each kernel and kind of device."""
-    if (name, device.type) not in _said:
-        _said.add((name, device.type))
-        logger.info("attention kernel on %s: %s", device.type, name)
+@cache
+def _say_once(name: str, device_type: str) -> None:
+    """Log what `auto` chose."""
+    logger.info("attention kernel on %s: %s", device_type, name)
 
 
 def _without_padding(pattern: SparsePattern, size: int) -> tuple[SparsePattern, Tensor | None, Tensor | None]:
-    """The pattern of all documents in one row, and where their tokens come from.
-
-    Nothing is moved where that would leave nothing out.
-    """
+    """The pattern of all documents in one row, and where their tokens come from; unchanged where that would
+    leave nothing out."""
     host = pattern.on_host
     rows, num_tokens = host.document_BT.shape
     spans = host.documents.tolist()
@@ -185,7 +174,7 @@ def _without_padding(pattern: SparsePattern, size: int) -> tuple[SparsePattern, 
         real += [within, torch.zeros(filler, dtype=torch.bool)]
         documents += [torch.where(within, number, PADDING), torch.full((filler,), PADDING)]
     index_N, real_N = torch.cat(pieces), torch.cat(real)
-    made = replace(
+    joined = replace(
         host,
         document_BT=torch.cat(documents)[None],
         global_BT=(host.global_BT.flatten()[index_N] & real_N)[None],
@@ -193,7 +182,7 @@ def _without_padding(pattern: SparsePattern, size: int) -> tuple[SparsePattern, 
         cache={},
     )
     index_N, real_N = (tensor.to(pattern.device, non_blocking=True) for tensor in (index_N, real_N))
-    return made, index_N, real_N
+    return joined, index_N, real_N
 
 
 def _positions(pattern: SparsePattern, rules: Rules) -> Tensor | None:
@@ -230,22 +219,19 @@ def batch_pattern(
         attention_mask: (B, T), 0 for padding; None for none.
         global_attention_mask: (B, T), 1 for global tokens; None for none. Padding is never global.
         document_ids: (B, T) integers, the documents packed into each row; None for one a row.
-        shape: (B, T) of the batch.
-        device: where the pattern is wanted.
+        shape: (B, T).
 
     Raises:
         ValueError: a mask of another shape, or document numbers that are no integers.
     """
-    valid_BT = bool_mask(attention_mask, shape, "attention_mask")
-    global_BT = None
-    if global_attention_mask is not None:
-        global_BT = bool_mask(global_attention_mask, shape, "global_attention_mask").to(valid_BT.device)
+    valid_BT = _bool_mask(attention_mask, shape, "attention_mask")
     if document_ids is not None:
         document_ids = document_ids.to(valid_BT.device)
     documents = numbered(valid_BT, document_ids)
-    valid_BT = documents != PADDING
-    global_BT = torch.zeros_like(valid_BT) if global_BT is None else global_BT & valid_BT
-    return SparsePattern(documents, global_BT).to(device)
+    global_BT = torch.zeros_like(valid_BT)
+    if global_attention_mask is not None:
+        global_BT = _bool_mask(global_attention_mask, shape, "global_attention_mask").to(valid_BT.device)
+    return SparsePattern(documents, global_BT & (documents != PADDING)).to(device)
 
 
 def given_pattern(
@@ -255,11 +241,7 @@ def given_pattern(
     shape: tuple[int, int],
     device: torch.device,
 ) -> SparsePattern:
-    """The pattern that came as `attention_mask`, or the one of these masks.
-
-    Raises:
-        ValueError: as `batch_pattern`, or a pattern of another shape.
-    """
+    """The pattern that came as `attention_mask`, or the one of these masks. Raises as `batch_pattern`."""
     if attention_mask is None and global_attention_mask is None and document_ids is None:
         if (shape, device) not in _whole:
             _remember_whole(shape, device)
@@ -267,8 +249,8 @@ def given_pattern(
     if not isinstance(attention_mask, SparsePattern):
         return batch_pattern(attention_mask, global_attention_mask, document_ids, shape, device)
     if tuple(attention_mask.document_BT.shape) != shape:
-        found = tuple(attention_mask.document_BT.shape)
-        raise ValueError(f"the pattern given as attention_mask is {found}, the batch is {shape}")
+        its_shape = tuple(attention_mask.document_BT.shape)
+        raise ValueError(f"the pattern given as attention_mask is {its_shape}, the batch is {shape}")
     if global_attention_mask is not None or document_ids is not None:
         raise ValueError("attention_mask is a pattern: global tokens and documents are in it already")
     return attention_mask.to(device, non_blocking=True)
@@ -288,28 +270,6 @@ def _remember_whole(shape: tuple[int, int], device: torch.device) -> None:
     _whole[shape, device] = batch_pattern(None, None, None, shape, device)
 
 
-def computing_dtype(weight: Tensor) -> torch.dtype:
-    """Of queries, keys and values: the weights', or autocast's."""
-    if torch.is_autocast_enabled(weight.device.type):
-        return torch.get_autocast_dtype(weight.device.type)
-    return weight.dtype
-
-
-def rounded_once(hidden: Tensor) -> Tensor:
-    """Under autocast: the states as projections see them, rounded once in place of by each; their
-    gradients add up in that precision. The same states elsewhere."""
-    kind = hidden.device.type
-    if hidden.dtype != torch.float64 and torch.is_autocast_enabled(kind):
-        return hidden.to(torch.get_autocast_dtype(kind))
-    return hidden
-
-
-def refuse_attentions(wanted: bool | None) -> None:
-    """Raise when attention weights are asked for: no fast kernel ever holds them."""
-    if wanted:
-        raise ValueError("attention weights are never formed; load with kernel='stock' to get them")
-
-
 def refuse_long(num_tokens: int, max_tokens: int) -> None:
     """Raise when a batch is longer than the position table."""
     if num_tokens > max_tokens:
@@ -319,29 +279,12 @@ def refuse_long(num_tokens: int, max_tokens: int) -> None:
         )
 
 
-def batch_shape(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> tuple[int, int]:
-    """(B, T) of whichever input was given.
-
-    Raises:
-        ValueError: both or none were given.
-    """
-    given = [tensor for tensor in (input_ids, inputs_embeds) if tensor is not None]
-    if len(given) != 1:
-        raise ValueError("give either input_ids or inputs_embeds")
-    return given[0].shape[0], given[0].shape[1]
-
-
-def bool_mask(mask: Tensor | None, shape: tuple[int, int], name: str = "mask") -> Tensor:
-    """A (B, T) bool mask of a 0/1 mask; all True, on the CPU, when none is given.
-
-    Raises:
-        ValueError: its shape isn't that of the batch, or it holds floats: those of an additive
-            mask would mean the opposite.
-    """
+def _bool_mask(mask: Tensor | None, shape: tuple[int, int], name: str) -> Tensor:
+    """(B, T) bool of a 0/1 mask; all True, on the CPU, where there is none."""
     if mask is None:
         return torch.ones(shape, dtype=torch.bool)
     if tuple(mask.shape) != shape:
         raise ValueError(f"the {name} is {tuple(mask.shape)}, the batch is {shape}")
-    if mask.is_floating_point():
+    if mask.is_floating_point():  # an additive mask would mean the opposite
         raise ValueError(f"the {name} is {mask.dtype}; give 1 and 0, or True and False")
     return mask > 0

@@ -35,8 +35,7 @@ class Tokens:
 
     Args:
         ids: (N,) vocabulary ids.
-        offsets: (N, 2) start and end character of each token in the document's text, without spaces around
-            it; empty for a token of spaces.
+        offsets: (N, 2) start and end character of each, without spaces around; empty for spaces alone.
         words: (N,) the index in `word_spans` of the word each token begins in; -1 for a token of spaces.
         word_spans: (W, 2) start and end character of each word that has a token: by the text's own
             borders (`corpus.words`), but that words which share a token are one.
@@ -50,11 +49,7 @@ class Tokens:
     is_global: NDArray[np.bool_]
 
     def in_units(self, units: Sequence[tuple[int, int]]) -> Tokens:
-        """The same tokens, their words those of a corpus that comes in words.
-
-        Args:
-            units: (start_char, end_char) of each, in order.
-        """
+        """The same tokens with a corpus' own words: (start_char, end_char) of each, in order."""
         words, spans = _words_of_tokens(self.offsets, np.array(units, dtype=np.int64).reshape(-1, 2))
         return replace(self, words=words, word_spans=spans)
 
@@ -64,10 +59,9 @@ class Window:
     """A slice of a document that fits the model with its two special tokens.
 
     Args:
-        document: index of the document.
-        tokens: the tokens read, `tokens.start` to `tokens.stop` of the document.
-        owned: the part of them that this window answers for. The windows of a document own
-            every token exactly once.
+        document: its index.
+        tokens: the tokens read.
+        owned: those of them that this window answers for; the windows of a document own each token once.
     """
 
     document: int
@@ -76,13 +70,7 @@ class Window:
 
 
 def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()) -> Tokens:
-    """Tokenise a whole text, however long, and mark the tokens inside `global_spans`.
-
-    Args:
-        text: the document's text.
-        tokenizer: a fast transformers tokenizer.
-        global_spans: (start_char, end_char) of the text with global attention.
-    """
+    """Tokenise a whole text, however long; tokens inside `global_spans`, in characters, are global."""
     encoding = tokenizer(readable(text), **PLAINLY)
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     offsets = _trimmed(offsets, text)
@@ -98,12 +86,7 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
 
 
 def word_starts(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """(N,) True for tokens that begin a word, as whole words are masked.
-
-    Args:
-        text: the whole text.
-        offsets: of its tokens.
-    """
+    """(N,) True for the tokens of a text that begin a word, as whole words are masked."""
     places = _trimmed(np.array(offsets, dtype=np.int64).reshape(-1, 2), text)
     words, _ = _words_of_tokens(places, word_spans(text))
     return np.diff(words, prepend=-2) != 0
@@ -148,13 +131,10 @@ def windows_of(document: int, num_tokens: int, *, max_tokens: int, overlap: int)
     """Cut a document of `num_tokens` into windows; one, empty, for an empty document.
 
     Args:
-        document: index of the document.
-        num_tokens: its tokens without special ones.
+        document: its index.
+        num_tokens: without special ones.
         max_tokens: what the model reads, the two special tokens included.
-        overlap: tokens that neighbouring windows share at least.
-
-    Raises:
-        ValueError: nothing would be left of a window without its overlap.
+        overlap: shared by neighbouring windows at least; ValueError where nothing else is left of one.
     """
     room = max_tokens - 2
     if not 0 <= overlap < room:

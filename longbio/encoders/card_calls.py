@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from string import Template
 
-from longbio.artifacts.cards import model_card
+import yaml
+
 from longbio.encoders.families import takes_global
 
 CLASSES = {
@@ -56,13 +57,13 @@ offsets = rows.pop("offset_mapping").tolist()
 BODIES = {
     "features": """\
 rows = tokenizer("Chest pain since Monday.", return_tensors="pt")
-${given}\
+${global_mask}\
 with torch.no_grad():
     print(model(**rows).last_hidden_state.shape)
 """,
     "mlm": """\
 rows = tokenizer(f"The patient has {tokenizer.mask_token} since Monday.", return_tensors="pt")
-${given}\
+${global_mask}\
 masked = rows["input_ids"] == tokenizer.mask_token_id
 with torch.no_grad():
     print(tokenizer.decode(model(**rows).logits[masked].argmax(-1)))
@@ -76,7 +77,7 @@ rows = tokenizer(
 """
     + WINDOWS
     + """\
-${given}\
+${global_mask}\
 with torch.no_grad():
     tags = model(**rows).logits.argmax(-1).tolist()
 found = {
@@ -98,7 +99,7 @@ rows = tokenizer(
     + WINDOWS
     + """\
 parts = [rows.sequence_ids(row) for row in range(len(offsets))]  # 0 in the question, 1 in the text
-${given}\
+${global_mask}\
 with torch.no_grad():
     output = model(**rows)
 in_text = torch.tensor(
@@ -120,7 +121,7 @@ print(text[offsets[row][first][0] : offsets[row][last][1]])
 # One row: of a longer text the tokens behind $max_tokens are left out; longbio predict reads them.
 # Behind a question or first text: tokenizer(first, text, truncation="only_second", ...).
 rows = tokenizer($texts, truncation=True, max_length=$max_tokens, return_tensors="pt")
-${given}\
+${global_mask}\
 with torch.no_grad():
     logits = model(**rows).logits[0]
 $result
@@ -159,7 +160,7 @@ def call(
     """Python that loads a model with plain transformers and uses it, as a Markdown block.
 
     Args:
-        head: the model class.
+        head: the model class, a key of `CLASSES`.
         folder: what it is loaded from.
         model_type: of its config.
         roles: which tokens are global, of `ROLES`, where the model has global attention.
@@ -168,15 +169,15 @@ def call(
         answer_tokens: the longest answer.
         result: what is done with a classifier's `logits`, (C,).
     """
-    given = ""
+    global_mask = ""
     if takes_global(model_type):
-        given = FIRST_GLOBAL if "cls" in roles else NO_GLOBAL
+        global_mask = FIRST_GLOBAL if "cls" in roles else NO_GLOBAL
         if "query" in roles and (head == "qa" or len(texts) == 2):
-            given += QUERY_GLOBAL.get(head, "")
+            global_mask += QUERY_GLOBAL.get(head, "")
     code = Template(BEGINNING + "\n" + BODIES[head]).substitute(
         kind=CLASSES[head],
         folder=folder,
-        given=given,
+        global_mask=global_mask,
         max_tokens=max_tokens,
         overlap=min(128, max_tokens // 4),
         truncation='"only_second"' if head == "qa" else "True",
@@ -188,17 +189,21 @@ def call(
 
 
 def card(title: str, head: str, tag: str, sections: Iterable[tuple[str, str]], call_text: str) -> str:
-    """A model card that ends with a call to copy.
+    """A model card, a README.md that people read and the Hugging Face Hub indexes, with a call to copy.
 
     Args:
         title: its heading.
         head: the model class.
         tag: the family, as the hub's index shall know it.
-        sections: before the call.
+        sections: (heading, Markdown body) pairs before the call.
         call_text: in Markdown.
     """
     metadata = {"library_name": "transformers", "pipeline_tag": PIPELINES[head], "tags": ["longbio", tag]}
-    return model_card(title=title, metadata=metadata, sections=[*sections, ("A call to copy", call_text)])
+    front_matter = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{front_matter}---", f"# {title}"]
+    for heading, body in [*sections, ("A call to copy", call_text)]:
+        parts += [f"## {heading}", body.strip()]
+    return "\n\n".join(parts) + "\n"
 
 
 def what_is_global(roles: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longbio.encoders.tokens import Window, tokenize, windows_of
+from longbio.encoders.token_windows import Window, tokenize, windows_of
 
 
 def check_windows(num_tokens: int, max_tokens: int, overlap: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from longbio.artifacts.files import PARTIAL, full_disk_named, partial_of, writer_is_alive
+from longbio.artifacts.atomic_files import PARTIAL, full_disk_named, partial_of, writer_is_alive
 from longbio.errors import LongbioError
 
 BYTES_PER_MB = 1_000_000
@@ -23,15 +23,11 @@ BYTES_PER_MB = 1_000_000
 def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes `target` when the body ends, and vanishes if it raises.
 
-    What a killed process left behind is cleared away first.
-
-    Args:
-        target: where the folder shall stand; its parents are made.
-        force: replace a `target` that holds something. The old one stays until the new is whole.
+    What a killed process left behind is cleared away first. With `force` a `target` that holds something is
+    replaced; it stays until the new one is whole.
 
     Raises:
-        LongbioError: `target` is a file, holds something and `force` is off, or can't be
-            written; or the disk is full.
+        LongbioError: as `refuse_unless_free`, or the disk is full.
     """
     target = Path(os.path.abspath(target))  # the target's own name, also for "." and "a/.."
     refuse_unless_free(target, force=force)
@@ -43,11 +39,8 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         refuse_unless_free(target, force=force)  # once more: an old folder may be back
         staged.mkdir()
     except OSError as error:
-        raise LongbioError(
-            f"the folder can't be made ({error.strerror})",
-            where=target,
-            remedy="choose a place you can write to",
-        ) from error
+        what, remedy = f"the folder can't be made ({error.strerror})", "choose a place you can write to"
+        raise LongbioError(what, where=target, remedy=remedy) from error
 
     try:
         with full_disk_named(target):
@@ -60,41 +53,24 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def refuse_unless_free(target: Path, *, force: bool = False) -> None:
-    """Return if a folder may be written to `target`; for asking before long work begins.
-
-    Raises:
-        LongbioError: `target` is a file, or holds something and `force` is off, or holds the
-            home or the working folder, or lies where nothing can be written.
-    """
+    """Raise LongbioError, before long work begins, where no folder may be written to `target`: it is a file,
+    or holds something and `force` is off, or holds the home or working folder, or can't be written to."""
     target = Path(os.path.abspath(target))
     if any(folder.is_relative_to(target) for folder in (Path.home(), Path.cwd())):
-        raise LongbioError(
-            "the folder holds your home or working folder",
-            where=target,
-            remedy="name a folder of its own",
-        )
-
+        what = "the folder holds your home or working folder"
+        raise LongbioError(what, where=target, remedy="name a folder of its own")
     if target.is_dir():
         if not force and any(target.iterdir()):
-            raise LongbioError(
-                "the folder is not empty",
-                where=target,
-                remedy="name another one, or replace it with --force",
-            )
+            remedy = "name another one, or replace it with --force"
+            raise LongbioError("the folder is not empty", where=target, remedy=remedy)
     elif target.exists() or target.is_symlink():
         raise LongbioError("is not a folder", where=target, remedy="name another place")
     refuse_unless_writable(target if target.is_dir() else target.parent)
 
 
 def refuse_unless_writable(folder: Path) -> None:
-    """Return if `folder` is one that can be written to, or can be made; nothing is made.
-
-    Raises:
-        LongbioError: a file is in the way, or the place is another's.
-    """
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
+    """Raise LongbioError unless `folder` can be written to, or can be made; nothing is made."""
+    existing = _existing(folder)
     if not existing.is_dir():
         raise LongbioError("is not a folder", where=existing, remedy=f"name another place than {folder}")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -104,16 +80,8 @@ def refuse_unless_writable(folder: Path) -> None:
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:
-    """Return if the disk of `folder`, which need not exist yet, has room for `needed_bytes`.
-
-    Raises:
-        LongbioError: it has not.
-    """
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-
-    free_bytes = shutil.disk_usage(existing).free
+    """Raise LongbioError unless the disk of `folder`, which need not exist yet, has this much room."""
+    free_bytes = shutil.disk_usage(_existing(folder)).free
     if free_bytes < needed_bytes:
         raise LongbioError(
             f"{needed_bytes / BYTES_PER_MB:,.0f} MB are needed"
@@ -121,6 +89,12 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
             where=folder,
             remedy="free some space or write elsewhere",
         )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def _settle(folder: Path) -> None:
@@ -149,12 +123,9 @@ def _put_in_place(staged: Path, target: Path, *, force: bool) -> None:
             raise
         _fsync(target.parent)
     except OSError as error:
-        raise LongbioError(
-            f"the finished folder can't be put in place ({error.strerror})",
-            where=target,
-            remedy="name a place where nothing stands and nothing is mounted",
-        ) from error
-
+        what = f"the finished folder can't be put in place ({error.strerror})"
+        remedy = "name a place where nothing stands and nothing is mounted"
+        raise LongbioError(what, where=target, remedy=remedy) from error
     _remove(aside)
 
 

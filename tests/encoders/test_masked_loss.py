@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from longbio.encoders.loading import quiet
-from longbio.encoders.masked_lm import masked_lm_loss
+from longbio.encoders.masked_loss import masked_lm_loss
 
 Batch = dict[str, Tensor]
 Pair = Callable[..., tuple[Any, Any]]

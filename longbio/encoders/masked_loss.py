@@ -23,8 +23,7 @@ def masked_lm_loss(
 ) -> tuple[Tensor | None, Tensor]:
     """Loss and logits of a masked-LM head.
 
-    All logits of 4,096 tokens over 30,522 words are 500 MB a sequence, and all but 15% of them
-    would be thrown away.
+    All logits of 4,096 tokens over 30,522 words are 500 MB a sequence, and 85% of them are of no use.
 
     Args:
         hidden_BTC: what the encoder gave.
@@ -32,16 +31,12 @@ def masked_lm_loss(
         labels: (B, T) ids to predict, -100 where there is nothing to predict; None for no loss.
         full_logits: compute logits of all tokens, as the stock models do.
         label_positions: (M,) int64, flat positions (row * T + token) of the labels that aren't
-            -100; given by a collator, they spare the forward pass a wait for the device.
-        num_items_in_batch: what the summed loss is divided by: the labels of all accumulated
-            batches. None for those of this batch.
+            -100; from a collator, they spare the forward pass a wait for the device.
+        num_items_in_batch: labels of all accumulated batches, to divide by; None for those of this batch.
 
     Returns:
         The loss in nats per predicted token, None without labels; and logits (M, vocabulary) of
         the predicted tokens in their order, or (B, T, vocabulary) of all tokens.
-
-    Raises:
-        ValueError: labels of another shape than the batch.
     """
     if labels is None:
         return None, head(hidden_BTC)

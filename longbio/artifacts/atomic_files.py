@@ -27,9 +27,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write `content` so that a reader sees the old file or the new one, never a part.
 
-    Raises:
-        LongbioError: the disk is full.
-        OSError: the folder is missing or can't be written to.
+    Raises LongbioError where the disk is full, OSError where the folder can't be written to.
     """
     _clear_leftovers(path)
     unfinished = partial_of(path)
@@ -55,7 +53,6 @@ def writer_is_alive(leftover: Path) -> bool:
     pid = leftover.name.rpartition("-")[2]
     if not pid.isdecimal():
         return True  # not a name of ours: leave it alone
-
     # In a container every process may have the same number, so our own means an earlier one.
     if int(pid) == os.getpid():
         return False
@@ -79,21 +76,14 @@ def _clear_leftovers(path: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically, keys in the order they were inserted.
 
-    Raises:
-        LongbioError: the disk is full.
-        TypeError: `value` holds something JSON doesn't know.
-        ValueError: `value` holds NaN or an infinity, which no other JSON reader would accept.
+    Raises LongbioError where the disk is full, ValueError at NaN or an infinity.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_text_atomically(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        LongbioError: the file is missing, unreadable, or not JSON.
-    """
+    """The value in a JSON file. Raises LongbioError where it is missing, unreadable, or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -108,25 +98,14 @@ def read_json(path: Path) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits.
-
-    Raises:
-        OSError: the file can't be read.
-    """
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class KnownHashes:
     """SHA-256 of large files, kept in a JSON file: one whose size and time of change are as they
-    were isn't read again. Paths, which may name patients, are kept as hashes too.
-
-    Args:
-        file: where they are kept.
-
-    Raises:
-        LongbioError: it is damaged.
-    """
+    were isn't read again. Paths, which may name patients, are kept as hashes too."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -134,17 +113,12 @@ class KnownHashes:
         self.known = dict(self.kept)
 
     def sha256_of(self, path: Path) -> str:
-        """As the function of this name.
-
-        Raises:
-            OSError: the file can't be read.
-        """
+        """As the function of this name."""
         place, state = hashlib.sha256(os.path.abspath(path).encode()).hexdigest(), path.stat()
-        found = self.known.get(place)
-        if found is None or found[:2] != [state.st_size, state.st_mtime_ns]:
-            found = [state.st_size, state.st_mtime_ns, sha256_of(path)]
-            self.known[place] = found
-        return str(found[2])
+        size_and_time = [state.st_size, state.st_mtime_ns]
+        if self.known.get(place, [])[:2] != size_and_time:
+            self.known[place] = [*size_and_time, sha256_of(path)]
+        return str(self.known[place][2])
 
     def save(self) -> None:
         """Keep what was learned."""
@@ -153,13 +127,7 @@ class KnownHashes:
 
 
 def sha256_of_folder(files: Iterable[Path]) -> str:
-    """One SHA-256 over the names and contents of a folder's files, whatever their order.
-
-    Only file names count, so a moved or renamed folder keeps its hash.
-
-    Raises:
-        OSError: a file can't be read.
-    """
+    """One SHA-256 over the names and contents of a folder's files, in any order; not of its own name."""
     lines = sorted(f"{sha256_of(path)}  {path.name}\n" for path in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -172,10 +140,8 @@ def digest_of_text(text: str) -> str:
 def digest_of_path(path: Path) -> str:
     """SHA-256 of a file's content, or of names and contents of all files below a folder but hidden ones.
 
-    Files that didn't change since this process hashed them aren't read again.
-
-    Raises:
-        LongbioError: a file can't be read.
+    A file that this process has hashed isn't read again until it changes. Raises LongbioError where one can't
+    be read.
     """
     files = [path]
     if path.is_dir():
@@ -199,11 +165,7 @@ def _hashed(file: Path, size: int, changed_ns: int) -> str:
 
 @contextmanager
 def full_disk_named(where: Path) -> Iterator[None]:
-    """Turn "no space left on device" in the body into a `LongbioError` about `where`.
-
-    Raises:
-        LongbioError: the disk, or the user's share of it, is full.
-    """
+    """Turn "no space left on device" in the body into a `LongbioError` about `where`."""
     try:
         yield
     except Exception as error:
@@ -224,12 +186,8 @@ def _says_disk_is_full(error: Exception) -> bool:
     return any(f"(os error {number})" in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
-def refuse_unless_writable(file: Path, *, force: bool = False) -> None:
-    """Ask before long work whether its result can be written.
-
-    Raises:
-        LongbioError: the file is there and `force` isn't given, or its folder isn't there.
-    """
+def refuse_unless_new(file: Path, *, force: bool = False) -> None:
+    """Raise LongbioError where a file is there and `force` isn't given, or its folder isn't there."""
     if file.exists() and not force:
         raise LongbioError("it is there already", where=file, remedy="choose another name, or add --force")
     if not file.absolute().parent.is_dir():
