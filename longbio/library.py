@@ -174,7 +174,7 @@ def extend_vocabulary(
     """
     from longbio.corpus.texts import Text
     from longbio.vocabulary.extend import extend
-    from longbio.vocabulary.rows import ExtendSettings
+    from longbio.vocabulary.new_rows import ExtendSettings
 
     corpus = [Text(text) for text in texts]
     settings = ExtendSettings(
@@ -250,20 +250,14 @@ def evaluate(
         >>> 0 <= report["scores"]["main"] <= 1
         True
     """
-    from longbio.corpus.labels import spelled_as
     from longbio.finetuning import evaluate as evaluation
-    from longbio.tasks.classification import Classes
-    from longbio.tasks.examples import refuse_without_examples
 
     folder, reading, format_name = evaluation.fine_tuned(Path(model)), Reading(), "jsonl"
     if isinstance(documents, str | Path):
         format_name = readers.format_of(Path(documents))
         documents = readers.read_documents(Path(documents), format_name, reading=reading)
     ready = evaluation.model_of(folder, None, kernel, batch_tokens, device, dtype)
-    known: Sequence[Document] = list(documents)
-    if isinstance(ready.task, Classes):
-        known = spelled_as(known, ready.task.classes)
-    refuse_without_examples(ready.task, known, "the documents", format_name)
+    known = evaluation.examples_for(ready.task, list(documents), "the documents", format_name)
     if out is None:
         return evaluation.score(ready, known, reading=reading)[0]
     return evaluation.evaluate(ready, known, Path(out), format_name=format_name, reading=reading)

@@ -1,4 +1,4 @@
-"""What every command says in the same way."""
+"""What every command takes and says in the same way."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 
-from longbio.cli.progress import Narrator
+from longbio.cli.progress import Narrator as Narrator
 from longbio.progress import hush_deepspeed
 
 if TYPE_CHECKING:
+    from longbio.corpus.reading import Reading
     from longbio.prediction.work import Model as FineTuned
 
 HIDDEN = "CUDA_VISIBLE_DEVICES"
@@ -26,7 +28,12 @@ HIDDEN = "CUDA_VISIBLE_DEVICES"
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Verbose = Annotated[bool, typer.Option(help="Show also what the libraries beneath say.")]
 Model = Annotated[str | None, typer.Option(help="The model: a checkpoint folder, or a hub name.")]
+FineTunedModel = Annotated[
+    Path, typer.Argument(help="A fine-tuned model's folder, or the folder of a run of `finetune`.")
+]
 Out = Annotated[Path | None, typer.Option(help="The folder to make, or to go on with.")]
+Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
+Encoding = Annotated[str, typer.Option(help="The encoding of the files.")]
 Device = Annotated[
     str | None,
     typer.Option(help="Work on this: cpu or cuda. By default on the GPU, where there is one."),
@@ -35,30 +42,54 @@ Dtype = Annotated[
     str | None,
     typer.Option(help="The type of the weights: float32, bfloat16 or float16. By default that of the files."),
 ]
-Offline = Annotated[bool, typer.Option(help="Never ask the Hugging Face hub.")]
+
+COMMON = {"device": (Device, None), "verbose": (Verbose, False), "as_json": (Json, False)}
+"""Options of every command that works: their types and defaults."""
 
 
-@contextmanager
-def narrated(*, as_json: bool, verbose: bool, device: str | None = None) -> Iterator[Narrator]:
-    """A narrator on standard output, or on standard error when that is for JSON.
+def set_option(example: str) -> Any:
+    """`--set`."""
+    return typer.Option("--set", help=f"Change a setting, as {example}. Give it again for more.")
 
-    Args:
-        as_json: standard output is for the result.
-        verbose: let the libraries below speak.
-        device: what `--device` says.
+
+def column_option(example: str) -> Any:
+    """`--column`."""
+    return typer.Option(
+        "--column", help=f"Read this column of a table, as {example}. Give it again for more."
+    )
+
+
+def command(work: Callable[..., None]) -> Callable[..., None]:
+    """A command of what takes a narrator and its own options: it takes the options of `COMMON` too.
 
     Raises:
         LongbioError: there is no such device.
     """
-    if not verbose:
-        _hush()
-    if device is not None:
-        _choose(device)
-    narrator = Narrator(Console(stderr=as_json, soft_wrap=True))
-    try:
-        yield narrator
-    finally:
-        narrator.stop()
+    hints = get_type_hints(work, include_extras=True)
+    _, *own = signature(work).parameters.values()
+
+    @wraps(work)
+    def run(*, device: str | None, verbose: bool, as_json: bool, **options: Any) -> None:
+        if not verbose:
+            _hush()
+        if device is not None:
+            _choose(device)
+        # Standard output is for the result, where that is JSON.
+        tell = Narrator(Console(stderr=as_json, soft_wrap=True))
+        try:
+            work(tell, **options)
+        finally:
+            tell.stop()
+            if as_json and tell.result is not None:
+                print_json(tell.result)
+
+    parameters = [option.replace(annotation=hints[option.name]) for option in own] + [
+        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
+        for name, (kind, default) in COMMON.items()
+    ]
+    run.__signature__ = signature(work).replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in parameters}
+    return run
 
 
 def given(**settings: Any) -> list[str]:
@@ -75,7 +106,15 @@ def tell_passed_over(tell: Narrator, paths: Iterable[Path]) -> None:
     from longbio.corpus.texts import passed_over
 
     for line in passed_over(paths).told():
-        tell.console.print(f"passed over: {line}", markup=False)
+        tell.say(f"passed over: {line}")
+
+
+def tell_reading(tell: Narrator, reading: Reading) -> None:
+    """What documents hold that isn't read, or is read otherwise, a line a kind."""
+    for line in reading.passed_over.told():
+        tell.say(f"passed over: {line}")
+    for line in reading.remarks.told():
+        tell.say(f"note: {line}")
 
 
 def tell_device(tell: Narrator) -> None:
@@ -87,13 +126,13 @@ def tell_device(tell: Narrator) -> None:
         place = f"a CPU, {torch.get_num_threads()} threads"
     elif torch.cuda.is_available():
         place = torch.cuda.get_device_name()
-    tell.console.print(f"on {place}", markup=False, highlight=False)
+    tell.say(f"on {place}")
 
 
 def tell_model(tell: Narrator, asked: Path, model: FineTuned) -> None:
     """Which model is taken, where a run was named, and where it works."""
     if model.folder != asked:
-        tell.console.print(f"the model of the run's first seed: {model.folder}", markup=False)
+        tell.say(f"the model of the run's first seed: {model.folder}")
     tell_device(tell)
 
 

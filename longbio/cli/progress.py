@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,15 +16,20 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 class Narrator:
-    """Tells of stages on a console; `progress.Narrator` says when it is called."""
+    """Tells of stages on a console; `progress.Narrator` says when it is called.
+
+    `result` is what a command leaves for `--json`.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.result: Mapping[str, Any] | None = None
         self.bar: Progress | None = None
         self.title, self.start = "", time.monotonic()
 
@@ -51,6 +57,15 @@ class Narrator:
     def end(self, result: str) -> None:
         """The stage is over: one line."""
         self._over("[green]✓[/green]", result)
+
+    def say(self, line: str) -> None:
+        """One line, as it is."""
+        self.console.print(line, markup=False, highlight=False)
+
+    def show(self, result: Table | str) -> None:
+        """A result for people, where standard output isn't for JSON."""
+        if not self.console.stderr:
+            self.console.print(result, highlight=False)
 
     def fail(self, what: str) -> None:
         """The stage has failed: one line."""

@@ -15,8 +15,8 @@ import torch
 import transformers
 
 from longbio.artifacts.files import write_text_atomically
+from longbio.pretraining.masked_samples import MaskedSamples
 from longbio.pretraining.phase import Phase
-from longbio.pretraining.samples import MaskedSamples
 
 
 class Metrics(transformers.TrainerCallback):

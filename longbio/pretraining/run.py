@@ -25,11 +25,12 @@ from longbio.errors import LongbioError
 from longbio.pretraining.corpora import prepare
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
-from longbio.pretraining.learning import choose_learning
+from longbio.pretraining.holding_out import HeldOut, Source
+from longbio.pretraining.masked_samples import MaskedSamples
 from longbio.pretraining.memory import training_bytes
 from longbio.pretraining.phase import Phase, training_settings
-from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase, work_folder
+from longbio.pretraining.train_phase import REPORT, refuse_positions, train_phase, work_folder
+from longbio.pretraining.trainable import choose_learning
 from longbio.progress import Narrator, Silence
 from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import opened_together, processes
@@ -76,7 +77,7 @@ def _run(
         sources, held_out, described = prepare(curriculum, folder, tell)
         # What was held out when a run began stays held out: its texts stay what they were.
         keys = {name: corpus["key"] for name, corpus in described.items()}
-        run.bind({"texts": keys | {"validation": held_out.key}})
+        run.bind({"texts": keys | {"validation": held_out.corpus.folder.name}})
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
         target = _target(out, number, phase)

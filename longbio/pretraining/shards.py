@@ -43,14 +43,8 @@ OnTexts = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Some documents of a corpus, one after the other.
-
-    Args:
-        ids: (N,) token ids without special ones.
-        word_starts: (N,) bool.
-        lengths: (D,) tokens of each document.
-        groups: (D,) a number of each document's group.
-    """
+    """Documents, one after the other: (N,) token ids without special ones, (N,) whether a word starts; (D,)
+    tokens of each document, (D,) the number of its group."""
 
     ids: NDArray[Any]
     word_starts: Bools
@@ -63,10 +57,11 @@ class TokenizedCorpus:
 
     Args:
         shards: in memory or mapped from disk.
+        folder: where they lie, named by `corpus_key`.
     """
 
-    def __init__(self, shards: Iterable[Shard]) -> None:
-        self.shards = list(shards)
+    def __init__(self, shards: Iterable[Shard], folder: Path = Path()) -> None:
+        self.shards, self.folder = list(shards), folder
         empty = [np.zeros(0, dtype=np.int64)]
         self.lengths: Ids = np.concatenate(empty + [shard.lengths for shard in self.shards])
         self.groups = np.concatenate([np.zeros(0, np.uint64)] + [shard.groups for shard in self.shards])
@@ -100,30 +95,26 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
     ids: list[NDArray[Any]] = []
     starts: list[Bools] = []
     groups: list[int] = []
-    for some in _in_lots(texts, TEXTS_AT_ONCE):
+    rest = iter(texts)
+    while some := list(islice(rest, TEXTS_AT_ONCE)):
         encoded = tokenizer([readable(text.text) for text in some], **PLAINLY)
-        for text, found, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            ids.append(np.array(found, dtype=kind))
+        for text, of_text, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            ids.append(np.array(of_text, dtype=kind))
             starts.append(word_starts(text.text, offsets))
             groups.append(group_of(text))
-    lengths = np.array([len(each) for each in ids], dtype=np.int64)
     return Shard(
         np.concatenate([np.zeros(0, kind), *ids]),
         np.concatenate([np.zeros(0, bool), *starts]),
-        lengths,
+        np.array([len(of_text) for of_text in ids], dtype=np.int64),
         np.array(groups, dtype=np.uint64),
     )
 
 
 def group_of(text: Text) -> int:
-    """The number of a text's group. Copies of a text stay together, and what is held out doesn't depend on
-    where it lay."""
-    return group_number(text.text if text.group is None else text.group)
-
-
-def group_number(group: str) -> int:
-    """A 64-bit number that stands for a group's name, or for a text that has none."""
-    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "little")
+    """A 64-bit number of a text's group. Copies of a text without one stay together, and what is held out
+    doesn't depend on where it lay."""
+    name = text.text if text.group is None else text.group
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
 def corpus_key(hashes: Iterable[str], tokenizer: Any, settings: str) -> str:
@@ -136,8 +127,8 @@ def corpus_key(hashes: Iterable[str], tokenizer: Any, settings: str) -> str:
     """
     digest = hashlib.sha256(f"{CUT} {settings}".encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    for each in hashes:
-        digest.update(each.encode())
+    for file_hash in hashes:
+        digest.update(file_hash.encode())
     return digest.hexdigest()[:16]
 
 
@@ -165,7 +156,13 @@ def build_shards(
     """
     if (folder / WHOLE).is_file():
         return open_shards(folder)
-    _make_private(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise LongbioError(
+            f"the cache can't be made ({error.strerror})", where=folder, remedy="name another one"
+        ) from error
     with alone(folder, wait=True):
         if not (folder / WHOLE).is_file():  # else another run made it, for which this one waited
             _build(texts, tokenizer, folder, shard_tokens, on_texts)
@@ -188,7 +185,7 @@ def _build(texts: Iterable[Text], tokenizer: Any, folder: Path, shard_tokens: in
     corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
     if not corpus.lengths.any():
         raise LongbioError("the corpus holds no text", where=folder, remedy="check the paths and columns")
-    write_json(folder / WHOLE, {"documents": len(corpus), "tokens": int(corpus.lengths.sum())})
+    write_json(folder / WHOLE, _size(corpus))
 
 
 def open_shards(folder: Path) -> TokenizedCorpus:
@@ -197,21 +194,18 @@ def open_shards(folder: Path) -> TokenizedCorpus:
     Raises:
         LongbioError: it isn't whole.
     """
-    corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
-    said = read_json(folder / WHOLE)
-    if said != {"documents": len(corpus), "tokens": int(corpus.lengths.sum())}:
-        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+    corpus = TokenizedCorpus((_open(path) for path in _shard_folders(folder)), folder)
+    if read_json(folder / WHOLE) != _size(corpus):
+        raise _damaged(folder)
     return corpus
 
 
-def _make_private(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise LongbioError(
-            f"the cache can't be made ({error.strerror})", where=folder, remedy="name another one"
-        ) from error
+def _size(corpus: TokenizedCorpus) -> dict[str, int]:
+    return {"documents": len(corpus), "tokens": int(corpus.lengths.sum())}
+
+
+def _damaged(folder: Path) -> LongbioError:
+    return LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
 
 
 def _shard_folders(folder: Path) -> list[Path]:
@@ -223,9 +217,9 @@ def _open(folder: Path) -> Shard:
         ids, word_starts = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "word_starts"))
         lengths, groups = (np.load(folder / f"{name}.npy") for name in ("lengths", "groups"))
     except (OSError, ValueError) as error:
-        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it") from error
+        raise _damaged(folder) from error
     if not len(ids) == len(word_starts) == lengths.sum():
-        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+        raise _damaged(folder)
     return Shard(ids, word_starts, lengths, groups)
 
 
@@ -238,9 +232,3 @@ def _next_shard(texts: Iterator[Text], tokenizer: Any, shard_tokens: int) -> Sha
         return None
     joined = {name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
     return Shard(**joined)
-
-
-def _in_lots(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    rest = iter(texts)
-    while some := list(islice(rest, size)):
-        yield some

@@ -21,26 +21,14 @@ NEEDS_CONTEXTS: tuple[Method, ...] = ("contextual", "token-distillation")
 
 
 def random_rows(old_VH: Tensor, count: int, *, std: float, seed: int) -> Tensor:
-    """As a model's first row was drawn: normal around zero.
-
-    Args:
-        old_VH: the old table; it gives the width.
-        count: rows wanted.
-        std: the config's `initializer_range`.
-        seed: of the draw.
-    """
+    """(count, H) normal around zero, as a model's first rows were drawn: `std` is the config's
+    `initializer_range`."""
     draw = torch.Generator().manual_seed(seed)
     return torch.randn(count, old_VH.shape[1], generator=draw) * std
 
 
 def gaussian_rows(old_VH: Tensor, count: int, *, seed: int) -> Tensor:
-    """Drawn with the mean and the covariance of the old rows (Hewitt 2021).
-
-    Args:
-        old_VH: the old table.
-        count: rows wanted.
-        seed: of the draw.
-    """
+    """(count, H) with the mean and the covariance of the old rows (Hewitt 2021)."""
     old_VH = old_VH.double()
     mean_H = old_VH.mean(0)
     values, vectors = torch.linalg.eigh((old_VH - mean_H).T @ (old_VH - mean_H) / len(old_VH))
@@ -50,12 +38,7 @@ def gaussian_rows(old_VH: Tensor, count: int, *, seed: int) -> Tensor:
 
 
 def mean_of_pieces(old: Tensor, pieces: Sequence[Sequence[int]]) -> Tensor:
-    """The mean over what a new piece was cut into: of rows (V, H), or of biases (V,).
-
-    Args:
-        old: the old table.
-        pieces: old ids of each new piece; a piece within a word stands there with its `##`.
-    """
+    """The mean over the old ids that each new piece was cut into: of rows (V, H), or of biases (V,)."""
     return torch.stack([old[torch.tensor(list(ids))].mean(0) for ids in pieces])
 
 
@@ -76,14 +59,9 @@ def mean_of_contexts(parts: Iterable[tuple[Tensor, Tensor]], count: int) -> Tens
     return (total_NH / contexts_N[:, None]).float()
 
 
-def calibrated(rows_NH: Tensor, old_VH: Tensor, calibration: Calibration) -> Tensor:
-    """Rows with the median length of the old ones: a mean is shorter than what it is a mean of.
-
-    Args:
-        rows_NH: the new rows.
-        old_VH: the old table.
-        calibration: `norm`, or `none` to leave them.
-    """
+def calibrate(rows_NH: Tensor, old_VH: Tensor, calibration: Calibration) -> Tensor:
+    """`norm`: rows with the median length of the old ones, for a mean is shorter than what it is a mean of;
+    `none` leaves them."""
     if calibration == "none":
         return rows_NH
     return rows_NH * (old_VH.norm(dim=1).median() / rows_NH.norm(dim=1, keepdim=True).clamp(min=1e-12))

@@ -138,15 +138,8 @@ def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> 
 
 
 class MaskedPassages(Dataset[Masked]):
-    """Passages in the order of a run, masked anew each time they come round.
-
-    Args:
-        passages: to learn from.
-        tokenizer: of the model.
-        count: samples of the run.
-        max_tokens: of each.
-        seed: of the order and of the masks.
-    """
+    """`count` passages in the order of a run, masked anew each time they come round; `seed` gives order and
+    masks."""
 
     def __init__(
         self, passages: Sequence[Passage], tokenizer: Any, *, count: int, max_tokens: int, seed: int
@@ -167,15 +160,9 @@ class MaskedPassages(Dataset[Masked]):
 def bits_per_character(
     model: nn.Module, passages: Sequence[Passage], tokenizer: Any, *, max_tokens: int, seed: int = 0
 ) -> float:
-    """What guessing the hidden words costs, in bits for each of their characters.
-
-    Args:
-        model: a masked-LM model in evaluation mode.
-        passages: to be measured on.
-        tokenizer: the model's.
-        max_tokens: of a passage.
-        seed: which words are hidden.
-    """
+    """What guessing the hidden words costs a masked-LM model in evaluation mode, in bits for each of their
+    characters; see `mask_words`."""
     masked = [mask_words(passage, tokenizer, max_tokens, seed) for passage in passages]
-    pieces = [(each.ids, each.labels) for each in masked if each.characters]
-    return bits_of(model, pieces, tokenizer.pad_token_id) / max(1, sum(each.characters for each in masked))
+    hidden = [(passage.ids, passage.labels) for passage in masked if passage.characters]
+    characters = sum(passage.characters for passage in masked)
+    return bits_of(model, hidden, tokenizer.pad_token_id) / max(1, characters)

@@ -16,7 +16,7 @@ from torch import Tensor
 from longbio.corpus.words import readable
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.injection import CONTINUES, NewPiece, as_text
-from longbio.vocabulary.words import encoded
+from longbio.vocabulary.word_counts import encode_words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,19 +53,11 @@ def encode(
         max_tokens: special tokens included; more on the left and right are cut off.
         most: of each piece; the first are taken. None for all.
     """
-    return {
-        piece: tuple(
-            islice(
-                (
-                    each
-                    for context in of_piece
-                    if (each := _encode(context, piece, old, new, max_tokens)) is not None
-                ),
-                most,
-            )
-        )
-        for piece, of_piece in contexts.items()
-    }
+    encodings: dict[int, tuple[Encoded, ...]] = {}
+    for piece, of_piece in contexts.items():
+        every = (_encode(context, piece, old, new, max_tokens) for context in of_piece)
+        encodings[piece] = tuple(islice((one for one in every if one is not None), most))
+    return encodings
 
 
 def _encode(context: Context, piece: int, old: Any, new: Any, max_tokens: int) -> Encoded | None:
@@ -102,8 +94,8 @@ def _encode(context: Context, piece: int, old: Any, new: Any, max_tokens: int) -
 
 def _overlapping(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[int, int]:
     """The first token that shares characters with a stretch of text, and the one behind the last."""
-    found = [n for n, (first, last) in enumerate(offsets) if first < stop and last > start]
-    return (found[0], found[-1] + 1) if found else (0, 0)
+    tokens = [n for n, (first, last) in enumerate(offsets) if first < stop and last > start]
+    return (tokens[0], tokens[-1] + 1) if tokens else (0, 0)
 
 
 def words_with(
@@ -118,14 +110,14 @@ def words_with(
         most: words of each.
     """
     wanted = {piece.id for piece in pieces}
-    found: dict[int, list[str]] = {}
+    words_of: dict[int, list[str]] = {}
     words = sorted(counts, key=lambda word: (-counts[word], word))
-    for word, encoding in zip(words, encoded(words, new), strict=True):
+    for word, encoding in zip(words, encode_words(words, new), strict=True):
         for number in wanted.intersection(encoding.ids):
-            of_piece = found.setdefault(number, [])
+            of_piece = words_of.setdefault(number, [])
             if len(of_piece) < most:
                 of_piece.append(word)
-    return found
+    return words_of
 
 
 NOWHERE = "don't occur in the corpus"
@@ -135,54 +127,43 @@ STEP = "are steps to longer pieces, with which no word is written"
 
 
 def why_without(pieces: Sequence[NewPiece], counts: Mapping[str, int], new: Any) -> dict[str, list[str]]:
-    """Pieces for which no context was found, by the reason.
-
-    Args:
-        pieces: those pieces.
-        counts: of the corpus' words.
-        new: the tokenizer with them.
-    """
+    """Pieces for which no context was found, by the reason; `counts` and `new` as for `words_with`."""
     backend = new.backend_tokenizer
     texts = [as_text(piece.piece, backend).removeprefix(CONTINUES).encode() for piece in pieces]
     words = "\n".join(counts).encode()
     seek = BytesAhoCorasick(texts, matchkind=MatchKind.Standard, implementation=Implementation.ContiguousNFA)
-    there = {number for number, _, _ in seek.find_matches_as_indexes(words, overlapping=True)}
+    in_words = {number for number, _, _ in seek.find_matches_as_indexes(words, overlapping=True)}
     used = words_with(pieces, counts, new, 1)
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for number, piece in enumerate(pieces):
         if piece.id in used:
             reason = NO_CONTEXT
         elif not piece.is_asked:
             reason = STEP
         else:
-            reason = NEVER_USED if number in there else NOWHERE
-        found.setdefault(reason, []).append(piece.piece)
-    return found
+            reason = NEVER_USED if number in in_words else NOWHERE
+        reasons.setdefault(reason, []).append(piece.piece)
+    return reasons
 
 
-def packed(contexts: Mapping[int, Sequence[Encoded]]) -> dict[str, Tensor]:
-    """Contexts as tensors, to be kept; `unpacked` takes them back."""
-    flat = [(piece, each) for piece, of_piece in contexts.items() for each in of_piece]
+def pack(contexts: Mapping[int, Sequence[Encoded]]) -> dict[str, Tensor]:
+    """Contexts as tensors, to be kept; `unpack` takes them back."""
+    every = [(piece, one) for piece, of_piece in contexts.items() for one in of_piece]
     none = np.zeros(0, dtype=np.int32)
-    arrays = {
-        "ids": np.concatenate([none, *(each.ids for _, each in flat)]),
-        "new_ids": np.concatenate([none, *(each.new_word for _, each in flat)]),
-        "places": np.array(
-            [(piece, len(each.ids), len(each.new_word), *each.word, *each.span) for piece, each in flat],
-            dtype=np.int64,
-        ).reshape(-1, 7),
+    places = [(piece, len(one.ids), len(one.new_word), *one.word, *one.span) for piece, one in every]
+    return {
+        "ids": torch.from_numpy(np.concatenate([none, *(one.ids for _, one in every)])),
+        "new_ids": torch.from_numpy(np.concatenate([none, *(one.new_word for _, one in every)])),
+        "places": torch.tensor(places, dtype=torch.int64).reshape(-1, 7),
     }
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[int, list[Encoded]]:
+def unpack(tensors: Mapping[str, Tensor]) -> dict[int, list[Encoded]]:
     """Contexts by the id of their piece."""
-    ids, new_ids = tensors["ids"].numpy(), tensors["new_ids"].numpy()
-    found: dict[int, list[Encoded]] = {}
-    at = new_at = 0
-    for piece, length, new_length, *borders in tensors["places"].tolist():
+    lengths, new_lengths = tensors["places"][:, 1:3].T.tolist()
+    ids, new_ids = tensors["ids"].split(lengths), tensors["new_ids"].split(new_lengths)
+    contexts: dict[int, list[Encoded]] = {}
+    for (piece, _, _, *borders), old, new in zip(tensors["places"].tolist(), ids, new_ids, strict=True):
         word, span = (borders[0], borders[1]), (borders[2], borders[3])
-        each = Encoded(ids[at : at + length], word, span, new_ids[new_at : new_at + new_length])
-        found.setdefault(piece, []).append(each)
-        at, new_at = at + length, new_at + new_length
-    return found
+        contexts.setdefault(piece, []).append(Encoded(old.numpy(), word, span, new.numpy()))
+    return contexts

@@ -25,7 +25,7 @@ def span_states(
     *,
     on_context: Callable[[int], None] = lambda count: None,
 ) -> Tensor:
-    """f = mean: over the tokens of each span, and over layers.
+    """The mean over the tokens of each span, and over layers.
 
     Args:
         model: an encoder in evaluation mode; nothing above the deepest layer wanted is computed.
@@ -38,9 +38,9 @@ def span_states(
         (C, H) float32, in the order of `encoded`.
     """
     device = next(model.parameters()).device
-    found: dict[int, Tensor] = {}
+    states: dict[int, Tensor] = {}
     with _cut_above(model, max(layers)) as encoder:
-        for numbers in length_batches([len(each.ids) for each in encoded], TOKENS_AT_ONCE):
+        for numbers in length_batches([len(context.ids) for context in encoded], TOKENS_AT_ONCE):
             rows = [encoded[n].ids for n in numbers]
             output = encoder(
                 input_ids=pad(rows, padding_id).to(device),
@@ -50,9 +50,9 @@ def span_states(
             state_BTH = sum(output.hidden_states[layer].float() for layer in layers) / len(layers)
             span_BT = spread([encoded[n].span for n in numbers], state_BTH.shape[1], device)
             state_BH = torch.einsum("bt,bth->bh", span_BT, state_BTH).cpu()
-            found.update(zip(numbers, state_BH, strict=True))
-            on_context(len(found))
-    return torch.stack([found[n] for n in range(len(encoded))])
+            states.update(zip(numbers, state_BH, strict=True))
+            on_context(len(states))
+    return torch.stack([states[n] for n in range(len(encoded))])
 
 
 def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:

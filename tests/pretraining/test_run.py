@@ -29,7 +29,7 @@ from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as ConversionSettings
 from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
-from longbio.pretraining import split
+from longbio.pretraining import holding_out
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.phase import training_settings
 from longbio.pretraining.run import bound, pretrain
@@ -458,7 +458,7 @@ def test_a_second_start_reads_no_corpus_again(
         return hashed(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(split, "near_duplicates", again)
+        patched.setattr(holding_out, "near_duplicates", again)
         patched.setattr(files, "sha256_of", of_models_alone)
         patched.setattr(sys.modules[__name__], "notes", lambda folder: folder)
         assert start("two") == first

@@ -14,9 +14,9 @@ from transformers import AutoTokenizer
 
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
-from longbio.pretraining import shards, split
+from longbio.pretraining import holding_out, shards
+from longbio.pretraining.holding_out import held_out_documents, near_duplicates, of_their_groups
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
-from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
 from tests.tokenizer_kinds import KINDS, tokenizer_of
 
 TEXTS = [Text(f"the patient takes {n} drugs, daily.", f"p{n % 4}") for n in range(40)]
@@ -234,8 +234,8 @@ def test_what_stands_everywhere_is_counted_for_a_few() -> None:
     draw = np.random.default_rng(0)
     form = draw.integers(0, 5000, size=100).tolist()
     held_out = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(200)], [0] * 200)
-    hashes, owners, _ = split._owners(held_out, np.arange(200))
-    assert np.unique(hashes, return_counts=True)[1].max() == split.MOST_OWNERS
+    hashes, owners, _ = holding_out._owners(held_out, np.arange(200))
+    assert np.unique(hashes, return_counts=True)[1].max() == holding_out.MOST_OWNERS
     assert len(hashes) == len(owners)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -15,7 +16,7 @@ from longbio.artifacts.files import digest_of_path, digest_of_text
 from longbio.corpus.texts import Corpus, Text, text_files
 from longbio.corpus.words import readable
 from longbio.vocabulary.injection import is_byte_level
-from longbio.vocabulary.lots import Lot, in_processes
+from longbio.vocabulary.text_lots import Lot, OnTexts, in_processes
 
 MARKS = re.compile(r"\[\*\*(?:(?!\[\*\*).)*?\*\*\]", re.DOTALL)
 """What MIMIC puts in the place of what could name a patient."""
@@ -25,35 +26,19 @@ WORDS_AT_ONCE = 10_000
 
 @dataclass
 class Words:
-    """Words and how often they occur.
-
-    Args:
-        counts: occurrences.
-        groups: of each word the groups (documents, or patients) it occurs in, `most_groups` at most.
-        most_groups: no more are counted.
-    """
+    """Words, how often they occur, and in which groups (documents, or patients), `most_groups` at most."""
 
     most_groups: int
     counts: Counter[str] = field(default_factory=Counter)
     groups: dict[str, tuple[str | int, ...]] = field(default_factory=dict)
 
-    def add(self, words: Iterable[str], group: str | int) -> None:
-        """Count the words of a piece of a text."""
-        found = Counter(words)
-        self.counts.update(found)
-        for word in found:
-            self._join(word, (group,))
-
-    def merge(self, other: Words) -> None:
-        """Add what another process counted."""
-        self.counts.update(other.counts)
-        for word, groups in other.groups.items():
-            self._join(word, groups)
-
-    def _join(self, word: str, groups: tuple[str | int, ...]) -> None:
-        known = self.groups.get(word, ())
-        if len(known) < self.most_groups:
-            self.groups[word] = tuple(dict.fromkeys(known + groups))[: self.most_groups]
+    def add(self, counts: Mapping[str, int], groups: Mapping[str, tuple[str | int, ...]]) -> None:
+        """Add words that were counted elsewhere, and their groups."""
+        self.counts.update(counts)
+        for word, others in groups.items():
+            known = self.groups.get(word, ())
+            if len(known) < self.most_groups:
+                self.groups[word] = tuple(dict.fromkeys(known + others))[: self.most_groups]
 
 
 def count_words(
@@ -62,7 +47,7 @@ def count_words(
     *,
     min_documents: int = 1,
     processes: int = 1,
-    on_texts: Callable[[int], None] = lambda count: None,
+    on_texts: OnTexts = lambda count: None,
 ) -> Words:
     """Count the words of a corpus.
 
@@ -77,42 +62,26 @@ def count_words(
     Returns:
         Words as the normaliser leaves them; those of a byte-level BPE with the space before them.
     """
+    backend = tokenizer.backend_tokenizer
     total = Words(min_documents)
-    counter = _Counter(tokenizer.backend_tokenizer.to_str(), min_documents)
-    done = 0
-    for count, words in in_processes(counter, texts, processes):
-        total.merge(words)
-        done += count
-        on_texts(done)
-    return _as_read(total, tokenizer.backend_tokenizer)
-
-
-def _as_read(words: Words, backend: Tokenizer) -> Words:
-    """Byte-level BPE writes bytes as letters and a space as one of them: here they are text again."""
+    for words in in_processes(partial(_count, backend, min_documents), texts, processes, on_texts):
+        total.add(words.counts, words.groups)
     if not is_byte_level(backend):
-        return words
-    read = {word: backend.decoder.decode([word]) for word in words.counts}
-    found = Words(words.most_groups)
-    for word, count in words.counts.items():
-        found.counts[read[word]] += count
-        found._join(read[word], words.groups[word])
-    return found
+        return total
+    # Byte-level BPE writes bytes as letters and a space as one of them: here they are text again.
+    decoded = Words(min_documents)
+    for word, count in total.counts.items():
+        text = backend.decoder.decode([word])
+        decoded.add({text: count}, {text: total.groups[word]})
+    return decoded
 
 
-class _Counter:
-    """Counts a lot; made again in each process from the tokenizer's JSON."""
-
-    def __init__(self, tokenizer: str, most_groups: int) -> None:
-        self.tokenizer, self.most_groups = tokenizer, most_groups
-        self._backend: Tokenizer | None = None
-
-    def __call__(self, lot: Lot) -> Words:
-        if self._backend is None:
-            self._backend = Tokenizer.from_str(self.tokenizer)
-        found = Words(self.most_groups)
-        for piece in lot:
-            found.add(cut(readable(MARKS.sub(" ", piece.text)), self._backend), piece.group)
-        return found
+def _count(backend: Tokenizer, most_groups: int, lot: Lot) -> Words:
+    words = Words(most_groups)
+    for part in lot:
+        counts = Counter(cut(readable(MARKS.sub(" ", part.text)), backend))
+        words.add(counts, dict.fromkeys(counts, (part.group,)))
+    return words
 
 
 def cut(text: str, backend: Tokenizer) -> list[str]:
@@ -123,7 +92,7 @@ def cut(text: str, backend: Tokenizer) -> list[str]:
     return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal)]
 
 
-def encoded(words: Sequence[str], tokenizer: Any) -> Iterator[Encoding]:
+def encode_words(words: Sequence[str], tokenizer: Any) -> Iterator[Encoding]:
     """What a tokenizer makes of each word, `WORDS_AT_ONCE` in memory."""
     for first in range(0, len(words), WORDS_AT_ONCE):
         some = list(words[first : first + WORDS_AT_ONCE])

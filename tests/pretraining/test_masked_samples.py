@@ -14,8 +14,8 @@ from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load
 from longbio.masked_lm.head import summed_loss
 from longbio.masked_lm.masking import Masking, Schedule, Vocabulary
+from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part, Sample
 from longbio.pretraining.packing import Frame, packed, plan
-from longbio.pretraining.samples import Collator, MaskedSamples, Part, Sample
 from tests.pretraining.test_packing import corpus_of
 
 FRAME = Frame(first=2, last=3, padding=0)

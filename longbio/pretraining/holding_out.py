@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from typing import Any
 
-from longbio.masked_lm.masking import Bools, Hashes, Ids, ngram_hashes
+import numpy as np
+from transformers import PreTrainedModel
+
+from longbio.masked_lm.evaluation import bits_per_masked_token
+from longbio.masked_lm.masking import Bools, Hashes, Ids, Vocabulary, mask_tokens, ngram_hashes
 from longbio.pretraining.shards import TokenizedCorpus
 
 SHINGLE_TOKENS = 12
@@ -25,14 +30,54 @@ SETTINGS = (SHINGLE_TOKENS, ONE_IN, NEAR, CONTAINED, MOST_OWNERS)
 """What the answer of `near_duplicates` depends on, its arguments apart."""
 
 
-def held_out_documents(groups: Hashes, share: float, seed: int) -> Ids:
-    """Numbers of the documents whose group's hash falls into the share.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A corpus, and the numbers of the documents to learn from."""
+
+    corpus: TokenizedCorpus
+    train: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a model is measured on.
 
     Args:
-        groups: of the documents; those of one group (a patient) stay together.
-        share: of the groups; below 1.
-        seed: another one holds others out.
+        corpus: tokenised.
+        documents: by number.
+        lengths: inputs of so many tokens; those beyond a model's positions are left out.
+        max_tokens: of all documents together.
     """
+
+    corpus: TokenizedCorpus
+    documents: Ids
+    lengths: tuple[int, ...]
+    max_tokens: int = 100_000
+
+    def bits(self, model: PreTrainedModel, tokenizer: Any, lengths: tuple[int, ...]) -> dict[str, float]:
+        """Bits per masked token by length, 15% of the tokens masked, the same ones at every length and call.
+
+        Args:
+            model: a masked-LM model in evaluation mode.
+            tokenizer: its own.
+            lengths: documents are cut into parts of these, special tokens included.
+        """
+        vocabulary = Vocabulary.of(tokenizer)
+        masked, total = [], 0
+        for number in self.documents.tolist():
+            ids, starts = self.corpus.document(number)
+            if total >= self.max_tokens or not len(ids):
+                continue
+            ordinary = np.ones(len(ids), dtype=bool)
+            masked.append(mask_tokens(ids, ordinary, starts, vocabulary, seed=(number,)))
+            total += len(ids)
+        frame = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
+        return {str(n): bits_per_masked_token(model, masked, num_tokens=n, frame=frame) for n in lengths}
+
+
+def held_out_documents(groups: Hashes, share: float, seed: int) -> Ids:
+    """Numbers of the documents whose group's hash falls into the share of the groups, below 1. Documents of
+    one group (a patient) stay together; another seed holds others out."""
     return np.flatnonzero(_drawn(groups, seed) < np.uint64(share * 2.0**64))
 
 
@@ -48,13 +93,7 @@ def _drawn(groups: Hashes, seed: int) -> Hashes:
 
 
 def of_their_groups(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: Ids) -> Bools:
-    """Of each document whether its group is that of one that is held out, there or elsewhere.
-
-    Args:
-        corpus: the documents to be judged.
-        other: where `held_out` is.
-        held_out: by number.
-    """
+    """Of each document of a corpus whether its group is that of one of those held out, numbers in `other`."""
     return np.isin(corpus.groups, other.groups[held_out])
 
 
@@ -80,15 +119,15 @@ def near_duplicates(
             is_near[place] = True
             continue
         hashes = _shingles(corpus, number)
-        is_own = _sample(hashes)
+        is_sampled = _sample(hashes)
         first, last = (np.searchsorted(hash_N, hashes, side=side) for side in ("left", "right"))
         hit = np.flatnonzero(last > first)
         if not len(hit):
             continue
         owners = owner_N[np.concatenate([*map(np.arange, first[hit], last[hit])])]
-        of_own = np.repeat(is_own[hit], last[hit] - first[hit])
+        of_sample = np.repeat(is_sampled[hit], last[hit] - first[hit])
         theirs, hits = np.unique(owners, return_counts=True)
-        resembles = of_own.any() and np.bincount(owners[of_own]).max() >= NEAR * is_own.sum()
+        resembles = of_sample.any() and np.bincount(owners[of_sample]).max() >= NEAR * is_sampled.sum()
         is_near[place] = resembles or bool((hits >= CONTAINED * counted[theirs]).any())
     return is_near
 
@@ -97,8 +136,8 @@ def _owners(other: TokenizedCorpus, validation: Ids) -> tuple[Hashes, Ids, Ids]:
     """(N,) sampled shingles, sorted; (N,) whose they are, at most `MOST_OWNERS` times; and how many were
     counted for each owner. Owners are numbered from the shortest."""
     every = (_shingles(other, number) for number in validation.tolist())
-    known = sorted((each[_sample(each)] for each in every), key=len)
-    owner_N = np.repeat(np.arange(len(known)), [len(each) for each in known])
+    known = sorted((hashes[_sample(hashes)] for hashes in every), key=len)
+    owner_N = np.repeat(np.arange(len(known)), [len(hashes) for hashes in known])
     hash_N = np.concatenate([np.zeros(0, np.uint64), *known])
     order = np.lexsort((owner_N, hash_N))
     hash_N, owner_N = hash_N[order], owner_N[order]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from longbio.artifacts.runs import make_once
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES
-from longbio.vocabulary.words import count_words, key_of
+from longbio.vocabulary.text_lots import OnTexts
+from longbio.vocabulary.word_counts import count_words, key_of
 
 CHARACTERS = 1000
 """That become pieces; words with others are unknown, as in BERT's own vocabularies."""
@@ -34,7 +35,7 @@ def train_vocabulary(
     min_count: int = 2,
     processes: int = 1,
     force: bool = False,
-    on_texts: Callable[[int], None] = lambda count: None,
+    on_texts: OnTexts = lambda count: None,
 ) -> int:
     """Learn a WordPiece vocabulary and save its tokenizer, cut and written as BERT's.
 
@@ -57,23 +58,17 @@ def train_vocabulary(
     made_of = {"texts": key_of(texts), "size": size, "lower": lower, "min_count": min_count}
 
     def make(folder: Path) -> dict[str, Any]:
-        return _train(texts, folder, size, lower, min_count, processes, on_texts)
+        empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
+        counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
+        vocabulary = _learned(counts, size, min_count)
+        BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(folder)
+        return {"pieces": len(vocabulary)}
 
     pieces: int = make_once(out, REPORT, made_of, make, force=force)["pieces"]
     return pieces
 
 
-def _train(
-    texts: Iterable[Text],
-    folder: Path,
-    size: int,
-    lower: bool,
-    min_count: int,
-    processes: int,
-    on_texts: Callable[[int], None],
-) -> dict[str, Any]:
-    empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
-    counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
+def _learned(counts: Mapping[str, int], size: int, min_count: int) -> dict[str, int]:
     if not counts:
         raise LongbioError("the corpus holds no words", where="corpus", remedy="check the paths and columns")
     alphabet = _alphabet(counts)
@@ -96,20 +91,18 @@ def _train(
         continuing_subword_prefix=CONTINUES,
         show_progress=False,
     )
-
     made.train_from_iterator(_repeated(counts), trainer)
     vocabulary: dict[str, int] = made.get_vocab()
-    BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(folder)
-    return {"pieces": len(vocabulary)}
+    return vocabulary
 
 
 def _alphabet(counts: Mapping[str, int]) -> list[str]:
     """The most frequent characters, at most `CHARACTERS`."""
-    found = Counter[str]()
+    occurrences = Counter[str]()
     for word, count in counts.items():
         for character in word:
-            found[character] += count
-    ranked = sorted(found, key=lambda character: (-found[character], character))
+            occurrences[character] += count
+    ranked = sorted(occurrences, key=lambda character: (-occurrences[character], character))
     return sorted(ranked[:CHARACTERS])
 
 

@@ -17,7 +17,8 @@ from longbio.encoders.families import FAMILIES
 from longbio.encoders.inputs import batch_pattern
 from longbio.encoders.masked_lm import predicted_positions
 from longbio.masked_lm.masking import Ids, Masking, Phrases, Vocabulary, mask_tokens
-from longbio.pretraining.packing import Documents, Frame, Packed, Plan, packed
+from longbio.pretraining.packing import Frame, Packed, Plan, packed
+from longbio.pretraining.shards import TokenizedCorpus
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +26,13 @@ class Part:
     """One corpus of a mixture.
 
     Args:
-        documents: its tokens.
+        corpus: its tokens.
         plan: how they are packed.
         weight: how often it is drawn from, beside the others.
         phrases: for the strategy `pmi`.
     """
 
-    documents: Documents
+    corpus: TokenizedCorpus
     plan: Plan
     weight: float = 1.0
     phrases: Phrases | None = None
@@ -85,8 +86,8 @@ class MaskedSamples(Dataset[Sample]):
         self.part_of = draw.choice(len(parts), size=count, p=weights / weights.sum()).astype(np.int16)
         self.turn_of = np.empty(count, dtype=np.int64)
         for number in range(len(parts)):
-            own = self.part_of == number
-            self.turn_of[own] = np.arange(own.sum())
+            is_of_part = self.part_of == number
+            self.turn_of[is_of_part] = np.arange(is_of_part.sum())
         self._orders: dict[tuple[int, int], Ids] = {}
 
     @property
@@ -103,7 +104,7 @@ class MaskedSamples(Dataset[Sample]):
         part = self.parts[number]
         epoch, turn = divmod(int(self.turn_of[index]), len(part.plan))
         row = int(self._order(number, epoch)[turn])
-        sequence = packed(part.documents, part.plan.pieces(row), self.frame, part.plan.block_tokens)
+        sequence = packed(part.corpus, part.plan.pieces(row), self.frame, part.plan.block_tokens)
         corrupted, labels = mask_tokens(
             sequence.ids,
             sequence.ordinary,
