@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Narrator, Out, command, given, set_option, tell_device
+from longbio.cli.output import Narrator, Out, as_settings, command, set_option, tell_device
 
 
 @command
@@ -36,7 +36,7 @@ def benchmark(
     from longbio.settings import settings_file
 
     file = settings_file(config, "benchmark")
-    suite = load_benchmark(file, [*given(data=data, out=out), *(overrides or [])])
+    suite = load_benchmark(file, [*as_settings(data=data, out=out), *(overrides or [])])
     tell_device(tell)
     results = run.benchmark(suite, tell, only_tasks=tasks or (), only_arms=arms or (), show_text=show_text)
     tell.result = results

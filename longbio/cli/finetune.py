@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Model, Narrator, Out, command, given, set_option, tell_device
+from longbio.cli.output import Model, Narrator, Out, as_settings, command, set_option, tell_device
 
 
 @command
@@ -38,7 +38,7 @@ def finetune(
     from longbio.finetuning.settings import Finetuning
     from longbio.settings import load_settings, settings_file
 
-    options = given(
+    options = as_settings(
         model=model,
         out=out,
         data__path=data,

@@ -66,7 +66,7 @@ def command(work: Callable[..., None]) -> Callable[..., None]:
         LongbioError: there is no such device.
     """
     hints = get_type_hints(work, include_extras=True)
-    _, *own = signature(work).parameters.values()
+    _, *options_of_work = signature(work).parameters.values()
 
     @wraps(work)
     def run(*, device: str | None, verbose: bool, as_json: bool, **options: Any) -> None:
@@ -83,7 +83,7 @@ def command(work: Callable[..., None]) -> Callable[..., None]:
             if as_json and tell.result is not None:
                 print_json(tell.result)
 
-    parameters = [option.replace(annotation=hints[option.name]) for option in own] + [
+    parameters = [option.replace(annotation=hints[option.name]) for option in options_of_work] + [
         Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
         for name, (kind, default) in COMMON.items()
     ]
@@ -92,7 +92,7 @@ def command(work: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def given(**settings: Any) -> list[str]:
+def as_settings(**settings: Any) -> list[str]:
     """Options that stand for settings, as `--set` has them; `__` for a dot, None for one that isn't said."""
     from longbio.settings import as_overrides
 

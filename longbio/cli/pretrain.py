@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Model, Narrator, Out, command, given, set_option, tell_device
+from longbio.cli.output import Model, Narrator, Out, as_settings, command, set_option, tell_device
 
 
 @command
@@ -27,7 +27,7 @@ def pretrain(
     from longbio.pretraining.curriculum import Curriculum
     from longbio.settings import load_settings, settings_file
 
-    options = [*given(model=model, out=out), *(overrides or [])]
+    options = [*as_settings(model=model, out=out), *(overrides or [])]
     curriculum = load_settings(Curriculum, settings_file(config, "pretrain"), options)
     tell_device(tell)
     tell.result = run.pretrain(curriculum, tell)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 from rich.table import Table
@@ -37,17 +36,10 @@ Terms = Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or wi
 Contexts = Annotated[int, typer.Option(min=1, help="Read this many contexts of each term.")]
 ContextTokens = Annotated[int, typer.Option(help="Read this many tokens of each context.")]
 
+Init = Literal["random", "gaussian", "mean", "contextual", "token-distillation"]
+"""How new rows begin."""
+
 SHOWN = 25
-
-
-class Init(StrEnum):
-    """How new rows begin."""
-
-    random = "random"
-    gaussian = "gaussian"
-    mean = "mean"
-    contextual = "contextual"
-    token_distillation = "token-distillation"
 
 
 @app.callback()
@@ -55,7 +47,7 @@ def vocab() -> None:
     """Words that a tokenizer breaks to pieces."""
 
 
-def _numbers(layers: str | None) -> tuple[int, ...] | None:
+def _layer_numbers(layers: str | None) -> tuple[int, ...] | None:
     from longbio.errors import LongbioError
 
     if layers is None:
@@ -64,6 +56,18 @@ def _numbers(layers: str | None) -> tuple[int, ...] | None:
     if not all(layer.strip().isdecimal() for layer in wanted):
         raise LongbioError(f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3")
     return tuple(map(int, wanted))
+
+
+def _methods(text: str) -> tuple[Init, ...]:
+    from longbio.errors import LongbioError
+
+    methods = get_args(Init)
+    for name in text.split(","):
+        if name not in methods:
+            raise LongbioError(
+                f"there is no method {name!r}", where="--methods", remedy=f"choose from {', '.join(methods)}"
+            )
+    return cast(tuple[Init, ...], tuple(text.split(",")))
 
 
 @app.command("mine")
@@ -114,9 +118,8 @@ def mine(
             processes=processes,
             on_texts=lambda count: advance(count, f"{count:,} texts"),
         )
-        tell.end(
-            f"{mined.num_words:,} words, {mined.num_tokens:,} tokens: {mined.pieces_per_word:.3f} a word"
-        )
+        cut = f"{mined.num_tokens:,} tokens: {mined.pieces_per_word:.3f} a word"
+        tell.end(f"{mined.num_words:,} words, {cut}")
         if out is not None:
             mining.write_terms(out, mined.candidates)
     if out is not None:
@@ -205,10 +208,9 @@ def extend(
     from longbio.vocabulary.mine import read_terms
     from longbio.vocabulary.new_rows import ExtendSettings
 
-    method = init.value if init is not None else ("contextual" if corpus else "mean")
     settings = ExtendSettings(
-        method=method,  # type: ignore[arg-type]  # an Init has no other values
-        layers=_numbers(layers),
+        method=init or ("contextual" if corpus else "mean"),
+        layers=_layer_numbers(layers),
         contexts=contexts,
         context_tokens=context_tokens,
         calibration="norm" if calibrate else "none",
@@ -249,7 +251,7 @@ def compare(
     unseen: Annotated[list[Path], typer.Option(help="Texts to measure on. Give it again for more.")],
     methods: Annotated[
         str, typer.Option(help="Compare these ways to begin rows, with commas between them.")
-    ] = ",".join(Init),
+    ] = ",".join(get_args(Init)),
     seeds: Annotated[int, typer.Option(min=1, help="Use this many seeds, from 0 on.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Train the probe for this many steps.")] = 50,
     contexts: Contexts = 25,
@@ -269,29 +271,19 @@ def compare(
 
     Example: longbio vocab compare short runs/words --terms terms.jsonl --corpus notes/ --unseen others/
     """
-    from typing import get_args
-
     from longbio.corpus.texts import Columns, Corpus
-    from longbio.errors import LongbioError
     from longbio.vocabulary import compare as comparing
-    from longbio.vocabulary.initialise import Method
     from longbio.vocabulary.mine import read_terms
     from longbio.vocabulary.new_rows import ExtendSettings
 
-    chosen = tuple(methods.split(","))
-    unknown = [name for name in chosen if name not in get_args(Method)]
-    if unknown:
-        raise LongbioError(
-            f"there is no method {unknown[0]!r}", where="--methods", remedy=f"choose from {', '.join(Init)}"
-        )
     settings = comparing.CompareSettings(
-        methods=chosen,  # type: ignore[arg-type]  # checked above
+        methods=_methods(methods),
         seeds=tuple(range(seeds)),
         steps=steps,
         held_out=held_out,
         sentences=sentences,
         learning_rate=learning_rate,
-        extend=ExtendSettings(layers=_numbers(layers), contexts=contexts, context_tokens=context_tokens),
+        extend=ExtendSettings("contextual", _layer_numbers(layers), contexts, context_tokens),
     )
     columns = Columns(text_column)
     tell_passed_over(tell, [*corpus, *unseen])

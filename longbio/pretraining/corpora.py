@@ -52,11 +52,6 @@ def prepare(
 ) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, Any]]]:
     """Tokenise what isn't in the cache yet, and hold documents out.
 
-    Args:
-        curriculum: names corpora and cache.
-        model: whose tokenizer is used.
-        tell: told of the progress.
-
     Returns:
         The corpora to learn from; what to measure on; of each corpus, how many documents there
         are, were held out and were dropped, and a key to what it holds.
@@ -69,12 +64,12 @@ def prepare(
     hashes = KnownHashes(cache / HASHES)
     # All are found before the first is read.
     planned = [
-        _planned(name, settings, cache, tokenizer, hashes) for name, settings in curriculum.corpora.items()
+        _plan(name, settings, cache, tokenizer, hashes) for name, settings in curriculum.corpora.items()
     ]
     if validation.corpus is None:
         _refuse_share(planned[0], validation.share, seed)
     else:
-        planned.append(_planned("validation", validation.corpus, cache, tokenizer, hashes))
+        planned.append(_plan("validation", validation.corpus, cache, tokenizer, hashes))
     corpora = [_tokenize(corpus, tokenizer, hashes, tell) for corpus in planned]
     if validation.corpus is None:
         measured = corpora[0]
@@ -87,7 +82,7 @@ def prepare(
     sources: dict[str, Source] = {}
     described: dict[str, dict[str, Any]] = {}
     for (name, settings), corpus in zip(curriculum.corpora.items(), corpora, strict=True):
-        is_theirs = holding_out.of_their_groups(corpus, measured, documents)
+        is_theirs = holding_out.in_groups_of(corpus, measured, documents)
         rest = np.flatnonzero(~is_theirs)
         is_near = _near_duplicates(corpus, rest, measured, documents)
         sources[name] = Source(corpus, rest[~is_near])
@@ -135,9 +130,7 @@ class _Planned:
         return (self.folder / WHOLE).is_file()
 
 
-def _planned(
-    name: str, settings: CorpusSettings, cache: Path, tokenizer: Any, hashes: KnownHashes
-) -> _Planned:
+def _plan(name: str, settings: CorpusSettings, cache: Path, tokenizer: Any, hashes: KnownHashes) -> _Planned:
     """Raises LongbioError where there is no such corpus."""
     files = [file for path in settings.paths for file in text_files(path)]
     hashed = [f"{kind_of(file)} {hashes.sha256_of(file)}" for file in [*files, *_hub_files(settings)]]

@@ -40,14 +40,8 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What a model is measured on.
-
-    Args:
-        corpus: tokenised.
-        documents: by number.
-        lengths: inputs of so many tokens; those beyond a model's positions are left out.
-        max_tokens: of all documents together.
-    """
+    """Documents, by number, that models are measured on, up to `max_tokens` together, as inputs of `lengths`
+    tokens."""
 
     corpus: TokenizedCorpus
     documents: Ids
@@ -55,13 +49,8 @@ class HeldOut:
     max_tokens: int = 100_000
 
     def bits(self, model: PreTrainedModel, tokenizer: Any, lengths: tuple[int, ...]) -> dict[str, float]:
-        """Bits per masked token by length, 15% of the tokens masked, the same ones at every length and call.
-
-        Args:
-            model: a masked-LM model in evaluation mode.
-            tokenizer: its own.
-            lengths: documents are cut into parts of these, special tokens included.
-        """
+        """Bits per masked token of a masked-LM model in evaluation mode, by length: special tokens included,
+        15% of the others masked, the same ones at every length and call."""
         vocabulary = Vocabulary.of(tokenizer)
         masked, total = [], 0
         for number in self.documents.tolist():
@@ -78,21 +67,21 @@ class HeldOut:
 def held_out_documents(groups: Hashes, share: float, seed: int) -> Ids:
     """Numbers of the documents whose group's hash falls into the share of the groups, below 1. Documents of
     one group (a patient) stay together; another seed holds others out."""
-    return np.flatnonzero(_drawn(groups, seed) < np.uint64(share * 2.0**64))
+    return np.flatnonzero(_draw(groups, seed) < np.uint64(share * 2.0**64))
 
 
 def least_share(groups: Hashes, seed: int) -> float:
     """The share at which the first of the groups is held out."""
-    return float(_drawn(groups, seed).min()) / 2.0**64
+    return float(_draw(groups, seed).min()) / 2.0**64
 
 
-def _drawn(groups: Hashes, seed: int) -> Hashes:
+def _draw(groups: Hashes, seed: int) -> Hashes:
     with_seed = np.stack([groups, np.full_like(groups, seed)], axis=1).ravel()
     # One number of each (group, seed); the pairs between two groups are left out.
     return ngram_hashes(with_seed, 2)[::2]
 
 
-def of_their_groups(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: Ids) -> Bools:
+def in_groups_of(corpus: TokenizedCorpus, other: TokenizedCorpus, held_out: Ids) -> Bools:
     """Of each document of a corpus whether its group is that of one of those held out, numbers in `other`."""
     return np.isin(corpus.groups, other.groups[held_out])
 
@@ -102,14 +91,12 @@ def near_duplicates(
 ) -> Bools:
     """Of each document whether half of it stands in one of the others, or almost all of one of them in it.
 
-    Halves are of 12-token shingles. Of a held-out document with fewer tokens only copies are found: a
-    phrase stands everywhere. The work grows with the tokens, not with the pairs of documents.
+    Halves are of 12-token shingles. Of a held-out document with fewer tokens only copies are found: a phrase
+    stands everywhere. The work grows with the tokens, not with the pairs of documents.
 
     Args:
-        corpus: where `documents` are.
-        documents: to be judged.
-        other: where `validation` is.
-        validation: what nothing may be almost the same as.
+        documents: numbers in `corpus`, to be judged.
+        validation: numbers in `other`.
     """
     hash_N, owner_N, counted = _owners(other, validation)
     copies = {other.document(number)[0].tobytes() for number in validation.tolist()} - {b""}

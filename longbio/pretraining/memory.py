@@ -24,15 +24,8 @@ COMPRESSED = 3.5
 
 
 def training_bytes(config: Any, phase: Phase, machine: Machine, processes: int = 1) -> int:
-    """Memory of one device during a step, about: weights, gradients, Adam's two moments, and what
-    the backward pass needs.
-
-    Args:
-        config: of the model.
-        phase: sequence length, batch, what learns.
-        machine: sequences at once, checkpointing.
-        processes: that share the batch.
-    """
+    """Memory of one device during a step, about: weights, gradients, Adam's two moments, and what the
+    backward pass needs. `processes` share the batch."""
     with torch.device("meta"):
         model = AutoModelForMaskedLM.from_config(config)
     weights = sum(weight.numel() for weight in model.parameters())

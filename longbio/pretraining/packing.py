@@ -22,7 +22,6 @@ class Plan:
     Args:
         pieces_P3: document, first token, token after the last; sequence by sequence.
         starts_R1: of each sequence its first piece; one more at the end.
-        max_tokens: length of a sequence.
         block_tokens: pieces begin on multiples of it.
     """
 
@@ -54,7 +53,6 @@ def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, a
     Args:
         lengths: (D,) tokens of all documents.
         chosen: the documents to pack, by number; empty ones are left out.
-        max_tokens: length of a sequence.
         block_tokens: what a piece begins on a multiple of: BigBird's blocks.
         alone: one piece a sequence, for models that can't keep documents apart.
 
@@ -135,15 +133,8 @@ class Frame:
         return cls(tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
 
 
-def packed(corpus: TokenizedCorpus, pieces: Ids, frame: Frame, block_tokens: int = 1) -> Packed:
-    """Put pieces of documents into one sequence.
-
-    Args:
-        corpus: where the tokens are.
-        pieces: (P, 3) of one sequence.
-        frame: the special tokens.
-        block_tokens: what a piece begins on a multiple of.
-    """
+def pack_row(corpus: TokenizedCorpus, pieces: Ids, frame: Frame, block_tokens: int = 1) -> Packed:
+    """Put pieces of documents, (P, 3) of one sequence, into it."""
     widths = pieces[:, 2] - pieces[:, 1] + FRAME
     begins = np.concatenate([[0], np.cumsum(-(-widths // block_tokens) * block_tokens)])
     total = int(begins[-2] + widths[-1])

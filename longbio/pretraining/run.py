@@ -42,10 +42,6 @@ METRICS, CURVES = "metrics.jsonl", "curves.png"
 def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, Any]:
     """Run a curriculum, or what is left of it.
 
-    Args:
-        curriculum: what to do.
-        tell: told of the progress.
-
     Returns:
         What is saved as `results.json`: of each phase bits per masked token before and after, and
         the documents that were held out or dropped.
@@ -61,7 +57,7 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         if not (_target(out, number, phase) / REPORT).is_file()
     ]
     check(curriculum, folder, to_do)
-    with opened_together(out, bound(curriculum, folder)) as run:
+    with opened_together(out, plan_of(curriculum, folder)) as run:
         return _run(curriculum, run, folder, to_do, tell or Silence())
 
 
@@ -80,10 +76,9 @@ def _run(
         run.bind({"texts": keys | {"validation": held_out.corpus.folder.name}})
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
-        target = _target(out, number, phase)
         before = reports[-1]["bits_after"] if reports else None
-        reports.append(_phase(curriculum, folder, sources, held_out, number, phase, target, before, tell))
-        folder = target
+        reports.append(_phase(curriculum, folder, sources, held_out, number, before, tell))
+        folder = _target(out, number, phase)
     results = {
         "corpora": described,
         "phases": [
@@ -104,11 +99,6 @@ def _run(
 
 def check(curriculum: Curriculum, folder: Path, phases: Sequence[Phase]) -> None:
     """What can be known before a corpus is read or anything is written.
-
-    Args:
-        curriculum: what to do.
-        folder: of the model whose shape it has.
-        phases: those that are left.
 
     Raises:
         LongbioError: a place can't be written to, a tracker isn't installed, the model has too few
@@ -150,11 +140,11 @@ def _phase(
     sources: dict[str, Source],
     held_out: HeldOut,
     number: int,
-    phase: Phase,
-    target: Path,
     bits_before: dict[str, float] | None,
     tell: Narrator,
 ) -> dict[str, Any]:
+    phase = curriculum.phases[number - 1]
+    target = _target(curriculum.out, number, phase)
     with quiet():
         config = AutoConfig.from_pretrained(str(folder))
     needed = training_bytes(config, phase, curriculum.machine, processes().num_processes)
@@ -196,12 +186,8 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
     return made
 
 
-def bound(curriculum: Curriculum, model: Path) -> dict[str, Any]:
+def plan_of(curriculum: Curriculum, model: Path) -> dict[str, Any]:
     """All that decides the results of a curriculum, but for its texts; how the machine does it may change.
-
-    Args:
-        curriculum: what to do.
-        model: the folder that it begins with.
 
     Raises:
         LongbioError: the model or the tokenizer can't be read.

@@ -7,7 +7,8 @@ with the next one; what reads them needs numpy alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -53,12 +54,7 @@ class Shard:
 
 
 class TokenizedCorpus:
-    """The documents of all shards, numbered through.
-
-    Args:
-        shards: in memory or mapped from disk.
-        folder: where they lie, named by `corpus_key`.
-    """
+    """The documents of all shards, numbered through; of those on disk, the folder they are mapped from."""
 
     def __init__(self, shards: Iterable[Shard], folder: Path = Path()) -> None:
         self.shards, self.folder = list(shards), folder
@@ -84,30 +80,26 @@ class TokenizedCorpus:
         return self.piece(document, 0, int(self.lengths[document]))
 
 
-def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
-    """Texts as one shard in memory.
-
-    Args:
-        texts: read in order.
-        tokenizer: a fast transformers tokenizer; it works on all cores.
-    """
+def tokenize_texts(texts: Iterable[Text], tokenizer: Any, max_tokens: float = math.inf) -> Shard:
+    """Texts, until there are so many tokens, as one shard in memory. A fast tokenizer works on all cores."""
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    ids: list[NDArray[Any]] = []
-    starts: list[Bools] = []
+    ids, starts = [np.zeros(0, kind)], [np.zeros(0, bool)]
+    lengths: list[int] = []
     groups: list[int] = []
-    rest = iter(texts)
-    while some := list(islice(rest, TEXTS_AT_ONCE)):
+    rest, tokens = iter(texts), 0
+    while tokens < max_tokens and (some := list(islice(rest, TEXTS_AT_ONCE))):
         encoded = tokenizer([readable(text.text) for text in some], **PLAINLY)
-        for text, of_text, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            ids.append(np.array(of_text, dtype=kind))
-            starts.append(word_starts(text.text, offsets))
-            groups.append(group_of(text))
-    return Shard(
-        np.concatenate([np.zeros(0, kind), *ids]),
-        np.concatenate([np.zeros(0, bool), *starts]),
-        np.array([len(of_text) for of_text in ids], dtype=np.int64),
-        np.array(groups, dtype=np.uint64),
-    )
+        ids += [np.array(of_text, kind) for of_text in encoded["input_ids"]]
+        starts += [
+            word_starts(text.text, offsets)
+            for text, offsets in zip(some, encoded["offset_mapping"], strict=True)
+        ]
+        lengths += map(len, encoded["input_ids"])
+        groups += map(group_of, some)
+        # One array of each, for short texts are many.
+        ids, starts = [np.concatenate(ids)], [np.concatenate(starts)]
+        tokens = len(ids[0])
+    return Shard(ids[0], starts[0], np.array(lengths, dtype=np.int64), np.array(groups, dtype=np.uint64))
 
 
 def group_of(text: Text) -> int:
@@ -118,13 +110,8 @@ def group_of(text: Text) -> int:
 
 
 def corpus_key(hashes: Iterable[str], tokenizer: Any, settings: str) -> str:
-    """A name for a tokenised corpus: the same for the same files, tokenizer and settings.
-
-    Args:
-        hashes: SHA-256 of the files, in their order; where they lie doesn't count.
-        tokenizer: a fast transformers tokenizer.
-        settings: whatever else decides what is read.
-    """
+    """A name for a tokenised corpus: the same for the same files (SHA-256 of each, in their order),
+    tokenizer, and whatever else decides what is read."""
     digest = hashlib.sha256(f"{CUT} {settings}".encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     for file_hash in hashes:
@@ -140,19 +127,11 @@ def build_shards(
     shard_tokens: int = SHARD_TOKENS,
     on_texts: OnTexts = lambda count: None,
 ) -> TokenizedCorpus:
-    """Tokenise a corpus into a folder that its owner alone can read; what is there is kept.
-
-    Args:
-        texts: streamed; those that a killed run has tokenised are skipped.
-        tokenizer: a fast transformers tokenizer.
-        folder: where the shards stand. It holds the notes, in tokens.
-        shard_tokens: tokens of a shard, about.
-        on_texts: told of the progress.
+    """Tokenise a corpus into a folder that its owner alone can read; what is there is kept, and another
+    process that builds the same is waited for.
 
     Raises:
         LongbioError: there is no text, the disk is full, or the folder can't be written.
-
-    Another process that builds the same is waited for.
     """
     if (folder / WHOLE).is_file():
         return open_shards(folder)
@@ -175,7 +154,7 @@ def _build(texts: Iterable[Text], tokenizer: Any, folder: Path, shard_tokens: in
     rest = iter(islice(iter(texts), count, None))
     on_texts(count)
     number = len(done)
-    while some := _next_shard(rest, tokenizer, shard_tokens):
+    while len((some := tokenize_texts(rest, tokenizer, shard_tokens)).lengths):
         with staged_folder(folder / f"shard-{number:05}") as staged:
             for name, array in vars(some).items():
                 np.save(staged / f"{name}.npy", array)
@@ -221,14 +200,3 @@ def _open(folder: Path) -> Shard:
     if not len(ids) == len(word_starts) == lengths.sum():
         raise _damaged(folder)
     return Shard(ids, word_starts, lengths, groups)
-
-
-def _next_shard(texts: Iterator[Text], tokenizer: Any, shard_tokens: int) -> Shard | None:
-    parts, tokens = [], 0
-    while tokens < shard_tokens and (some := list(islice(texts, TEXTS_AT_ONCE))):
-        parts.append(tokenize_texts(some, tokenizer))
-        tokens += len(parts[-1].ids)
-    if not parts:
-        return None
-    joined = {name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
-    return Shard(**joined)

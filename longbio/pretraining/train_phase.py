@@ -14,9 +14,12 @@ import torch
 import transformers
 from transformers import PreTrainedModel, set_seed
 
+import longbio
+from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.files import read_json, write_json
 from longbio.artifacts.folders import staged_folder
-from longbio.encoders.families import FAMILIES, max_positions
+from longbio.encoders.calls import call, card, what_is_global
+from longbio.encoders.families import FAMILIES, max_positions, takes_global
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.longformer import refresh_global_projections
 from longbio.encoders.saving import save_whole
@@ -24,7 +27,6 @@ from longbio.errors import LongbioError
 from longbio.masked_lm.head import start_head, summed_loss
 from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
 from longbio.masked_lm.phrases import mine_phrases
-from longbio.pretraining import card
 from longbio.pretraining.holding_out import HeldOut, Source
 from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part
 from longbio.pretraining.packing import Frame, plan
@@ -60,17 +62,11 @@ def train_phase(
     """Run one phase and leave a native checkpoint in `out`.
 
     Args:
-        model_folder: a short or a long checkpoint.
-        sources: corpora by name.
         held_out: what it is measured on, before and after.
-        phase: what to do.
         out: the folder to make; when it is there already, nothing is done. What a killed run
             left beside it is taken up again.
-        machine: how to do it.
         seed: of order, masks and dropout.
-        number: of the phase in its curriculum.
         bits_before: what the phase before this one measured at its end; None to measure it now.
-        on_step: told of every step.
         callbacks: made for the samples, told of everything.
 
     Returns:
@@ -159,12 +155,6 @@ def refuse_positions(
 ) -> tuple[int, ...]:
     """The lengths that a model can be measured at; for asking before long work, too.
 
-    Args:
-        phase: what it shall learn.
-        lengths: that are asked for.
-        config: of the model.
-        model_folder: where it lies.
-
     Raises:
         LongbioError: it has fewer positions than the phase's sequences, or than every length.
     """
@@ -206,7 +196,7 @@ def _save(
         save_whole(model, partial, origin=origin)
         tokenizer.save_pretrained(partial)
         write_json(partial / REPORT, report)
-        (partial / "README.md").write_text(card.render(report, out.name, model.config.model_type))
+        (partial / "README.md").write_text(render_card(report, out.name, model.config.model_type))
 
 
 def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Part]:
@@ -255,3 +245,36 @@ def _first_documents(source: Source, max_tokens: int) -> list[int]:
     """The first documents, until so many tokens are reached."""
     reached = np.cumsum(source.corpus.lengths[source.train]) - source.corpus.lengths[source.train]
     return source.train[reached < max_tokens].tolist()
+
+
+def render_card(report: Mapping[str, Any], name: str, model_type: str) -> str:
+    """The README.md of a checkpoint, from its `pretraining.json`. It holds no text of the corpora."""
+    phase = report["phase"]
+    settings = [(key, f"`{value}`") for key, value in phase.items() if value not in (None, {}, "")]
+    bits = [
+        (f"{int(length):,}", f"{report['bits_before'][length]:.3f}", f"{after:.3f}", f"{2**after:.1f}")
+        for length, after in report["bits_after"].items()
+    ]
+    sections = [
+        (
+            "How to load it",
+            "With plain transformers (see the call at the end), or with longbio for a faster kernel:\n\n"
+            f'```python\nimport longbio\nmodel = longbio.load("{name}", task="mlm")\n```',
+        ),
+        (
+            "Where it comes from",
+            f"Phase {report['number']} of a curriculum, begun from `{report['origin']}`,"
+            f" seed {report['seed']}, longbio {longbio.__version__}.",
+        ),
+        ("What it learned by", markdown_table(("setting", "value"), settings)),
+        (
+            "Held-out documents",
+            "Token masking at 15%, the same tokens at every length.\n\n"
+            + markdown_table(("tokens", "bits before", "bits after", "perplexity"), bits),
+        ),
+    ]
+    roles = ("cls",) if phase["global_cls"] else ()
+    if takes_global(model_type):
+        sections.append(("Global tokens", what_is_global(roles)))
+    call_text = call("mlm", name, model_type, roles=roles)
+    return card(f"{name}: {phase['name']}", "mlm", model_type, sections, call_text)

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
-from torch import Tensor
+from torch.utils.data import Dataset
 
 from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
@@ -34,14 +34,7 @@ from longbio.vocabulary.extend import check_settings, extend
 from longbio.vocabulary.initialise import Method
 from longbio.vocabulary.injection import CONTINUES, as_text, inject
 from longbio.vocabulary.new_rows import ExtendSettings
-from longbio.vocabulary.passages import (
-    Masked,
-    MaskedPassages,
-    Passage,
-    bits_per_character,
-    passages_of,
-    room_of,
-)
+from longbio.vocabulary.passages import Passage, bits_per_character, masked_passages, passages_of, room_of
 from longbio.vocabulary.whole_words import Folding
 from longbio.vocabulary.word_counts import key_of
 
@@ -61,12 +54,10 @@ class CompareSettings:
     """How methods are compared.
 
     Args:
-        methods: see `initialise`.
         seeds: each method is begun and probed with each.
         steps: of the probe: continued masked-LM training, the same passages for all.
         every: steps between two measurements.
         batch: passages of a step.
-        learning_rate: of the probe.
         characters: of a passage.
         held_out: passages of general text to be measured on.
         sentences: with a new term, to be measured on; each of another term.
@@ -106,9 +97,6 @@ def compare(
         terms: as `extend` takes them.
         texts: contexts and the probe come from here: a list or a `Corpus`.
         unseen: what is measured comes from here: the same.
-        settings: how.
-        processes: that search the texts.
-        tell: told of the progress.
 
     Returns:
         What is saved as `comparison.json`.
@@ -273,7 +261,7 @@ def _probe(
     advance = tell.begin(f"probe of {title}", settings.steps)
     measure(0)
     count = settings.steps * settings.batch
-    samples = MaskedPassages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
+    samples = masked_passages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
     training = TrainingSettings(
         steps=settings.steps,
         learning=Learning(learning_rate=settings.learning_rate, schedule="constant"),
@@ -283,12 +271,9 @@ def _probe(
     )
     shutil.rmtree(work, ignore_errors=True)
 
-    def collate(masked: Sequence[Masked]) -> dict[str, Tensor]:
-        return masked_batch([(passage.ids, passage.labels) for passage in masked], tokenizer.pad_token_id)
-
     train(
-        model, samples, collate, summed_loss, training, work,
-        lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
+        model, cast(Dataset[Any], samples), partial(masked_batch, padding_id=tokenizer.pad_token_id),
+        summed_loss, training, work, lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     told = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]

@@ -36,15 +36,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Sought:
-    """What is looked for.
-
-    Args:
-        words: each once; folded as texts are.
-        folding: what is not told apart.
-        per_word: contexts kept of each.
-        characters: on each side, up to the border of a word.
-        seed: of the draw of places.
-    """
+    """Words to look for, each once and folded as texts are; the contexts kept `per_word`; how many characters
+    they have on each side, up to the border of a word."""
 
     words: tuple[str, ...]
     folding: Folding = EXACT
@@ -60,22 +53,16 @@ def find_contexts(
     processes: int = 1,
     on_texts: OnTexts = lambda count: None,
 ) -> dict[str, tuple[Context, ...]]:
-    """Contexts of each word, fewer where there are no more; none of a word that never occurs.
-
-    Args:
-        texts: streamed.
-        sought: which words, how many contexts.
-        processes: that search; they don't change what is found.
-        on_texts: told of the progress.
-    """
-    best: Found = {}
-    for found in in_processes(_Searcher(sought), texts, processes, on_texts):
-        for word, contexts in found.items():
+    """Contexts of each word, fewer where there are no more, none of a word that never occurs; the same
+    whatever the number of processes."""
+    best: ByWord = {}
+    for of_lot in in_processes(_Searcher(sought), texts, processes, on_texts):
+        for word, contexts in of_lot.items():
             best[word] = sorted(best.get(word, []) + contexts)[: sought.per_word]
     return {sought.words[word]: tuple(best[word]) for word in sorted(best)}
 
 
-Found = dict[int, list[Context]]
+ByWord = dict[int, list[Context]]
 
 
 class _Searcher:
@@ -90,8 +77,8 @@ class _Searcher:
         """Made where it is used: an automaton can't travel to another process."""
         return Matcher(self.sought.words, self.sought.folding)
 
-    def __call__(self, lot: Lot) -> Found:
-        found: Found = {}
+    def __call__(self, lot: Lot) -> ByWord:
+        of_lot: ByWord = {}
         for part in lot:
             data = part.text.encode()
             word_N, start_N, stop_N = self.matcher.find(_without_marks(data))
@@ -99,13 +86,13 @@ class _Searcher:
             for place in np.flatnonzero(draw_N <= self.limit_W[word_N]).tolist():
                 word = int(word_N[place])
                 context = self._context(data, int(draw_N[place]), int(start_N[place]), int(stop_N[place]))
-                found.setdefault(word, []).append(context)
-        for word, contexts in found.items():
+                of_lot.setdefault(word, []).append(context)
+        for word, contexts in of_lot.items():
             if len(contexts) >= self.sought.per_word:
                 contexts.sort()
                 del contexts[self.sought.per_word :]
                 self.limit_W[word] = min(self.limit_W[word], np.uint64(contexts[-1].draw))
-        return found
+        return of_lot
 
     def _context(self, data: bytes, draw: int, start: int, stop: int) -> Context:
         """The text around a word, cut where a word ends; a character is four bytes at most."""

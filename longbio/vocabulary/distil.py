@@ -22,24 +22,15 @@ from longbio.artifacts.files import write_bytes_atomically
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.families import first_position
 from longbio.masked_lm.head import only_at
-from longbio.vocabulary.spans import Encoded
-from longbio.vocabulary.states import spread
+from longbio.vocabulary.encoded_contexts import Encoded, spread
 
 KEPT, KEPT_EVERY = "distilled.safetensors", 200
 
 
 @dataclass(frozen=True)
 class DistilSettings:
-    """How rows learn.
-
-    Args:
-        epochs: over all contexts.
-        learning_rate: as a share of the rows' length divided by the square root of their width:
-            of the size of a number in a row.
-        layer: whose states are matched; -1 for the last.
-        mlm_weight: of the masked-LM term.
-        batch_tokens: of a step.
-    """
+    """How rows learn. The rate is a share of the size of a number in a row: of the rows' length divided by
+    the square root of their width; `layer` is that whose states are matched, -1 for the last."""
 
     epochs: int = 1
     learning_rate: float = 0.1
@@ -67,12 +58,7 @@ def distilled_rows(
         start_NH: rows to begin with: the calibrated mean.
         start_N: biases of the decoder; they stay.
         encoded: contexts, whose `new_word` holds ids from `first_new` on.
-        first_new: id of the first new row.
-        tokenizer: gives the ids of padding and [MASK].
-        settings: how they learn.
-        seed: of the order.
         kept: a file for what was learned, so that a killed run goes on.
-        on_step: told of every step.
 
     Returns:
         (N, H) float32.
@@ -103,12 +89,8 @@ def distilled_rows(
 class RowAdam:
     """Adam for rows that are seldom in a batch: those that aren't stay, and each counts its own steps.
 
-    Ordinary Adam moves every row at every step: by the momentum of a batch long ago, and by the
-    small gradients that all rows get from the softmax, made as large as any.
-
-    Args:
-        rows_NH: what learns.
-        rate: how far a number goes in a step.
+    Ordinary Adam moves every row at every step: by the momentum of a batch long ago, and by the small
+    gradients that all rows get from the softmax, made as large as any.
     """
 
     BETAS = (0.9, 0.999)
@@ -214,9 +196,9 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     on_old, on_new = on_word(wanted_BTH, [context.word for context in batch]), on_word(state_BTH, new_word)
     loss = (on_new - on_old).square().mean(1).sum()
 
-    old_places = [_beside(context, 0) for context in batch]
+    old_places = [_places_beside(context, 0) for context in batch]
     longer = [len(context.new_word) - (context.word[1] - context.word[0]) for context in batch]
-    new_places = [_beside(context, more) for context, more in zip(batch, longer, strict=True)]
+    new_places = [_places_beside(context, more) for context, more in zip(batch, longer, strict=True)]
     old_place_BT, new_place_BT = pad(old_places, 0).to(device), pad(new_places, 0).to(device)
     row_B1 = torch.arange(len(batch), device=device)[:, None]
     apart_BT = (state_BTH[row_B1, new_place_BT] - wanted_BTH[row_B1, old_place_BT]).square().mean(2)
@@ -231,7 +213,7 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     return loss / len(batch)
 
 
-def _beside(context: Encoded, moved: int) -> list[int]:
+def _places_beside(context: Encoded, moved: int) -> list[int]:
     """Places left and right of the word, those on the right moved by so many tokens."""
     return [*range(context.word[0]), *(n + moved for n in range(context.word[1], len(context.ids)))]
 

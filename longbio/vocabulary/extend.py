@@ -15,15 +15,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+import longbio
+from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
 from longbio.artifacts.files import digest_of_text, read_json, write_json, write_text_atomically
 from longbio.artifacts.runs import Run, make_once
 from longbio.corpus.texts import Text
+from longbio.encoders.calls import call, card
 from longbio.encoders.families import DECODER_BIASES, DECODERS, max_positions
 from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.progress import Narrator, Silence
-from longbio.vocabulary import card
 from longbio.vocabulary.injection import Injected, NewPiece, as_text, inject
 from longbio.vocabulary.new_rows import (
     EMBEDDINGS,
@@ -46,15 +48,6 @@ BYTES_PER_TOKEN = 24
 COPIES = 6
 """Of the new rows: themselves, their gradients, two moments, the grown table, what is kept."""
 
-SEGMENTATION = (
-    "words",
-    "tokens_before",
-    "tokens_after",
-    "other_words_changed",
-    "other_words_changed_occurrences",
-    "words_that_became_unknown",
-)
-
 
 def extend(
     model: Path,
@@ -71,14 +64,9 @@ def extend(
 
     Args:
         model: a short or long checkpoint.
-        out: the folder to make.
         terms: words, and pieces that begin with `##` for WordPiece.
         texts: a list or a `Corpus`, read twice where pieces within words are among the terms;
             methods that need no contexts do without.
-        settings: how new rows begin.
-        processes: that search the corpus.
-        force: replace what stands in `out`.
-        tell: told of the progress.
 
     Returns:
         What is saved as `extension.json`.
@@ -146,7 +134,7 @@ def _extend(
     report = {
         "origin": model.name,
         "terms": len(terms),
-        "pieces": [_described(piece, tokenizer) for piece in injected.pieces],
+        "pieces": [_description(piece, tokenizer) for piece in injected.pieces],
         "refused": {reason: len(words) for reason, words in injected.refused.items()},
         "needs_contexts": settings.needs_contexts,
         "without_contexts": [piece for some in without.values() for piece in some],
@@ -156,7 +144,7 @@ def _extend(
         "old_tokens": injected.pieces[0].id,
         "corpus": segmentation(counts, tokenizer, injected) if counts else None,
     }
-    readme = card.render(report, name, config.model_type, has_head=biases is not None)
+    readme = render_card(report, name, config.model_type, has_head=biases is not None)
     write_text_atomically(folder / "README.md", readme)
     return report
 
@@ -169,7 +157,7 @@ def _count(texts: Iterable[Text], tokenizer: Any, processes: int, tell: Narrator
     return counts
 
 
-def _described(piece: NewPiece, old: Any) -> dict[str, Any]:
+def _description(piece: NewPiece, old: Any) -> dict[str, Any]:
     replaces = old.convert_ids_to_tokens(piece.old_ids)
     return {"piece": piece.piece, "id": piece.id, "replaces": replaces, "asked": piece.is_asked}
 
@@ -238,28 +226,25 @@ def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, 
 
 
 def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dict[str, Any]:
-    """How the words of a corpus are cut before and after, those that nobody asked for as well.
-
-    Args:
-        counts: of the words.
-        old: the tokenizer without the pieces.
-        injected: with them.
-    """
+    """How the words of a corpus are cut by the old tokenizer and by the new one, those that nobody asked for
+    as well."""
     words, new = list(counts), injected.tokenizer
     asked = {as_text(piece.piece, new.backend_tokenizer) for piece in injected.pieces if piece.is_asked}
-    total = Counter[str]()
+    changed, occurrences = "other_words_changed", "other_words_changed_occurrences"
+    keys = ("words", "tokens_before", "tokens_after", changed, occurrences, "words_that_became_unknown")
+    total = dict.fromkeys(keys, 0)
     for word, before, after in zip(words, encode_words(words, old), encode_words(words, new), strict=True):
         count = counts[word]
         total["words"] += count
         total["tokens_before"] += count * len(before.ids)
         total["tokens_after"] += count * len(after.ids)
         if before.ids != after.ids and word.strip() not in asked:
-            total["other_words_changed"] += 1
-            total["other_words_changed_occurrences"] += count
+            total[changed] += 1
+            total[occurrences] += count
             # A longer piece can leave a rest that has none.
             is_lost = old.unk_token_id in after.ids and old.unk_token_id not in before.ids
             total["words_that_became_unknown"] += is_lost
-    return {key: total[key] for key in SEGMENTATION}
+    return total
 
 
 def _write(
@@ -293,3 +278,41 @@ def _write(
     config["vocab_size"] = len(next(w for n, w in state.items() if n.endswith(EMBEDDINGS)))
     write_json(folder / "config.json", config)
     injected.tokenizer.save_pretrained(folder)
+
+
+def render_card(report: Mapping[str, Any], name: str, model_type: str, *, has_head: bool) -> str:
+    """The README.md of an extended checkpoint, from its `extension.json`; `has_head`: it predicts words.
+    It names no word."""
+    settings = report["settings"]
+    used = ["method", "seed"] if settings["method"] in ("random", "gaussian") else ["method", "calibration"]
+    if report["needs_contexts"]:
+        used += ["contexts", "context_tokens", "seed"]
+        used += ["layers"] if settings["method"] == "contextual" else ["distil"]
+    task = "mlm" if has_head else "features"
+    because = "; ".join(
+        f"{len(some):,} {reason}" for reason, some in report["without_contexts_because"].items()
+    )
+    without = f"{len(report['without_contexts']):,} pieces had no context and began as the mean of theirs"
+    without += f": {because}." if because else "."
+    sections = [
+        (
+            "How to load it",
+            "With plain transformers, its own tokenizer beside it; or with longbio:\n\n```python\n"
+            f'import longbio\nmodel = longbio.load("{name}", task="{task}")\n```',
+        ),
+        (
+            "Where it comes from",
+            f"`{report['origin']}` and {len(report['pieces']):,} pieces more, longbio {longbio.__version__}."
+            f" Ids and rows of the {report['old_tokens']:,} old pieces, and all other weights, are its own."
+            " The new pieces are words of the texts they were mined from: see `extension.json`.",
+        ),
+        (
+            "How the new rows began",
+            markdown_table(("setting", "value"), [(key, f"`{settings[key]}`") for key in used])
+            + (f"\n\n{without}" if report["needs_contexts"] else ""),
+        ),
+    ]
+    if report["corpus"]:
+        figures = [(key.replace("_", " "), f"{count:,}") for key, count in report["corpus"].items()]
+        sections.append(("The corpus, cut before and after", markdown_table(("", "count"), figures)))
+    return card(name, task, model_type, sections, call(task, name, model_type))

@@ -20,6 +20,9 @@ from longbio.vocabulary.word_counts import count_words, key_of
 CHARACTERS = 1000
 """That become pieces; words with others are unknown, as in BERT's own vocabularies."""
 
+MIN_COUNT = 2
+"""Occurrences that a piece needs."""
+
 REPORT = "vocabulary.json"
 WORDS_AT_ONCE = 10_000
 
@@ -32,7 +35,6 @@ def train_vocabulary(
     *,
     size: int = 30_522,
     lower: bool = True,
-    min_count: int = 2,
     processes: int = 1,
     force: bool = False,
     on_texts: OnTexts = lambda count: None,
@@ -41,13 +43,9 @@ def train_vocabulary(
 
     Args:
         texts: a list or a `Corpus`; what stands between `[**` and `**]` is left out.
-        out: the folder to make.
         size: pieces, special tokens included.
         lower: lower case and no accents.
-        min_count: occurrences a piece needs.
         processes: that count words; they don't change the result.
-        force: replace what stands in `out`.
-        on_texts: told of the progress.
 
     Returns:
         Pieces of the vocabulary; fewer than `size` where the corpus has no more.
@@ -55,12 +53,12 @@ def train_vocabulary(
     Raises:
         LongbioError: the corpus holds no words, or more characters than pieces are wanted.
     """
-    made_of = {"texts": key_of(texts), "size": size, "lower": lower, "min_count": min_count}
+    made_of = {"texts": key_of(texts), "size": size, "lower": lower, "min_count": MIN_COUNT}
 
     def make(folder: Path) -> dict[str, Any]:
         empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
         counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
-        vocabulary = _learned(counts, size, min_count)
+        vocabulary = _learn(counts, size)
         BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(folder)
         return {"pieces": len(vocabulary)}
 
@@ -68,7 +66,7 @@ def train_vocabulary(
     return pieces
 
 
-def _learned(counts: Mapping[str, int], size: int, min_count: int) -> dict[str, int]:
+def _learn(counts: Mapping[str, int], size: int) -> dict[str, int]:
     if not counts:
         raise LongbioError("the corpus holds no words", where="corpus", remedy="check the paths and columns")
     alphabet = _alphabet(counts)
@@ -82,7 +80,7 @@ def _learned(counts: Mapping[str, int], size: int, min_count: int) -> dict[str, 
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
-        min_frequency=min_count,
+        min_frequency=MIN_COUNT,
         # In this order: left to itself the trainer numbers the characters within words by chance, and
         # breaks ties by number.
         special_tokens=[*SPECIAL, *alphabet, *(CONTINUES + character for character in alphabet)],

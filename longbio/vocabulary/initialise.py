@@ -1,8 +1,6 @@
 """What a new row of the embedding table begins with: one function a method, tensors in, rows out.
 
-A new piece needs a row of the input table, which is the decoder's as well, and a bias of the
-decoder. The functions here give the row; the bias is `mean_of_pieces` of the old biases whatever
-the method.
+The table is the decoder's as well; the bias of a new piece is `mean_of_pieces`, whatever the method.
 """
 
 from __future__ import annotations
@@ -43,12 +41,10 @@ def mean_of_pieces(old: Tensor, pieces: Sequence[Sequence[int]]) -> Tensor:
 
 
 def mean_of_contexts(parts: Iterable[tuple[Tensor, Tensor]], count: int) -> Tensor:
-    """g = mean: over the contexts of each new piece.
+    """(count, H) the mean over the contexts of each new piece, which has one at least.
 
     Args:
-        parts: of the contexts; for each (C, H) states, already means over sub-tokens (f) and
-            layers, and (C,) the new pieces they belong to, 0 to `count` - 1.
-        count: new pieces; each has a context somewhere.
+        parts: of the contexts: (C, H) states, and (C,) the new pieces they belong to, 0 to `count` - 1.
     """
     total_NH, contexts_N = torch.zeros(0), torch.zeros(count)
     for states_CH, owner_C in parts:

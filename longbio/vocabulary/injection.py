@@ -23,14 +23,8 @@ CONTINUES = "##"
 
 @dataclass(frozen=True)
 class NewPiece:
-    """A piece that a vocabulary got.
-
-    Args:
-        piece: as it stands in the vocabulary.
-        id: its number, and the row of its embedding.
-        old_ids: what the old tokenizer makes of it.
-        is_asked: it is a term, and not a piece that merges need between.
-    """
+    """A piece that a vocabulary got: its id, which is the row of its embedding; what the old tokenizer makes
+    of it; whether it is a term, and not a piece that merges need between."""
 
     piece: str
     id: int
@@ -49,11 +43,8 @@ class Injected:
 
 
 def inject(tokenizer: Any, terms: Sequence[str]) -> Injected:
-    """Put terms into the vocabulary of a WordPiece or byte-level BPE tokenizer.
-
-    Args:
-        tokenizer: a fast transformers tokenizer.
-        terms: words, and pieces that begin with `##` for WordPiece.
+    """Put terms into the vocabulary of a WordPiece or byte-level BPE tokenizer: words, and pieces that begin
+    with `##` for WordPiece.
 
     Raises:
         LongbioError: it is a tokenizer of another kind.
@@ -111,13 +102,8 @@ def _word_piece(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
 
 
 def longest_match(word: str, vocabulary: dict[str, int], *, continues: bool = False) -> list[int] | None:
-    """Ids that WordPiece cuts a word into, or None where it gives up.
-
-    Args:
-        word: as the tokenizer's normaliser leaves it.
-        vocabulary: ids by piece.
-        continues: the word stands within a longer one.
-    """
+    """Ids that WordPiece cuts a normalised word into, or None where it gives up; `continues`: it stands
+    within a longer one."""
     ids, start = [], 0
     while start < len(word):
         prefix = CONTINUES if continues or start else ""

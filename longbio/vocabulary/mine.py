@@ -65,15 +65,11 @@ def mine(
     what MIMIC marks with `[** **]`. Names can pass: the result is to be read before it is used.
 
     Args:
-        texts: the corpus.
-        tokenizer: a fast tokenizer.
-        size: candidates returned.
         min_documents: different documents, or groups where texts have one, a candidate occurs in.
         min_pieces: tokens a candidate takes at least.
         from_vocabulary: propose what another vocabulary holds, `##` pieces included, instead of
             the corpus' own words.
         processes: that count words; they don't change the result.
-        on_texts: told of the progress.
 
     Raises:
         LongbioError: the tokenizer is of another kind, or the other vocabulary is written in another
@@ -82,7 +78,8 @@ def mine(
     refuse_other_kinds(tokenizer)
     words = count_words(texts, tokenizer, min_documents=min_documents, processes=processes, on_texts=on_texts)
     every = list(words.counts)
-    pieces_of = {word: each.tokens for word, each in zip(every, encode_words(every, tokenizer), strict=True)}
+    encodings = encode_words(every, tokenizer)
+    pieces_of = {word: encoding.tokens for word, encoding in zip(every, encodings, strict=True)}
     left_out: Counter[str] = Counter()
     if from_vocabulary is None:
         spaced = is_byte_level(tokenizer.backend_tokenizer)

@@ -22,9 +22,16 @@ from longbio.progress import Narrator
 from longbio.vocabulary import initialise
 from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.distil import KEPT, DistilSettings, distilled_rows
+from longbio.vocabulary.encoded_contexts import (
+    Encoded,
+    encode,
+    pack,
+    span_states,
+    unpack,
+    why_without,
+    words_with,
+)
 from longbio.vocabulary.injection import Injected, as_text, is_byte_level
-from longbio.vocabulary.spans import Encoded, encode, pack, unpack, why_without, words_with
-from longbio.vocabulary.states import span_states
 from longbio.vocabulary.whole_words import Folding
 
 OVERDRAWN = 2
@@ -44,14 +51,11 @@ class ExtendSettings:
     """How new rows begin.
 
     Args:
-        method: see `initialise`.
         layers: of `contextual`: 0 for the embeddings, 1 for the first layer; None for those of
             `USUAL_LAYERS` that the model has.
         contexts: of each piece, at most.
         context_tokens: of each, special tokens included.
         calibration: `norm`: rows as long as the old ones; or `none`.
-        distil: of `token-distillation`.
-        seed: of every draw.
     """
 
     method: initialise.Method = "contextual"
@@ -94,14 +98,7 @@ class Sources:
 def new_rows(
     sources: Sources, settings: ExtendSettings, processes: int, run: Run, tell: Narrator
 ) -> tuple[Tensor, Tensor | None, dict[str, list[str]]]:
-    """Begin the row of every new piece.
-
-    Args:
-        sources: what rows are made from.
-        settings: how.
-        processes: that search the corpus.
-        run: keeps contexts, states and what was learned, so that a killed run goes on.
-        tell: told of the progress.
+    """Begin the row of every new piece. `run` keeps what was found and learned, so that a killed run goes on.
 
     Returns:
         (N, H) rows, (N,) biases of the decoder where there is one, and by the reason the pieces without

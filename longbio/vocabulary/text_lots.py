@@ -40,7 +40,6 @@ def in_processes(
         work: can be pickled; each process keeps its own copy of it.
         texts: streamed; what is read ahead of the work is bounded.
         processes: 1 for none beside this one.
-        on_texts: told how many texts are done.
 
     Raises:
         LongbioError: a process died.

@@ -48,12 +48,7 @@ EXACT = Folding()
 
 
 class Matcher:
-    """Finds whole words.
-
-    Args:
-        words: without white space or punctuation, each once; folded as texts are.
-        folding: of texts.
-    """
+    """Finds whole words, given without white space or punctuation, each once, and folded as texts are."""
 
     def __init__(self, words: Sequence[str], folding: Folding = EXACT) -> None:
         self.words, self.folding = tuple(words), folding

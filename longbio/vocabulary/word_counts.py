@@ -49,15 +49,11 @@ def count_words(
     processes: int = 1,
     on_texts: OnTexts = lambda count: None,
 ) -> Words:
-    """Count the words of a corpus.
+    """Count the words of a corpus; what stands between `[**` and `**]` is left out.
 
     Args:
-        texts: streamed; what stands between `[**` and `**]` is left out.
-        tokenizer: a fast transformers tokenizer: its normaliser and its own cut make the words, for
-            the pieces of its vocabulary stand within them.
+        tokenizer: a fast one: its normaliser and its own cut make the words, for pieces stand within them.
         min_documents: so many groups of a word are told apart.
-        processes: that count; they don't change what is found.
-        on_texts: told of the progress.
 
     Returns:
         Words as the normaliser leaves them; those of a byte-level BPE with the space before them.
@@ -79,12 +75,12 @@ def count_words(
 def _count(backend: Tokenizer, most_groups: int, lot: Lot) -> Words:
     words = Words(most_groups)
     for part in lot:
-        counts = Counter(cut(readable(MARKS.sub(" ", part.text)), backend))
+        counts = Counter(cut_words(readable(MARKS.sub(" ", part.text)), backend))
         words.add(counts, dict.fromkeys(counts, (part.group,)))
     return words
 
 
-def cut(text: str, backend: Tokenizer) -> list[str]:
+def cut_words(text: str, backend: Tokenizer) -> list[str]:
     """Words as the tokenizer's vocabulary would write them."""
     normal = backend.normalizer.normalize_str(text) if backend.normalizer else text
     if backend.pre_tokenizer is None:

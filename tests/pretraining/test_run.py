@@ -32,7 +32,7 @@ from longbio.errors import LongbioError
 from longbio.pretraining import holding_out
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.phase import training_settings
-from longbio.pretraining.run import bound, pretrain
+from longbio.pretraining.run import plan_of, pretrain
 from longbio.settings import load_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
@@ -519,7 +519,7 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(
     curriculum = load_settings(
         Curriculum, config(tiny_long_folder, tmp_path, phases=[PHASES[0] | {"steps": 1}])
     )
-    write_json(tmp_path / "run" / RUN, bound(curriculum, tiny_long_folder))
+    write_json(tmp_path / "run" / RUN, plan_of(curriculum, tiny_long_folder))
     assert pretrain(curriculum)["phases"][0]["bits_before"]["64"] == 1.5
 
 

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.pretraining import holding_out, shards
-from longbio.pretraining.holding_out import held_out_documents, near_duplicates, of_their_groups
+from longbio.pretraining.holding_out import held_out_documents, in_groups_of, near_duplicates
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
 from tests.tokenizer_kinds import KINDS, tokenizer_of
 
@@ -177,10 +177,10 @@ def test_groups_stay_together_and_the_share_is_met() -> None:
     assert (made == again).all()
     assert set(made) != set(other)
     assert len(made) / 4000 == pytest.approx(0.1, abs=0.02)
-    is_theirs = of_their_groups(corpus, corpus, made)
+    is_theirs = in_groups_of(corpus, corpus, made)
     assert (np.flatnonzero(is_theirs) == made).all()
     elsewhere = corpus_of([[1], [2]], [int(groups[made[0]]), 5])
-    assert of_their_groups(elsewhere, corpus, made).tolist() == [True, False]
+    assert in_groups_of(elsewhere, corpus, made).tolist() == [True, False]
 
 
 def test_a_text_without_a_group_is_its_own_wherever_it_lay(tokenizer) -> None:

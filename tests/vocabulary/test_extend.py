@@ -33,11 +33,18 @@ from longbio.vocabulary import distil, initialise, new_rows
 from longbio.vocabulary import extend as extending
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.distil import DistilSettings
+from longbio.vocabulary.encoded_contexts import (
+    NEVER_USED,
+    NO_CONTEXT,
+    NOWHERE,
+    STEP,
+    encode,
+    span_states,
+    why_without,
+)
 from longbio.vocabulary.extend import REPORT, extend
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.new_rows import ExtendSettings
-from longbio.vocabulary.spans import NEVER_USED, NO_CONTEXT, NOWHERE, STEP, encode, why_without
-from longbio.vocabulary.states import span_states
 
 TEXTS = [
     Text(f"the patient takes warfarin daily for arthritis {'again ' * (n % 5)}and sleeps") for n in range(12)

@@ -1,8 +1,10 @@
-"""Contexts in tokens: where the pieces of a new word stand, before and after it is one."""
+"""Contexts in tokens: where the pieces of a new word stand, before and after it is one, and the states of a
+frozen encoder over them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,12 +13,17 @@ import numpy as np
 import torch
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from longbio.corpus.words import readable
+from longbio.encoders.batches import length_batches, mask_of, pad
+from longbio.encoders.families import FAMILIES
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.injection import CONTINUES, NewPiece, as_text
 from longbio.vocabulary.word_counts import encode_words
+
+TOKENS_AT_ONCE = 8192
+"""Read by the encoder in one pass."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +54,6 @@ def encode(
     """Contexts in tokens, by the id of the piece; those where the piece isn't found are left out.
 
     Args:
-        contexts: by the id of the piece.
         old: the tokenizer without the pieces.
         new: the tokenizer with them.
         max_tokens: special tokens included; more on the left and right are cut off.
@@ -101,14 +107,8 @@ def _overlapping(offsets: Sequence[tuple[int, int]], start: int, stop: int) -> t
 def words_with(
     pieces: Iterable[NewPiece], counts: Mapping[str, int], new: Any, most: int
 ) -> dict[int, list[str]]:
-    """For each piece the words whose new segmentation holds it, the most frequent first.
-
-    Args:
-        pieces: that were injected.
-        counts: of the corpus' words, as the tokenizer's normaliser leaves them.
-        new: the tokenizer with the pieces.
-        most: words of each.
-    """
+    """For each piece the words whose new segmentation holds it, the `most` frequent first; `counts` is of
+    words as the tokenizer's normaliser leaves them."""
     wanted = {piece.id for piece in pieces}
     words_of: dict[int, list[str]] = {}
     words = sorted(counts, key=lambda word: (-counts[word], word))
@@ -167,3 +167,57 @@ def unpack(tensors: Mapping[str, Tensor]) -> dict[int, list[Encoded]]:
         word, span = (borders[0], borders[1]), (borders[2], borders[3])
         contexts.setdefault(piece, []).append(Encoded(old.numpy(), word, span, new.numpy()))
     return contexts
+
+
+@torch.inference_mode()
+def span_states(
+    model: nn.Module,
+    encoded: Sequence[Encoded],
+    layers: Sequence[int],
+    padding_id: int,
+    *,
+    on_context: Callable[[int], None] = lambda count: None,
+) -> Tensor:
+    """(C, H) float32: the mean over the tokens of each context's span, and over layers: 0 for the embeddings,
+    1 for the first. Nothing above the deepest is computed."""
+    device = next(model.parameters()).device
+    states: dict[int, Tensor] = {}
+    with _cut_above(model, max(layers)) as encoder:
+        for numbers in length_batches([len(context.ids) for context in encoded], TOKENS_AT_ONCE):
+            rows = [encoded[n].ids for n in numbers]
+            output = encoder(
+                input_ids=pad(rows, padding_id).to(device),
+                attention_mask=mask_of(rows).to(device),
+                output_hidden_states=True,
+            )
+            state_BTH = sum(output.hidden_states[layer].float() for layer in layers) / len(layers)
+            span_BT = spread([encoded[n].span for n in numbers], state_BTH.shape[1], device)
+            state_BH = torch.einsum("bt,bth->bh", span_BT, state_BTH).cpu()
+            states.update(zip(numbers, state_BH, strict=True))
+            on_context(len(states))
+    return torch.stack([states[n] for n in range(len(encoded))])
+
+
+def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:
+    """(B, T) weights that take the mean over each span."""
+    first_B, last_B = torch.tensor(spans, device=device).T
+    column_T = torch.arange(length, device=device)
+    inside_BT = ((column_T >= first_B[:, None]) & (column_T < last_B[:, None])).float()
+    return inside_BT / inside_BT.sum(1, keepdim=True)
+
+
+@contextmanager
+def _cut_above(model: Any, deepest: int) -> Iterator[Any]:
+    """The encoder without the layers above one, which are put back."""
+    base = model.base_model
+    family = FAMILIES.get(base.config.model_type, FAMILIES["bert"])
+    stack = base.get_submodule(family.layers.removesuffix(".layer"))
+    whole = stack.layer
+    if deepest > len(whole):
+        raise ValueError(f"layer {deepest} is asked for and the model has {len(whole)}")
+    # transformers collects no states, the embeddings' included, where there is no layer.
+    stack.layer = nn.ModuleList(whole[: max(1, deepest)])
+    try:
+        yield base
+    finally:
+        stack.layer = whole
