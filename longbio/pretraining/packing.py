@@ -53,7 +53,7 @@ def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, a
     Args:
         lengths: (D,) tokens of all documents.
         chosen: the documents to pack, by number; empty ones are left out.
-        block_tokens: what a piece begins on a multiple of: BigBird's blocks.
+        block_tokens: of BigBird's blocks: a piece begins with one.
         alone: one piece a sequence, for models that can't keep documents apart.
 
     Raises:

@@ -89,17 +89,19 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any, max_tokens: float = ma
     rest, tokens = iter(texts), 0
     while tokens < max_tokens and (some := list(islice(rest, TEXTS_AT_ONCE))):
         encoded = tokenizer([readable(text.text) for text in some], **PLAINLY)
-        ids += [np.array(of_text, kind) for of_text in encoded["input_ids"]]
-        starts += [
-            word_starts(text.text, offsets)
-            for text, offsets in zip(some, encoded["offset_mapping"], strict=True)
-        ]
+        offsets = encoded["offset_mapping"]
+        # One array of many texts, which may be short.
+        ids.append(np.concatenate([np.array(of_text, kind) for of_text in encoded["input_ids"]]))
+        starts.append(np.concatenate([word_starts(t.text, o) for t, o in zip(some, offsets, strict=True)]))
         lengths += map(len, encoded["input_ids"])
         groups += map(group_of, some)
-        # One array of each, for short texts are many.
-        ids, starts = [np.concatenate(ids)], [np.concatenate(starts)]
-        tokens = len(ids[0])
-    return Shard(ids[0], starts[0], np.array(lengths, dtype=np.int64), np.array(groups, dtype=np.uint64))
+        tokens += len(ids[-1])
+    return Shard(
+        np.concatenate(ids),
+        np.concatenate(starts),
+        np.array(lengths, dtype=np.int64),
+        np.array(groups, dtype=np.uint64),
+    )
 
 
 def group_of(text: Text) -> int:
@@ -149,7 +151,7 @@ def build_shards(
 
 
 def _build(texts: Iterable[Text], tokenizer: Any, folder: Path, shard_tokens: int, on_texts: OnTexts) -> None:
-    done = [_open(path) for path in _shard_folders(folder)]
+    done = _open_all(folder)
     count = sum(len(shard.lengths) for shard in done)
     rest = iter(islice(iter(texts), count, None))
     on_texts(count)
@@ -161,7 +163,7 @@ def _build(texts: Iterable[Text], tokenizer: Any, folder: Path, shard_tokens: in
         number += 1
         count += len(some.lengths)
         on_texts(count)
-    corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
+    corpus = TokenizedCorpus(_open_all(folder))
     if not corpus.lengths.any():
         raise LongbioError("the corpus holds no text", where=folder, remedy="check the paths and columns")
     write_json(folder / WHOLE, _size(corpus))
@@ -173,7 +175,7 @@ def open_shards(folder: Path) -> TokenizedCorpus:
     Raises:
         LongbioError: it isn't whole.
     """
-    corpus = TokenizedCorpus((_open(path) for path in _shard_folders(folder)), folder)
+    corpus = TokenizedCorpus(_open_all(folder), folder)
     if read_json(folder / WHOLE) != _size(corpus):
         raise _damaged(folder)
     return corpus
@@ -187,8 +189,8 @@ def _damaged(folder: Path) -> LongbioError:
     return LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
 
 
-def _shard_folders(folder: Path) -> list[Path]:
-    return sorted(folder.glob("shard-*"))
+def _open_all(folder: Path) -> list[Shard]:
+    return [_open(path) for path in sorted(folder.glob("shard-*"))]
 
 
 def _open(folder: Path) -> Shard:

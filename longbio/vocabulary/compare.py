@@ -190,7 +190,13 @@ def _passages(
     """What the probe learns from, and by kind what is measured on."""
     fits = room_of(tokenizer, max_tokens)
     general = passages_of(unseen, settings.held_out, settings.characters, fits)
-    sentences = _sentences(words, unseen, tokenizer, settings, processes)
+    # Unseen text around whole-word terms, one place a term.
+    whole = tuple(word for word in words if word.isalnum())
+    sought = Sought(whole, Folding.of(tokenizer), 1, settings.sentence_characters, seed=1)
+    by_word = find_contexts(unseen, sought, processes=processes)
+    # By the number each place was drawn by: which terms are taken doesn't depend on the alphabet.
+    drawn = sorted(context for of_word in by_word.values() for context in of_word)[: settings.sentences]
+    sentences = [Passage(n, context.text, (context.start, context.stop)) for n, context in enumerate(drawn)]
     learned = passages_of(texts, settings.steps * settings.batch, settings.characters, fits)
     if not general or not sentences or not learned:
         raise LongbioError(
@@ -201,20 +207,6 @@ def _passages(
         )
     of_terms = [replace(sentence, hides_term=True) for sentence in sentences]
     return learned, {TERMS: of_terms, BESIDE: sentences, GENERAL: general}
-
-
-def _sentences(
-    terms: Sequence[str], unseen: Iterable[Text], tokenizer: Any, settings: CompareSettings, processes: int
-) -> list[Passage]:
-    """Unseen text around whole-word terms, one place a term."""
-    words = tuple(term for term in terms if term.isalnum())
-    sought = Sought(words, Folding.of(tokenizer), 1, settings.sentence_characters, seed=1)
-    by_word = find_contexts(unseen, sought, processes=processes)
-    # By the number each place was drawn by: which terms are taken doesn't depend on the alphabet.
-    drawn = sorted(context for of_word in by_word.values() for context in of_word)[: settings.sentences]
-    return [
-        Passage(number, context.text, (context.start, context.stop)) for number, context in enumerate(drawn)
-    ]
 
 
 def _refuse_seen(texts: Iterable[Text], unseen: Iterable[Text]) -> None:

@@ -47,11 +47,7 @@ class Sought:
 
 
 def find_contexts(
-    texts: Iterable[Text],
-    sought: Sought,
-    *,
-    processes: int = 1,
-    on_texts: OnTexts = lambda count: None,
+    texts: Iterable[Text], sought: Sought, *, processes: int = 1, on_texts: OnTexts = lambda count: None
 ) -> dict[str, tuple[Context, ...]]:
     """Contexts of each word, fewer where there are no more, none of a word that never occurs; the same
     whatever the number of processes."""

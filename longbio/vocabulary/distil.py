@@ -48,8 +48,8 @@ def distilled_rows(
     tokenizer: Any,
     settings: DistilSettings,
     seed: int,
-    kept: Path | None = None,
-    on_step: Callable[[int], None] = lambda step: None,
+    kept: Path,
+    on_step: Callable[[int], None],
 ) -> Tensor:
     """Rows that learned; those of pieces without a context stay as they were.
 
@@ -81,7 +81,7 @@ def distilled_rows(
             _loss(student, batch, tokenizer, settings).backward()
             adam.step({int(i) - first_new for one in batch for i in one.new_word if i >= first_new})
             on_step(step)
-            if kept is not None and step % KEPT_EVERY == 0:
+            if step % KEPT_EVERY == 0:
                 _keep(kept, adam, step)
     return rows_NH.detach().float().cpu()
 
@@ -128,9 +128,9 @@ def _keep(file: Path, adam: RowAdam, step: int) -> None:
     write_bytes_atomically(file, save({"step": torch.tensor(step), **tensors}))
 
 
-def _take_up(file: Path | None, adam: RowAdam) -> int:
+def _take_up(file: Path, adam: RowAdam) -> int:
     """Take up what a killed run kept; returns the steps it had done."""
-    if file is None or not file.is_file():
+    if not file.is_file():
         return 0
     kept = load_file(file)
     for name, tensor in adam.state.items():

@@ -44,12 +44,7 @@ class Encoded:
 
 
 def encode(
-    contexts: Mapping[int, Iterable[Context]],
-    old: Any,
-    new: Any,
-    *,
-    max_tokens: int,
-    most: int | None = None,
+    contexts: Mapping[int, Iterable[Context]], old: Any, new: Any, *, max_tokens: int, most: int | None = None
 ) -> dict[int, tuple[Encoded, ...]]:
     """Contexts in tokens, by the id of the piece; those where the piece isn't found are left out.
 

@@ -139,18 +139,13 @@ def _proposals_of(
             if number in asked:
                 counts[number] += words.counts[word]
                 documents.setdefault(number, set()).update(words.groups[word])
-    return [
-        (
-            Candidate(
-                as_text(piece.piece, backend),
-                counts[piece.id],
-                tuple(tokenizer.convert_ids_to_tokens(piece.old_ids)),
-            ),
-            len(documents.get(piece.id, ())),
-        )
-        for piece in injected.pieces
-        if piece.is_asked
-    ]
+    proposals = []
+    for piece in injected.pieces:
+        if piece.is_asked:
+            pieces = tuple(tokenizer.convert_ids_to_tokens(piece.old_ids))
+            candidate = Candidate(as_text(piece.piece, backend), counts[piece.id], pieces)
+            proposals.append((candidate, len(documents.get(piece.id, ()))))
+    return proposals
 
 
 def read_vocabulary(file: Path) -> list[str]:
@@ -187,13 +182,12 @@ def read_terms(file: Path) -> list[str]:
     """
     terms = []
     for number, line in enumerate(read_vocabulary(file), start=1):
-        if not line.startswith("{"):
-            terms.append(line)
-            continue
-        try:
-            term = json.loads(line)["term"]
-        except (ValueError, KeyError):
-            term = None
+        term: Any = line
+        if line.startswith("{"):
+            try:
+                term = json.loads(line)["term"]
+            except (ValueError, KeyError):
+                term = None
         if not isinstance(term, str):
             raise LongbioError(f"line {number} holds no term", where=file)
         terms.append(term)

@@ -29,10 +29,7 @@ Lot = list[Part]
 
 
 def in_processes(
-    work: Callable[[Lot], T],
-    texts: Iterable[Text],
-    processes: int,
-    on_texts: OnTexts = lambda count: None,
+    work: Callable[[Lot], T], texts: Iterable[Text], processes: int, on_texts: OnTexts = lambda count: None
 ) -> Iterator[T]:
     """What `work` makes of each lot, in the order of the corpus.
 
