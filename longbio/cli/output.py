@@ -47,8 +47,7 @@ Out = Annotated[Path | None, typer.Option(help="The folder to make, or to go on 
 Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
 Encoding = Annotated[str, typer.Option(help="The encoding of the files.")]
 Device = Annotated[
-    str | None,
-    typer.Option(help="Work on this: cpu or cuda. By default on the GPU, where there is one."),
+    str | None, typer.Option(help="Work on this: cpu or cuda. By default on the GPU, where there is one.")
 ]
 Dtype = Annotated[
     str | None,

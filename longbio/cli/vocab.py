@@ -42,20 +42,13 @@ Init = Literal["random", "gaussian", "mean", "contextual", "token-distillation"]
 SHOWN = 25
 
 
-@app.callback()
-def vocab() -> None:
-    """Words that a tokenizer breaks to pieces."""
-
-
 def _layer_numbers(layers: str | None) -> tuple[int, ...] | None:
     from longbio.errors import LongbioError
 
-    if layers is None:
-        return None
-    wanted = layers.split(",")
+    wanted = [] if layers is None else layers.split(",")
     if not all(layer.strip().isdecimal() for layer in wanted):
         raise LongbioError(f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3")
-    return tuple(map(int, wanted))
+    return tuple(map(int, wanted)) or None
 
 
 def _methods(text: str) -> tuple[Init, ...]:

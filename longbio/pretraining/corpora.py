@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,14 +16,22 @@ import numpy as np
 
 from longbio.artifacts.files import KnownHashes, write_bytes_atomically
 from longbio.artifacts.folders import require_free_space
-from longbio.corpus.texts import Columns, Text, kind_of, passed_over, read_texts, text_files, text_of_row
+from longbio.corpus.texts import (
+    COMPRESSIONS,
+    Columns,
+    Text,
+    kind_of,
+    passed_over,
+    read_texts,
+    text_files,
+    text_of_row,
+)
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
 from longbio.pretraining import holding_out
 from longbio.pretraining.curriculum import CorpusSettings, Curriculum
 from longbio.pretraining.holding_out import HeldOut, Source
-from longbio.pretraining.memory import cache_bytes
 from longbio.pretraining.shards import (
     WHOLE,
     Groups,
@@ -39,6 +47,13 @@ HASHES = "hashes.json"
 
 HOW = ("hub", "hub_revision", "hub_split", "text_column", "group_column")
 """Settings that decide what is read, where files are the same."""
+
+CHARACTERS_PER_TOKEN = 4.5
+BYTES_PER_TOKEN = 3
+"""Of the cache: an id of 16 bits, and whether a word begins."""
+
+COMPRESSED = 3.5
+"""How much longer a text is than its gz or zst."""
 
 SMALL_BYTES = 64_000_000
 """Of a corpus that is read once before it is tokenised."""
@@ -227,3 +242,11 @@ def _hub_rows(settings: CorpusSettings, name: str) -> Iterable[Mapping[str, Any]
 def _hub_texts(name: str, rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[Text]:
     for number, row in enumerate(rows):
         yield from text_of_row(row, columns, name, f"row {number}")
+
+
+def cache_bytes(files: Sequence[Path]) -> int:
+    """Disk that the tokens of these files will take, about."""
+    characters = sum(
+        file.stat().st_size * (COMPRESSED if file.suffix in COMPRESSIONS else 1.0) for file in files
+    )
+    return int(characters / CHARACTERS_PER_TOKEN * BYTES_PER_TOKEN)

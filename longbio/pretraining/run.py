@@ -19,7 +19,7 @@ from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
 from longbio.artifacts.files import write_json
 from longbio.artifacts.folders import refuse_unless_writable, staged_folder
 from longbio.artifacts.runs import Run
-from longbio.encoders.families import FAMILIES
+from longbio.encoders.families import FAMILIES, setting
 from longbio.encoders.loading import config_of, load, load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
 from longbio.pretraining.corpora import prepare
@@ -27,16 +27,18 @@ from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
 from longbio.pretraining.holding_out import HeldOut, Source
 from longbio.pretraining.masked_samples import MaskedSamples
-from longbio.pretraining.memory import training_bytes
 from longbio.pretraining.phase import Phase, training_settings
 from longbio.pretraining.train_phase import REPORT, refuse_positions, train_phase, work_folder
 from longbio.pretraining.trainable import choose_learning
 from longbio.progress import Narrator, Silence
 from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import opened_together, processes
+from longbio.training.settings import Machine
 from longbio.training.trainer import gone_on
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"
+
+BYTES_PER_NUMBER = 4
 
 
 def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, Any]:
@@ -238,3 +240,29 @@ def _random_model(curriculum: Curriculum) -> Path:
         AutoModelForMaskedLM.from_config(config).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     return folder
+
+
+def training_bytes(config: Any, phase: Phase, machine: Machine, processes: int = 1) -> int:
+    """Memory of one device during a step, about: weights, gradients, Adam's two moments, and what the
+    backward pass needs. `processes` share the batch."""
+    with torch.device("meta"):
+        model = AutoModelForMaskedLM.from_config(config)
+    weights = sum(weight.numel() for weight in model.parameters())
+    learned = weights
+    if phase.learns == "head":
+        learned -= sum(weight.numel() for weight in model.base_model.parameters())
+    tokens = (machine.device_batch or max(1, phase.batch // processes)) * phase.sequence_tokens
+    layers = config.num_hidden_layers if phase.learns != "head" else 0
+    kept = layers * tokens * kept_numbers(config)
+    if machine.gradient_checkpointing:
+        kept = tokens * (layers * config.hidden_size + kept_numbers(config))
+    # Logits, their gradient, and the softmax between them.
+    logits = 3 * phase.masking.rate_at(0.0) * tokens * config.vocab_size
+    return int(BYTES_PER_NUMBER * (weights + 3 * learned + kept + logits))
+
+
+def kept_numbers(config: Any) -> int:
+    """Numbers that a layer keeps for its backward pass, for each token."""
+    # Queries, keys, values, the context, three sums, two norms, dropout; and the inner layer before
+    # and after its activation.
+    return int(10 * config.hidden_size + 3 * setting(config, "intermediate_size"))

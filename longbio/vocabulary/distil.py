@@ -119,8 +119,8 @@ class RowAdam:
     @property
     def state(self) -> dict[str, Tensor]:
         """What is needed to go on; to be written into, too."""
-        moments = {"first": self.first_NH, "second": self.second_NH}
-        return {"rows": self.rows_NH.detach(), **moments, "steps": self.steps_N}
+        rows_NH = self.rows_NH.detach()
+        return {"rows": rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N}
 
 
 def _keep(file: Path, adam: RowAdam, step: int) -> None:
