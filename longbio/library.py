@@ -8,11 +8,11 @@ Every function does what the command of its name does. Settings of a run are giv
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from longbio.corpus import readers
 from longbio.corpus.reading import Reading
@@ -25,28 +25,21 @@ if TYPE_CHECKING:
     from longbio.prediction.predictor import Model
     from longbio.tasks.task import Prediction
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 Config = str | Path | Mapping[str, Any]
 """The name of a preset (`longbio configs` lists them), a YAML file, or what could stand in one."""
 
 
-def _quietly(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, without the warnings and bars of the libraries beneath."""
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings and bars of the libraries beneath."""
+    hush_deepspeed()
+    from longbio.encoders.loading import quiet
 
-    @wraps(function)
-    def quiet_function(*arguments: P.args, **named: P.kwargs) -> R:
-        hush_deepspeed()
-        from longbio.encoders.loading import quiet
-
-        with quiet(), warnings.catch_warnings(action="ignore"):
-            return function(*arguments, **named)
-
-    return quiet_function
+    with quiet(), warnings.catch_warnings(action="ignore"):
+        yield
 
 
-@_quietly
+@_quietly()
 def convert(
     source: str | Path,
     out: str | Path,
@@ -100,7 +93,7 @@ def convert(
     ).report
 
 
-@_quietly
+@_quietly()
 def pretrain(config: Config, **settings: Any) -> dict[str, Any]:
     """Continue masked-LM training through the phases of a curriculum; goes on where it stopped.
 
@@ -130,7 +123,7 @@ def pretrain(config: Config, **settings: Any) -> dict[str, Any]:
     return run(load_settings(Curriculum, _source(config, "pretrain"), as_overrides(settings)))
 
 
-@_quietly
+@_quietly()
 def extend_vocabulary(
     model: str | Path,
     out: str | Path,
@@ -174,7 +167,7 @@ def extend_vocabulary(
     """
     from longbio.corpus.texts import Text
     from longbio.vocabulary.extend import extend
-    from longbio.vocabulary.rows import ExtendSettings
+    from longbio.vocabulary.new_rows import ExtendSettings
 
     corpus = [Text(text) for text in texts]
     settings = ExtendSettings(
@@ -188,7 +181,7 @@ def extend_vocabulary(
     return extend(Path(model), Path(out), list(terms), corpus, settings=settings, force=force)
 
 
-@_quietly
+@_quietly()
 def finetune(config: Config, **settings: Any) -> dict[str, Any]:
     """Fine-tune for a task and score it, with a grid and several seeds; goes on where it stopped.
 
@@ -217,7 +210,7 @@ def finetune(config: Config, **settings: Any) -> dict[str, Any]:
     return run(load_settings(Finetuning, _source(config, "finetune"), as_overrides(settings)))
 
 
-@_quietly
+@_quietly()
 def evaluate(
     model: str | Path,
     documents: str | Path | Iterable[Document],
@@ -250,26 +243,20 @@ def evaluate(
         >>> 0 <= report["scores"]["main"] <= 1
         True
     """
-    from longbio.corpus.labels import spelled_as
     from longbio.finetuning import evaluate as evaluation
-    from longbio.tasks.classification import Classes
-    from longbio.tasks.examples import refuse_without_examples
 
     folder, reading, format_name = evaluation.fine_tuned(Path(model)), Reading(), "jsonl"
     if isinstance(documents, str | Path):
         format_name = readers.format_of(Path(documents))
         documents = readers.read_documents(Path(documents), format_name, reading=reading)
     ready = evaluation.model_of(folder, None, kernel, batch_tokens, device, dtype)
-    known: Sequence[Document] = list(documents)
-    if isinstance(ready.task, Classes):
-        known = spelled_as(known, ready.task.classes)
-    refuse_without_examples(ready.task, known, "the documents", format_name)
+    known = evaluation.examples_for(ready.task, list(documents), "the documents", format_name)
     if out is None:
         return evaluation.score(ready, known, reading=reading)[0]
     return evaluation.evaluate(ready, known, Path(out), format_name=format_name, reading=reading)
 
 
-@_quietly
+@_quietly()
 def predict(
     model: str | Path,
     texts: str | Document | Iterable[str | Document],
@@ -286,10 +273,7 @@ def predict(
         model: a fine-tuned model's folder, or a run of `finetune`, of which the first seed's is taken.
         texts: one or many, read as they are needed, some 64 at a time.
         questions: that are asked of every text, of a model of answers.
-        batch_tokens: of a forward pass.
-        kernel: of attention.
-        device: `cpu`, `cuda`; None for the GPU, where there is one.
-        dtype: of the weights, `bfloat16`; None for what they are stored in.
+        batch_tokens, kernel, device, dtype: see `evaluate`.
 
     Yields:
         Of each text, in their order, a prediction: `mentions`, `answers` or `classes` with probabilities,
@@ -307,8 +291,8 @@ def predict(
 
     ready = model_of(fine_tuned(Path(model)), None, kernel, batch_tokens, device, dtype)
     asked = tuple(
-        Question(f"q{number}", each) if isinstance(each, str) else each
-        for number, each in enumerate(questions, start=1)
+        Question(f"q{number}", question) if isinstance(question, str) else question
+        for number, question in enumerate(questions, start=1)
     )
     if asked and ready.task.kind != "qa":
         raise LongbioError(f"a model of {ready.task.kind} takes no questions", where="questions")
@@ -323,8 +307,8 @@ def _predicted(
 
     documents = (
         replace(document, questions=document.questions + questions)
-        for number, each in enumerate(texts)
-        for document in (Document(f"text-{number}", each) if isinstance(each, str) else each,)
+        for number, text in enumerate(texts)
+        for document in (Document(f"text-{number}", text) if isinstance(text, str) else text,)
     )
     for _, outcomes in outcomes_of(model, lots_of(documents, "")):
         for outcome in outcomes:
@@ -333,7 +317,7 @@ def _predicted(
             yield outcome
 
 
-@_quietly
+@_quietly()
 def benchmark(config: Config, **settings: Any) -> dict[str, Any]:
     """Run models on tasks with several seeds and compare them; goes on where it stopped.
 

@@ -179,10 +179,10 @@ def _apply(override: str, settings: dict[str, Any]) -> str:
     """Write an override into `settings` and return its key."""
     key, equals, text = override.partition("=")
     key = key.strip()
-    where = f"--set {key}"
+    where = f"change of {key}"
     names = key.split(".")
     if not equals or not all(names):
-        raise LongbioError("not of the form key=value", where=where, remedy="write --set a.b=c")
+        raise LongbioError("not of the form key=value", where=where, remedy="write a.b=c")
 
     place: Any = settings
     for name in names[:-1]:
@@ -239,7 +239,7 @@ def _in_one_line(
         what += f" (and {len(problems) - 1} more)"
     # One lies within the other: a single value may have been given where a table belongs.
     from_override = any(f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.") for name in overridden)
-    return LongbioError(what, where="--set" if from_override else where, remedy=remedy)
+    return LongbioError(what, where="a change of settings" if from_override else where, remedy=remedy)
 
 
 def _known_keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:

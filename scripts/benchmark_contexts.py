@@ -28,8 +28,8 @@ import benchmarking as b
 import numpy as np
 
 from longbio.corpus.texts import read_texts
-from longbio.vocabulary.matching import Matcher
 from longbio.vocabulary.mine import read_vocabulary
+from longbio.vocabulary.whole_words import Matcher
 
 PART = 4_000_000
 

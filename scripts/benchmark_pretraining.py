@@ -27,8 +27,8 @@ from longbio.corpus.texts import read_texts
 from longbio.encoders import longformer
 from longbio.masked_lm.head import summed_loss
 from longbio.masked_lm.masking import Masking, Vocabulary
+from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part
 from longbio.pretraining.packing import FRAME, Frame, plan
-from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import Shard, TokenizedCorpus, tokenize_texts
 from longbio.training.settings import Learning, Machine, TrainingSettings
 from longbio.training.trainer import train

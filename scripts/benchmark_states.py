@@ -22,11 +22,10 @@ from longbio.corpus.texts import Corpus
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.vocabulary.contexts import Sought, find_contexts
+from longbio.vocabulary.encoded_contexts import TOKENS_AT_ONCE, encode, span_states
 from longbio.vocabulary.injection import inject
-from longbio.vocabulary.matching import Folding
 from longbio.vocabulary.mine import read_vocabulary
-from longbio.vocabulary.spans import encode
-from longbio.vocabulary.states import TOKENS_AT_ONCE, span_states
+from longbio.vocabulary.whole_words import Folding
 
 LAYERS = (0, 1, 2, 3)
 

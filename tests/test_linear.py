@@ -36,10 +36,10 @@ from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.relations import Relations
 from longbio.tasks.task import Prediction
-from longbio.vocabulary import contexts, words
-from longbio.vocabulary.lots import lots_of
-from longbio.vocabulary.matching import Folding, Matcher
+from longbio.vocabulary import contexts, word_counts
 from longbio.vocabulary.passages import passages_of
+from longbio.vocabulary.text_lots import lots_of
+from longbio.vocabulary.whole_words import Folding, Matcher
 
 CHARS = 200_000
 SECONDS = 1.0
@@ -166,7 +166,7 @@ SEES_TEXT: dict[str, Callable[[str], Any]] = {
     "section_headings": section_headings,
     "word_spans": word_spans,
     "readable": readable,
-    "MARKS": lambda text: words.MARKS.sub(" ", text),
+    "MARKS": lambda text: word_counts.MARKS.sub(" ", text),
     "MARKS in bytes": lambda text: contexts._without_marks(text.encode()),
     "find_contexts": contexts_of,
     "Matcher": lambda text: Matcher(("a", "é"), Folding(True, True, True)).find(text.encode()),

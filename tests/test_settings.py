@@ -95,27 +95,30 @@ def test_settings_do_not_change(config: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("sed=1", "--set: unknown setting sed; did you mean seed?"),
+        ("sed=1", "a change of settings: unknown setting sed; did you mean seed?"),
         (
             "optimizer.lerning_rate=1",
-            "--set: unknown setting optimizer.lerning_rate; did you mean learning_rate?",
+            "a change of settings: unknown setting optimizer.lerning_rate; did you mean learning_rate?",
         ),
         (
             "phases.0.mask=1",
-            "--set: unknown setting phases.0.mask; did you mean mask_rate?",
+            "a change of settings: unknown setting phases.0.mask; did you mean mask_rate?",
         ),
         (
             "heads.ner.warm_steps=1",
-            "--set: unknown setting heads.ner.warm_steps; did you mean warmup_steps?",
+            "a change of settings: unknown setting heads.ner.warm_steps; did you mean warmup_steps?",
         ),
-        ("window_tokens=3", "--set: window_tokens: must be even always"),
-        ("seed", "--set seed: not of the form key=value; write --set a.b=c"),
-        ("a..b=1", "--set a..b: not of the form key=value; write --set a.b=c"),
-        ("seed.x=1", "--set: seed: input should be a valid integer"),
-        ("phases.2.num_steps=1", "--set phases.2.num_steps: '2' picks no element of a list of 2"),
-        ("out.x.y=1", "--set out.x.y: out is a single value and has no keys inside"),
-        ("seed=[", "--set seed: not valid YAML: "),
-        ("optimizer.learning_rate=.nan", "--set: optimizer.learning_rate: input should be a fin"),
+        ("window_tokens=3", "a change of settings: window_tokens: must be even always"),
+        ("seed", "change of seed: not of the form key=value; write a.b=c"),
+        ("a..b=1", "change of a..b: not of the form key=value; write a.b=c"),
+        ("seed.x=1", "a change of settings: seed: input should be a valid integer"),
+        ("phases.2.num_steps=1", "change of phases.2.num_steps: '2' picks no element of a list of 2"),
+        ("out.x.y=1", "change of out.x.y: out is a single value and has no keys inside"),
+        ("seed=[", "change of seed: not valid YAML: "),
+        (
+            "optimizer.learning_rate=.nan",
+            "a change of settings: optimizer.learning_rate: input should be a f",
+        ),
     ],
 )
 def test_bad_overrides(config: Path, override: str, line: str) -> None:

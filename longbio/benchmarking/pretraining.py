@@ -26,7 +26,7 @@ from longbio.progress import Narrator
 from longbio.settings import load_settings
 from longbio.vocabulary.extend import extend
 from longbio.vocabulary.mine import read_terms
-from longbio.vocabulary.rows import ExtendSettings
+from longbio.vocabulary.new_rows import ExtendSettings
 
 DONE = "pretrained.json"
 SMOOTHED_STEPS = 10

@@ -46,11 +46,7 @@ class Commands(TyperGroup):
             raise
 
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _version(asked: bool) -> None:
@@ -68,15 +64,18 @@ def options(
     """Short clinical encoders become 4,096-token Longformer and BigBird models."""
 
 
-app.command("doctor")(doctor.doctor)
-app.command("convert")(convert.convert)
-app.command("synthesize")(synthesize.synthesize)
-app.command("split")(split.split)
-app.command("pretrain")(pretrain.pretrain)
-app.command("finetune")(finetune.finetune)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-app.command("benchmark")(benchmark.benchmark)
-app.command("quickstart")(quickstart.quickstart)
+for work in (
+    doctor.doctor,
+    convert.convert,
+    synthesize.synthesize,
+    split.split,
+    pretrain.pretrain,
+    finetune.finetune,
+    predict.predict,
+    evaluate.evaluate,
+    benchmark.benchmark,
+    quickstart.quickstart,
+):
+    app.command(work.__name__)(work)
 app.add_typer(vocab.app, name="vocab")
 app.add_typer(configs.app, name="configs")

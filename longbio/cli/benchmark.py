@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Device, Json, Out, Verbose, given, narrated, print_json, tell_device
+from longbio.cli.output import Narrator, Out, as_settings, command, set_option, tell_device
 
 
+@command
 def benchmark(
+    tell: Narrator,
     config: Annotated[str, typer.Argument(help="A suite: a file, or a name that `longbio configs` lists.")],
     data: Annotated[Path | None, typer.Option(help="The folder with the corpora of the suite.")] = None,
     out: Out = None,
@@ -20,16 +22,10 @@ def benchmark(
     arms: Annotated[
         list[str] | None, typer.Option("--arm", help="Run only this arm now. Give it again for more.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a setting, as models.long=FOLDER. Give it again for more."),
-    ] = None,
+    overrides: Annotated[list[str] | None, set_option("models.long=FOLDER")] = None,
     show_text: Annotated[
         bool, typer.Option(help="Show a note of each task in the report, whose text it then holds.")
     ] = False,
-    device: Device = None,
-    verbose: Verbose = False,
-    as_json: Json = False,
 ) -> None:
     """Run models on tasks with several seeds, compare them, and report; goes on where it stopped.
 
@@ -39,15 +35,10 @@ def benchmark(
     from longbio.benchmarking.settings import load_benchmark
     from longbio.settings import settings_file
 
-    suite = load_benchmark(
-        settings_file(config, "benchmark"), [*given(data=data, out=out), *(overrides or [])]
-    )
-    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
-        tell_device(tell)
-        results = run.benchmark(
-            suite, tell, only_tasks=tasks or (), only_arms=arms or (), show_text=show_text
-        )
-    if as_json:
-        print_json(results)
+    file = settings_file(config, "benchmark")
+    suite = load_benchmark(file, [*as_settings(data=data, out=out), *(overrides or [])])
+    tell_device(tell)
+    results = run.benchmark(suite, tell, only_tasks=tasks or (), only_arms=arms or (), show_text=show_text)
+    tell.result = results
     if results["failed"]:
         raise typer.Exit(1)

@@ -26,9 +26,7 @@ def configs(context: typer.Context) -> None:
 
 
 @app.command("show")
-def show(
-    name: Annotated[str, typer.Argument(help="A name of the list: craft, or finetune/craft.")],
-) -> None:
+def show(name: Annotated[str, typer.Argument(help="A name of the list: craft, or finetune/craft.")]) -> None:
     """Print a configuration, to be saved and changed.
 
     Example: longbio configs show craft > mine.yaml

@@ -68,5 +68,5 @@ def doctor(as_json: Json = False) -> None:
     console.print()
     for name, by_use in kernels.items():
         for reason in dict.fromkeys(reason for reason in by_use.values() if reason is not None):
-            uses = [use for use, given in by_use.items() if given == reason]
+            uses = [use for use, why in by_use.items() if why == reason]
             console.print(f"{name}, {', '.join(uses)}: {reason}", highlight=False, soft_wrap=True)

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Device, Json, Model, Out, Verbose, given, narrated, print_json, tell_device
+from longbio.cli.output import Model, Narrator, Out, as_settings, command, set_option, tell_device
 
 
+@command
 def finetune(
+    tell: Narrator,
     config: Annotated[str, typer.Argument(help="A plan: a file, or a name that `longbio configs` lists.")],
     data: Annotated[
         Path | None,
@@ -26,13 +28,7 @@ def finetune(
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Stop each model after this many optimizer steps.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a setting, as recipe.epochs=3. Give it again for more."),
-    ] = None,
-    device: Device = None,
-    verbose: Verbose = False,
-    as_json: Json = False,
+    overrides: Annotated[list[str] | None, set_option("recipe.epochs=3")] = None,
 ) -> None:
     """Fine-tune for a task and score it, with a grid and several seeds; goes on where it stopped.
 
@@ -42,7 +38,7 @@ def finetune(
     from longbio.finetuning.settings import Finetuning
     from longbio.settings import load_settings, settings_file
 
-    options = given(
+    options = as_settings(
         model=model,
         out=out,
         data__path=data,
@@ -51,8 +47,5 @@ def finetune(
         recipe__max_steps=max_steps,
     )
     plan = load_settings(Finetuning, settings_file(config, "finetune"), [*options, *(overrides or [])])
-    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
-        tell_device(tell)
-        results = run.finetune(plan, tell)
-    if as_json:
-        print_json(results)
+    tell_device(tell)
+    tell.result = run.finetune(plan, tell)

@@ -2,54 +2,53 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from longbio.cli.output import Device, Dtype, Json, Verbose, narrated, print_json, tell_model
+from longbio.cli.output import (
+    Dtype,
+    Encoding,
+    FineTunedModel,
+    Narrator,
+    column_option,
+    command,
+    tell_model,
+    tell_reading,
+)
+
+if TYPE_CHECKING:
+    from longbio.corpus.reading import Reading
+    from longbio.corpus.records import Document, Question
+    from longbio.tasks import AnyTask
+
+Format = Literal["jsonl", "brat", "html"]
+OnError = Annotated[
+    Literal["stop", "skip"], typer.Option(help="Stop at a broken note, or skip it and list it.")
+]
 
 
-class Format(StrEnum):
-    """The format to write."""
-
-    jsonl = "jsonl"
-    brat = "brat"
-    html = "html"
-
-
-class OnError(StrEnum):
-    """What is done about a note that can't be read or predicted."""
-
-    stop = "stop"
-    skip = "skip"
-
-
+@command
 def predict(
-    model: Annotated[
-        Path, typer.Argument(help="A fine-tuned model's folder, or the folder of a run of `finetune`.")
-    ],
+    tell: Narrator,
+    model: FineTunedModel,
     notes: Annotated[Path, typer.Argument(help="A folder or a file, in any format that is read.")],
     out: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
-    output: Annotated[Format, typer.Option("--format", help="The format to write.")] = Format.jsonl,
+    output: Annotated[Format, typer.Option("--format", help="The format to write.")] = "jsonl",
     read_as: Annotated[
         str | None, typer.Option(help="The format of the notes. By default it is found.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="The encoding of the files.")] = "utf-8",
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--column", help="Read this column of a table, as text=NOTE. Give it again for more."),
-    ] = None,
+    encoding: Encoding = "utf-8",
+    columns: Annotated[list[str] | None, column_option("text=NOTE")] = None,
     questions: Annotated[
         Path | None, typer.Option(help="Ask these of every note: a file with a question a line, or a table.")
     ] = None,
     calibrate: Annotated[
         Path | None, typer.Option(help="Calibrate probabilities on these labelled documents.")
     ] = None,
-    on_error: Annotated[
-        OnError, typer.Option(help="Stop at a broken note, or skip it and list it.")
-    ] = OnError.stop,
+    on_error: OnError = "stop",
     processes: Annotated[
         int, typer.Option(min=1, help="Predict with this many processes, each with a copy of the model.")
     ] = 1,
@@ -57,64 +56,67 @@ def predict(
         int, typer.Option(min=1, help="Read this many tokens in a forward pass, at least one row.")
     ] = 4096,
     kernel: Annotated[str, typer.Option(help="The attention kernel; `longbio doctor` lists them.")] = "auto",
-    device: Device = None,
     dtype: Dtype = None,
-    verbose: Verbose = False,
-    as_json: Json = False,
 ) -> None:
     """Find entities, answers or classes in notes of any length; killed, it goes on.
 
     Example: longbio predict runs/ner notes/ --out found --format html
     """
-    from longbio.corpus.labels import spelled_as
-    from longbio.corpus.readers import count_documents, format_of, read_documents
+    from longbio.corpus.readers import count_documents, format_of
     from longbio.corpus.reading import Reading, named_columns
-    from longbio.errors import LongbioError
     from longbio.finetuning.evaluate import fine_tuned, model_of
     from longbio.prediction.annotate import Notes, annotate
-    from longbio.prediction.outputs import FAILED
-    from longbio.prediction.questions import read_questions
-    from longbio.tasks.classification import Classes
-    from longbio.tasks.examples import refuse_without_examples
 
-    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
-        ready = model_of(fine_tuned(model), None, kernel, batch_tokens, dtype=dtype)
-        task = ready.task
-        tell_model(tell, model, ready)
-        if questions is not None and task.kind != "qa":
-            raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
-        reading = Reading(encoding, named_columns(columns or []))
-        asked = () if questions is None else read_questions(questions, encoding)
-        labelled, of_labelled = [], Reading(encoding, reading.columns)
-        if calibrate is not None:
-            labelled = read_documents(calibrate, reading=of_labelled)
-            if isinstance(task, Classes):
-                labelled = spelled_as(labelled, task.classes)
-            refuse_without_examples(task, labelled, calibrate, format_of(calibrate))
-        total = count_documents(notes, read_as or format_of(notes)) if notes.exists() else 0
-        advance = tell.begin(f"predict {task.kind}", total)
-        result = annotate(
-            ready,
-            Notes(notes, read_as, reading, asked),
-            out,
-            output=output.value,
-            on_error=on_error.value,
-            processes=processes,
-            labelled=labelled,
-            on_note=lambda done, tokens: advance(done, f"notes, {tokens:,} tokens"),
-        )
-        for each in (of_labelled, reading):
-            for line in each.passed_over.told():
-                tell.console.print(f"passed over: {line}", markup=False)
-            for line in each.remarks.told():
-                tell.console.print(f"note: {line}", markup=False)
-        before = "finished before: " if result["finished_before"] else ""
-        done = result["notes"] - result["failed"]
-        found = f"{result['found']:,} {task.finds}"
-        over = tell.fail if result["failed"] else tell.end
-        over(f"{before}{done:,} of {result['notes']:,} notes, {found}; in {out}")
-    if as_json:
-        print_json(result)
+    ready = model_of(fine_tuned(model), None, kernel, batch_tokens, dtype=dtype)
+    task = ready.task
+    tell_model(tell, model, ready)
+    asked = _questions(questions, task, encoding)
+    reading = Reading(encoding, named_columns(columns or []))
+    of_labelled = Reading(encoding, reading.columns)
+    labelled = [] if calibrate is None else _labelled(calibrate, of_labelled, task)
+    total = count_documents(notes, read_as or format_of(notes)) if notes.exists() else 0
+    advance = tell.begin(f"predict {task.kind}", total)
+    result = annotate(
+        ready,
+        Notes(notes, read_as, reading, asked),
+        out,
+        output=output,
+        on_error=on_error,
+        processes=processes,
+        labelled=labelled,
+        on_note=lambda done, tokens: advance(done, f"notes, {tokens:,} tokens"),
+    )
+    tell.result = result
+    tell_reading(tell, of_labelled)
+    tell_reading(tell, reading)
+    _tell_result(tell, result, task, out)
+
+
+def _questions(file: Path | None, task: AnyTask, encoding: str) -> tuple[Question, ...]:
+    from longbio.errors import LongbioError
+    from longbio.prediction.questions import read_questions
+
+    if file is None:
+        return ()
+    if task.kind != "qa":
+        raise LongbioError(f"a model of {task.kind} takes no questions", where="--questions")
+    return read_questions(file, encoding)
+
+
+def _labelled(file: Path, reading: Reading, task: AnyTask) -> list[Document]:
+    from longbio.corpus.readers import format_of, read_documents
+    from longbio.finetuning.evaluate import examples_for
+
+    return examples_for(task, read_documents(file, reading=reading), file, format_of(file))
+
+
+def _tell_result(tell: Narrator, result: Mapping[str, Any], task: AnyTask, out: Path) -> None:
+    from longbio.errors import LongbioError
+    from longbio.prediction.outputs import FAILED
+
+    before = "finished before: " if result["finished_before"] else ""
+    done = f"{before}{result['notes'] - result['failed']:,} of {result['notes']:,} notes"
+    (tell.fail if result["failed"] else tell.end)(f"{done}, {result['found']:,} {task.finds}; in {out}")
     if result["failed"]:
         raise LongbioError(
             f"{result['failed']:,} of {result['notes']:,} notes failed",

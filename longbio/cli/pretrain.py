@@ -6,22 +6,18 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Device, Json, Model, Out, Verbose, given, narrated, print_json, tell_device
+from longbio.cli.output import Model, Narrator, Out, as_settings, command, set_option, tell_device
 
 
+@command
 def pretrain(
+    tell: Narrator,
     config: Annotated[
         str, typer.Argument(help="A curriculum: a file, or a name that `longbio configs` lists.")
     ],
     model: Model = None,
     out: Out = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a setting, as phases.0.steps=100. Give it again for more."),
-    ] = None,
-    device: Device = None,
-    verbose: Verbose = False,
-    as_json: Json = False,
+    overrides: Annotated[list[str] | None, set_option("phases.0.steps=100")] = None,
 ) -> None:
     """Continue masked-LM training through the phases of a curriculum; goes on where it stopped.
 
@@ -31,11 +27,7 @@ def pretrain(
     from longbio.pretraining.curriculum import Curriculum
     from longbio.settings import load_settings, settings_file
 
-    curriculum = load_settings(
-        Curriculum, settings_file(config, "pretrain"), [*given(model=model, out=out), *(overrides or [])]
-    )
-    with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
-        tell_device(tell)
-        results = run.pretrain(curriculum, tell)
-    if as_json:
-        print_json(results)
+    options = [*as_settings(model=model, out=out), *(overrides or [])]
+    curriculum = load_settings(Curriculum, settings_file(config, "pretrain"), options)
+    tell_device(tell)
+    tell.result = run.pretrain(curriculum, tell)

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from longbio.cli.output import Json, Verbose, narrated, print_json
+from longbio.cli.output import Narrator, command, set_option
 
 
+@command
 def quickstart(
+    tell: Narrator,
     data: Annotated[
         Path | None,
         typer.Option(help="A folder with train, test and perhaps dev, in any format with mentions."),
@@ -23,14 +25,7 @@ def quickstart(
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of notes, masks and training.")] = 0,
     show_text: Annotated[bool, typer.Option(help="Show a document of --data in the report.")] = False,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change a setting of the suite, as seeds='[0, 1]'. Give it again for more."
-        ),
-    ] = None,
-    verbose: Verbose = False,
-    as_json: Json = False,
+    overrides: Annotated[list[str] | None, set_option("seeds='[0, 1]'")] = None,
 ) -> None:
     """Convert a real encoder, heal it, teach it entities, and compare it with 512-token chunks.
 
@@ -38,17 +33,15 @@ def quickstart(
     """
     from longbio.benchmarking import quickstart as suite
 
-    with narrated(as_json=as_json, verbose=verbose) as tell:
-        results = suite.quickstart(
-            data=data,
-            out=out,
-            minutes=minutes,
-            seed=seed,
-            show_text=show_text,
-            overrides=overrides or (),
-            tell=tell,
-        )
-    if as_json:
-        print_json(results)
+    results = suite.quickstart(
+        data=data,
+        out=out,
+        minutes=minutes,
+        seed=seed,
+        show_text=show_text,
+        overrides=overrides or (),
+        tell=tell,
+    )
+    tell.result = results
     if results["failed"]:
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from longbio.cli.output import Force, column_option
+
 
 def split(
     corpus: Annotated[Path, typer.Argument(help="A file or a folder, in any format that is read.")],
@@ -17,13 +19,8 @@ def split(
     dev_share: Annotated[
         float, typer.Option(min=0.001, max=0.999, help="Hold this share of the others out as dev.")
     ] = 0.1,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column", help="Read this column of a table, as group=PATIENT. Give it again for more."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
+    columns: Annotated[list[str] | None, column_option("group=PATIENT")] = None,
+    force: Force = False,
 ) -> None:
     """Divide a corpus at random, always in the same way, each patient's documents together.
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from longbio.cli.output import Force
+
 
 def synthesize(
     out: Annotated[Path, typer.Argument(help="The folder to make: train/, dev/ and test/ in BRAT.")],
@@ -14,7 +16,7 @@ def synthesize(
         int, typer.Option(help="Write this many training notes; dev and test get a fifth each.")
     ] = 50,
     seed: Annotated[int, typer.Option(help="Another seed gives other notes.")] = 0,
-    force: Annotated[bool, typer.Option(help="Replace what stands in OUT.")] = False,
+    force: Force = False,
 ) -> None:
     """Write long synthetic discharge summaries with their entities.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
+from rich.table import Table
 
-from longbio.cli.output import Json, Verbose, narrated, print_json, tell_passed_over
+from longbio.cli.output import Force, Narrator, command, tell_passed_over
+
+if TYPE_CHECKING:
+    from longbio.vocabulary.mine import Mined
 
 app = typer.Typer(help="Words that a tokenizer breaks to pieces.", no_args_is_help=True)
 
@@ -29,39 +32,41 @@ Layers = Annotated[
         help="Average these layers' states, as 0,1,2 (0: the embeddings). By default 0 to 3, where they are."
     ),
 ]
-Force = Annotated[bool, typer.Option(help="Replace what stands in OUT.")]
+Terms = Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")]
+Contexts = Annotated[int, typer.Option(min=1, help="Read this many contexts of each term.")]
+ContextTokens = Annotated[int, typer.Option(help="Read this many tokens of each context.")]
+
+Init = Literal["random", "gaussian", "mean", "contextual", "token-distillation"]
+"""How new rows begin."""
 
 SHOWN = 25
 
 
-class Init(StrEnum):
-    """How new rows begin."""
-
-    random = "random"
-    gaussian = "gaussian"
-    mean = "mean"
-    contextual = "contextual"
-    token_distillation = "token-distillation"
-
-
-@app.callback()
-def vocab() -> None:
-    """Words that a tokenizer breaks to pieces."""
-
-
-def _numbers(layers: str | None) -> tuple[int, ...] | None:
+def _layer_numbers(layers: str | None) -> tuple[int, ...] | None:
     from longbio.errors import LongbioError
 
-    if layers is None:
-        return None
-    wanted = layers.split(",")
+    wanted = [] if layers is None else layers.split(",")
     if not all(layer.strip().isdecimal() for layer in wanted):
         raise LongbioError(f"{layers!r} are no layers", where="--layers", remedy="write them as 0,1,2,3")
-    return tuple(map(int, wanted))
+    return tuple(map(int, wanted)) or None
+
+
+def _methods(text: str) -> tuple[Init, ...]:
+    from longbio.errors import LongbioError
+
+    methods = get_args(Init)
+    for name in text.split(","):
+        if name not in methods:
+            raise LongbioError(
+                f"there is no method {name!r}", where="--methods", remedy=f"choose from {', '.join(methods)}"
+            )
+    return cast(tuple[Init, ...], tuple(text.split(",")))
 
 
 @app.command("mine")
+@command
 def mine(
+    tell: Narrator,
     model: Model,
     corpus: Corpus,
     size: Annotated[int, typer.Option(min=1, help="Find this many terms.")] = 1000,
@@ -80,14 +85,11 @@ def mine(
     text_column: TextColumn = None,
     group_column: GroupColumn = None,
     processes: Processes = 1,
-    verbose: Verbose = False,
-    as_json: Json = False,
 ) -> None:
     """Find the terms whose splitting costs most tokens.
 
     Example: longbio vocab mine short notes/ --out terms.jsonl
     """
-    from rich.table import Table
 
     from longbio.artifacts.atomic_files import refuse_unless_new
     from longbio.artifacts.locks import alone
@@ -97,8 +99,7 @@ def mine(
 
     if out is not None:
         refuse_unless_new(out, force=force)
-    lock = nullcontext() if out is None else alone(out)
-    with lock, narrated(as_json=as_json, verbose=verbose) as tell:
+    with nullcontext() if out is None else alone(out):
         tell_passed_over(tell, corpus)
         advance = tell.begin("words of the corpus", 0)
         mined = mining.mine(
@@ -111,31 +112,35 @@ def mine(
             processes=processes,
             on_texts=lambda count: advance(count, f"{count:,} texts"),
         )
-        tell.end(
-            f"{mined.num_words:,} words, {mined.num_tokens:,} tokens: {mined.pieces_per_word:.3f} a word"
-        )
+        cut = f"{mined.num_tokens:,} tokens: {mined.pieces_per_word:.3f} a word"
+        tell.end(f"{mined.num_words:,} words, {cut}")
         if out is not None:
             mining.write_terms(out, mined.candidates)
-            tell.console.print(
-                f"{len(mined.candidates):,} terms in {out}. Names of people can be among them:"
-                " read the file and delete what must not be in a vocabulary."
-            )
-        if as_json:
-            terms = [[c.term, c.count, list(c.pieces), c.saved_tokens] for c in mined.candidates]
-            print_json({"pieces_per_word": mined.pieces_per_word, "left_out": mined.left_out, "terms": terms})
-            return
-        table = Table(box=None)
-        for header in ("term", "count", "pieces now", "tokens saved"):
-            table.add_column(header, justify="right" if header in ("count", "tokens saved") else "left")
-        for each in mined.candidates[:SHOWN]:
-            table.add_row(each.term, f"{each.count:,}", " ".join(each.pieces), f"{each.saved_tokens:,}")
-        tell.console.print(table)
-        for reason, count in mined.left_out.items():
-            tell.console.print(f"left out: {count:,} {reason}")
+    if out is not None:
+        tell.console.print(
+            f"{len(mined.candidates):,} terms in {out}. Names of people can be among them:"
+            " read the file and delete what must not be in a vocabulary."
+        )
+    tell.show(_table(mined))
+    for reason, count in mined.left_out.items():
+        tell.show(f"left out: {count:,} {reason}")
+    terms = [[c.term, c.count, list(c.pieces), c.saved_tokens] for c in mined.candidates]
+    tell.result = {"pieces_per_word": mined.pieces_per_word, "left_out": mined.left_out, "terms": terms}
+
+
+def _table(mined: Mined) -> Table:
+    table = Table(box=None)
+    for header in ("term", "count", "pieces now", "tokens saved"):
+        table.add_column(header, justify="right" if header in ("count", "tokens saved") else "left")
+    for term in mined.candidates[:SHOWN]:
+        table.add_row(term.term, f"{term.count:,}", " ".join(term.pieces), f"{term.saved_tokens:,}")
+    return table
 
 
 @app.command("train")
+@command
 def train(
+    tell: Narrator,
     corpus: Corpus,
     out: Annotated[Path, typer.Option(help="Write the tokenizer to this folder.")],
     size: Annotated[int, typer.Option(help="Learn this many pieces.")] = 30_522,
@@ -143,51 +148,50 @@ def train(
     text_column: TextColumn = None,
     processes: Processes = 1,
     force: Force = False,
-    verbose: Verbose = False,
 ) -> None:
     """Learn a WordPiece vocabulary from scratch, for random weights.
 
     Example: longbio vocab train notes/ --out tokenizer
     """
     from longbio.corpus.texts import Columns, Corpus
-    from longbio.vocabulary.train import train_vocabulary
+    from longbio.vocabulary.from_scratch import train_vocabulary
 
-    with narrated(as_json=False, verbose=verbose) as tell:
-        tell_passed_over(tell, corpus)
-        advance = tell.begin("a vocabulary from scratch", 0)
-        count = train_vocabulary(
-            Corpus(tuple(corpus), Columns(text_column)),
-            out,
-            size=size,
-            lower=lower,
-            processes=processes,
-            force=force,
-            on_texts=lambda number: advance(number, f"{number:,} texts"),
-        )
-        tell.end(f"{count:,} pieces in {out}")
+    tell_passed_over(tell, corpus)
+    advance = tell.begin("a vocabulary from scratch", 0)
+    count = train_vocabulary(
+        Corpus(tuple(corpus), Columns(text_column)),
+        out,
+        size=size,
+        lower=lower,
+        processes=processes,
+        force=force,
+        on_texts=lambda number: advance(number, f"{number:,} texts"),
+    )
+    tell.result = {"pieces": count}
+    tell.end(f"{count:,} pieces in {out}")
 
 
 @app.command("extend")
+@command
 def extend(
+    tell: Narrator,
     model: Model,
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
-    terms: Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")],
+    terms: Terms,
     corpus: Annotated[
         list[Path] | None, typer.Option(help="Texts with the terms. Give it again for more.")
     ] = None,
     init: Annotated[
         Init | None, typer.Option(help="How new rows begin. By default contextual, or mean without a corpus.")
     ] = None,
-    contexts: Annotated[int, typer.Option(min=1, help="Read this many contexts of each term.")] = 25,
-    context_tokens: Annotated[int, typer.Option(help="Read this many tokens of each context.")] = 64,
+    contexts: Contexts = 25,
+    context_tokens: ContextTokens = 64,
     layers: Layers = None,
     calibrate: Annotated[bool, typer.Option(help="Make new rows as long as the old ones.")] = True,
     text_column: TextColumn = None,
     processes: Processes = 1,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
     force: Force = False,
-    verbose: Verbose = False,
-    as_json: Json = False,
 ) -> None:
     """Give a checkpoint new pieces; everything that was in it stays as it was.
 
@@ -196,58 +200,56 @@ def extend(
     from longbio.corpus.texts import Columns, Corpus
     from longbio.vocabulary import extend as extending
     from longbio.vocabulary.mine import read_terms
-    from longbio.vocabulary.rows import ExtendSettings
+    from longbio.vocabulary.new_rows import ExtendSettings
 
-    method = init.value if init is not None else ("contextual" if corpus else "mean")
     settings = ExtendSettings(
-        method=method,  # type: ignore[arg-type]  # an Init has no other values
-        layers=_numbers(layers),
+        method=init or ("contextual" if corpus else "mean"),
+        layers=_layer_numbers(layers),
         contexts=contexts,
         context_tokens=context_tokens,
         calibration="norm" if calibrate else "none",
         seed=seed,
     )
-    with narrated(as_json=as_json, verbose=verbose) as tell:
-        tell_passed_over(tell, corpus or ())
-        report = extending.extend(
-            model,
-            out,
-            read_terms(terms),
-            Corpus(tuple(corpus or ()), Columns(text_column)),
-            settings=settings,
-            processes=processes,
-            force=force,
-            tell=tell,
+    tell_passed_over(tell, corpus or ())
+    report = extending.extend(
+        model,
+        out,
+        read_terms(terms),
+        Corpus(tuple(corpus or ()), Columns(text_column)),
+        settings=settings,
+        processes=processes,
+        force=force,
+        tell=tell,
+    )
+    tell.result = report
+    for reason, pieces in report["without_contexts_because"].items():
+        tell.say(
+            f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of theirs;"
+            f" {extending.REPORT} lists them"
         )
-        for reason, pieces in report["without_contexts_because"].items():
-            tell.console.print(
-                f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of theirs;"
-                f" {extending.REPORT} lists them",
-                markup=False,
-            )
-        if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
-            tell.console.print(
-                f"{report['corpus']['words_that_became_unknown']:,} words of the corpus can't be written any"
-                " more: behind a new piece a rest is left that has none"
-            )
-    if as_json:
-        print_json(report)
+    if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
+        tell.say(
+            f"{report['corpus']['words_that_became_unknown']:,} words of the corpus can't be written any"
+            " more: behind a new piece a rest is left that has none"
+        )
 
 
 @app.command("compare")
+@command
 def compare(
+    tell: Narrator,
     model: Model,
     out: Annotated[Path, typer.Argument(help="The folder to make, or to go on with.")],
-    terms: Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")],
+    terms: Terms,
     corpus: Annotated[list[Path], typer.Option(help="Texts to learn from. Give it again for more.")],
     unseen: Annotated[list[Path], typer.Option(help="Texts to measure on. Give it again for more.")],
     methods: Annotated[
         str, typer.Option(help="Compare these ways to begin rows, with commas between them.")
-    ] = ",".join(Init),
+    ] = ",".join(get_args(Init)),
     seeds: Annotated[int, typer.Option(min=1, help="Use this many seeds, from 0 on.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Train the probe for this many steps.")] = 50,
-    contexts: Annotated[int, typer.Option(min=1, help="Read this many contexts of each term.")] = 25,
-    context_tokens: Annotated[int, typer.Option(help="Read this many tokens of each context.")] = 64,
+    contexts: Contexts = 25,
+    context_tokens: ContextTokens = 64,
     layers: Layers = None,
     held_out: Annotated[
         int, typer.Option(min=1, help="Measure on this many passages of general text.")
@@ -258,51 +260,35 @@ def compare(
     learning_rate: Annotated[float, typer.Option(help="Train the probe at this learning rate.")] = 1e-4,
     text_column: TextColumn = None,
     processes: Processes = 1,
-    verbose: Verbose = False,
-    as_json: Json = False,
 ) -> None:
     """Measure what new words are worth, and which way of beginning their rows is best here.
 
     Example: longbio vocab compare short runs/words --terms terms.jsonl --corpus notes/ --unseen others/
     """
-    from typing import get_args
-
     from longbio.corpus.texts import Columns, Corpus
-    from longbio.errors import LongbioError
     from longbio.vocabulary import compare as comparing
-    from longbio.vocabulary.initialise import Method
     from longbio.vocabulary.mine import read_terms
-    from longbio.vocabulary.rows import ExtendSettings
+    from longbio.vocabulary.new_rows import ExtendSettings
 
-    chosen = tuple(methods.split(","))
-    unknown = [name for name in chosen if name not in get_args(Method)]
-    if unknown:
-        raise LongbioError(
-            f"there is no method {unknown[0]!r}", where="--methods", remedy=f"choose from {', '.join(Init)}"
-        )
     settings = comparing.CompareSettings(
-        methods=chosen,  # type: ignore[arg-type]  # checked above
+        methods=_methods(methods),
         seeds=tuple(range(seeds)),
         steps=steps,
         held_out=held_out,
         sentences=sentences,
         learning_rate=learning_rate,
-        extend=ExtendSettings(layers=_numbers(layers), contexts=contexts, context_tokens=context_tokens),
+        extend=ExtendSettings("contextual", _layer_numbers(layers), contexts, context_tokens),
     )
     columns = Columns(text_column)
-    with narrated(as_json=as_json, verbose=verbose) as tell:
-        tell_passed_over(tell, [*corpus, *unseen])
-        results = comparing.compare(
-            model,
-            out,
-            read_terms(terms),
-            Corpus(tuple(corpus), columns),
-            Corpus(tuple(unseen), columns),
-            settings=settings,
-            processes=processes,
-            tell=tell,
-        )
-        if not as_json:
-            tell.console.print(comparing.table(results))
-    if as_json:
-        print_json(results)
+    tell_passed_over(tell, [*corpus, *unseen])
+    tell.result = comparing.compare(
+        model,
+        out,
+        read_terms(terms),
+        Corpus(tuple(corpus), columns),
+        Corpus(tuple(unseen), columns),
+        settings=settings,
+        processes=processes,
+        tell=tell,
+    )
+    tell.show(comparing.table(tell.result))

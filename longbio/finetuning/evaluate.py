@@ -82,8 +82,7 @@ def evaluate(
     """
     model = model_of(model) if isinstance(model, Path) else model
     task = model.task
-    if isinstance(task, Classes):
-        documents = spelled_as(documents, task.classes)
+    documents = _in_classes_of(task, documents)
     made_of = {
         "model": checkpoint_digest(model.folder),
         "documents": digest(documents),
@@ -140,6 +139,23 @@ def score(
     )
     seconds = round(time.monotonic() - start, 1)
     return _report(task, documents, predictions, reading) | {"seconds": seconds}, predictions
+
+
+def examples_for(
+    task: AnyTask, documents: Sequence[Document], where: str | Path, read_as: str
+) -> list[Document]:
+    """Documents, their classes spelled as the task spells them.
+
+    Raises:
+        LongbioError: none is an example for the task; see `refuse_without_examples`.
+    """
+    documents = _in_classes_of(task, documents)
+    refuse_without_examples(task, documents, where, read_as)
+    return documents
+
+
+def _in_classes_of(task: AnyTask, documents: Sequence[Document]) -> list[Document]:
+    return spelled_as(documents, task.classes) if isinstance(task, Classes) else [*documents]
 
 
 def fine_tuned(folder: Path) -> Path:

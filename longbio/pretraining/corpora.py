@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,14 +16,21 @@ import numpy as np
 
 from longbio.artifacts.atomic_files import KnownHashes, write_bytes_atomically
 from longbio.artifacts.staged_folders import require_free_space
-from longbio.corpus.files import kind_of
-from longbio.corpus.texts import Columns, Text, passed_over, read_texts, text_files, text_of_row
+from longbio.corpus.files import COMPRESSIONS, kind_of
+from longbio.corpus.texts import (
+    Columns,
+    Text,
+    passed_over,
+    read_texts,
+    text_files,
+    text_of_row,
+)
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
-from longbio.pretraining import split
+from longbio.pretraining import holding_out
 from longbio.pretraining.curriculum import CorpusSettings, Curriculum
-from longbio.pretraining.memory import cache_bytes
+from longbio.pretraining.holding_out import HeldOut, Source
 from longbio.pretraining.shards import (
     WHOLE,
     Groups,
@@ -33,10 +40,19 @@ from longbio.pretraining.shards import (
     group_of,
     open_shards,
 )
-from longbio.pretraining.train import HeldOut, Source
 from longbio.progress import Narrator
 
 HASHES = "hashes.json"
+
+HOW = ("hub", "hub_revision", "hub_split", "text_column", "group_column")
+"""Settings that decide what is read, where files are the same."""
+
+CHARACTERS_PER_TOKEN = 4.5
+BYTES_PER_TOKEN = 3
+"""Of the cache: an id of 16 bits, and whether a word begins."""
+
+COMPRESSED = 3.5
+"""How much longer a text is than its gz or zst."""
 
 SMALL_BYTES = 64_000_000
 """Of a corpus that is read once before it is tokenised."""
@@ -45,23 +61,10 @@ MAX_SAID_CHARS = 120
 """What a message quotes of a library's, at most."""
 
 
-@dataclass(frozen=True, eq=False)
-class Cached:
-    """A tokenised corpus and the folder it is kept in."""
-
-    corpus: TokenizedCorpus
-    folder: Path
-
-
 def prepare(
     curriculum: Curriculum, model: Path, tell: Narrator
 ) -> tuple[dict[str, Source], HeldOut, dict[str, dict[str, Any]]]:
     """Tokenise what isn't in the cache yet, and hold documents out.
-
-    Args:
-        curriculum: names corpora and cache.
-        model: whose tokenizer is used.
-        tell: told of the progress.
 
     Returns:
         The corpora to learn from; what to measure on; of each corpus, how many documents there
@@ -70,37 +73,32 @@ def prepare(
     Raises:
         LongbioError: a corpus can't be read or holds no text, or nothing is held out.
     """
-    tokenizer = load_tokenizer(model)
+    tokenizer, cache = load_tokenizer(model), curriculum.cache
     validation, seed = curriculum.validation, curriculum.seed
-    # All are found before the first is read.
-    cache = curriculum.cache
     hashes = KnownHashes(cache / HASHES)
-    planned = {
-        name: _planned(name, settings, cache, tokenizer, hashes)
-        for name, settings in curriculum.corpora.items()
-    }
-    apart = None
-    if validation.corpus is not None:
-        apart = _planned("validation", validation.corpus, cache, tokenizer, hashes)
+    # All are found before the first is read.
+    planned = [
+        _plan(name, settings, cache, tokenizer, hashes) for name, settings in curriculum.corpora.items()
+    ]
+    if validation.corpus is None:
+        _refuse_share(planned[0], validation.share, seed)
     else:
-        _refuse_share(next(iter(planned.values())), validation.share, seed)
-    corpora = {name: _tokenized(each, tokenizer, hashes, tell) for name, each in planned.items()}
-    if apart is None:
-        measured = next(iter(corpora.values()))
-        documents = split.held_out_documents(measured.corpus.groups, validation.share, seed)
+        planned.append(_plan("validation", validation.corpus, cache, tokenizer, hashes))
+    corpora = [_tokenize(corpus, tokenizer, hashes, tell) for corpus in planned]
+    if validation.corpus is None:
+        measured = corpora[0]
+        documents = holding_out.held_out_documents(measured.groups, validation.share, seed)
     else:
-        measured = _tokenized(apart, tokenizer, hashes, tell)
-        documents = np.arange(len(measured.corpus))
-    if not measured.corpus.lengths[documents].any():
-        with_text = measured.corpus.lengths > 0
-        raise _nothing_held_out(measured.corpus.groups[with_text], validation.share, seed)
+        measured = corpora.pop()
+        documents = np.arange(len(measured))
+    if not measured.lengths[documents].any():
+        raise _nothing_held_out(measured.groups[measured.lengths > 0], validation.share, seed)
     sources: dict[str, Source] = {}
     described: dict[str, dict[str, Any]] = {}
-    for name, cached in corpora.items():
-        corpus = cached.corpus
-        is_theirs = split.of_their_groups(corpus, measured.corpus, documents)
+    for (name, settings), corpus in zip(curriculum.corpora.items(), corpora, strict=True):
+        is_theirs = holding_out.in_groups_of(corpus, measured, documents)
         rest = np.flatnonzero(~is_theirs)
-        is_near = _near_duplicates(cached, rest, measured, documents)
+        is_near = _near_duplicates(corpus, rest, measured, documents)
         sources[name] = Source(corpus, rest[~is_near])
         described[name] = {
             "documents": len(corpus),
@@ -108,44 +106,32 @@ def prepare(
             "held_out": int(is_theirs.sum()),
             "near_duplicates_dropped": int(is_near.sum()),
             "empty": int((corpus.lengths == 0).sum()),
-            "key": cached.folder.name,
-            "passed_over": dict(passed_over(curriculum.corpora[name].paths)),
+            "key": corpus.folder.name,
+            "passed_over": dict(passed_over(settings.paths)),
         }
-    held_out = HeldOut(
-        measured.corpus, documents, tuple(validation.lengths), validation.tokens, measured.folder.name
-    )
-    return sources, held_out, described
+    return sources, HeldOut(measured, documents, tuple(validation.lengths), validation.tokens), described
 
 
-def _near_duplicates(cached: Cached, rest: Ids, measured: Cached, documents: Ids) -> Bools:
-    """`split.near_duplicates`, kept beside the shards: it reads the whole corpus."""
-    digest = hashlib.sha256(f"{measured.folder.name} {split.SETTINGS}".encode())
+def _near_duplicates(corpus: TokenizedCorpus, rest: Ids, measured: TokenizedCorpus, documents: Ids) -> Bools:
+    """`holding_out.near_duplicates`, kept beside the shards: it reads the whole corpus."""
+    digest = hashlib.sha256(f"{measured.folder.name} {holding_out.SETTINGS}".encode())
     digest.update(rest.tobytes() + b" " + documents.tobytes())
-    file = cached.folder / f"near-duplicates-{digest.hexdigest()[:16]}.npy"
-    if file.is_file():
-        try:
-            known: Bools = np.load(file)
-        except (OSError, ValueError) as error:
-            raise LongbioError("the file is damaged", where=file, remedy="delete it") from error
-        return known
-    found = split.near_duplicates(cached.corpus, rest, measured.corpus, documents)
-    content = BytesIO()
-    np.save(content, found)
-    write_bytes_atomically(file, content.getvalue())
-    return found
+    file = corpus.folder / f"near-duplicates-{digest.hexdigest()[:16]}.npy"
+    if not file.is_file():
+        content = BytesIO()
+        np.save(content, holding_out.near_duplicates(corpus, rest, measured, documents))
+        write_bytes_atomically(file, content.getvalue())
+    try:
+        is_near: Bools = np.load(file)
+    except (OSError, ValueError) as error:
+        raise LongbioError("the file is damaged", where=file, remedy="delete it") from error
+    return is_near
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """A corpus that is to be tokenised, unless it is in the cache.
-
-    Args:
-        name: of the corpus.
-        settings: where it is.
-        files: that it lies in.
-        folder: of the cache.
-        texts: streams it.
-    """
+    """A corpus that is to be tokenised, unless it is in the cache: its name, the files it lies in, the folder
+    of the cache, what streams its texts."""
 
     name: str
     settings: CorpusSettings
@@ -158,21 +144,11 @@ class _Planned:
         return (self.folder / WHOLE).is_file()
 
 
-def _planned(
-    name: str, settings: CorpusSettings, cache: Path, tokenizer: Any, hashes: KnownHashes
-) -> _Planned:
+def _plan(name: str, settings: CorpusSettings, cache: Path, tokenizer: Any, hashes: KnownHashes) -> _Planned:
     """Raises LongbioError where there is no such corpus."""
     files = [file for path in settings.paths for file in text_files(path)]
-    how = json.dumps(
-        [
-            settings.hub,
-            settings.hub_revision,
-            settings.hub_split,
-            settings.text_column,
-            settings.group_column,
-        ]
-    )
     hashed = [f"{kind_of(file)} {hashes.sha256_of(file)}" for file in [*files, *_hub_files(settings)]]
+    how = json.dumps([getattr(settings, key) for key in HOW])
     folder = cache / corpus_key(hashed, tokenizer, how)
     columns = Columns(settings.text_column, settings.group_column)
     texts = partial(read_texts, settings.paths, columns)
@@ -181,7 +157,7 @@ def _planned(
     return _Planned(name, settings, tuple(files), folder, texts)
 
 
-def _tokenized(planned: _Planned, tokenizer: Any, hashes: KnownHashes, tell: Narrator) -> Cached:
+def _tokenize(planned: _Planned, tokenizer: Any, hashes: KnownHashes, tell: Narrator) -> TokenizedCorpus:
     folder = planned.folder
     if planned.is_cached:
         tell.begin(f"corpus {planned.name}: in the cache", 0)
@@ -194,9 +170,9 @@ def _tokenized(planned: _Planned, tokenizer: Any, hashes: KnownHashes, tell: Nar
             planned.texts(), tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
         )
     hashes.save()
-    told = [f"passed over: {line}" for line in passed_over(planned.settings.paths).told()]
-    tell.end("; ".join([f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens", *told]))
-    return Cached(corpus, folder)
+    lines = [f"passed over: {line}" for line in passed_over(planned.settings.paths).told()]
+    tell.end("; ".join([f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens", *lines]))
+    return corpus
 
 
 def _refuse_share(planned: _Planned, share: float, seed: int) -> None:
@@ -207,7 +183,7 @@ def _refuse_share(planned: _Planned, share: float, seed: int) -> None:
         return
     numbers = [group_of(text) for text in planned.texts() if text.text.strip()]
     groups = np.array(numbers, dtype=np.uint64)
-    held_out = len(split.held_out_documents(groups, share, seed))
+    held_out = len(holding_out.held_out_documents(groups, share, seed))
     if len(groups) and not held_out:
         raise _nothing_held_out(groups, share, seed)
     if len(groups) and held_out == len(groups):
@@ -227,7 +203,7 @@ def _nothing_held_out(groups: Groups, share: float, seed: int) -> LongbioError:
             where="validation",
             remedy="name a validation.corpus",
         )
-    least = math.ceil(100 * split.least_share(groups, seed)) / 100
+    least = math.ceil(100 * holding_out.least_share(groups, seed)) / 100
     return LongbioError(
         f"a share of {share:g} holds none of {number:,} documents or groups out to measure on",
         where="validation.share",
@@ -265,3 +241,11 @@ def _hub_rows(settings: CorpusSettings, name: str) -> Iterable[Mapping[str, Any]
 def _hub_texts(name: str, rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[Text]:
     for number, row in enumerate(rows):
         yield from text_of_row(row, columns, name, f"row {number}")
+
+
+def cache_bytes(files: Sequence[Path]) -> int:
+    """Disk that the tokens of these files will take, about."""
+    characters = sum(
+        file.stat().st_size * (COMPRESSED if file.suffix in COMPRESSIONS else 1.0) for file in files
+    )
+    return int(characters / CHARACTERS_PER_TOKEN * BYTES_PER_TOKEN)

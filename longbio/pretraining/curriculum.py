@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from longbio.pretraining.phase import Phase
 from longbio.settings import Settings
 from longbio.training.settings import Machine
+
+PathFromHome = Annotated[Path, AfterValidator(Path.expanduser)]
+"""`~` is the home folder."""
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -27,17 +30,12 @@ class CorpusSettings(Settings):
         group_column: what stays together when documents are held out: the patient.
     """
 
-    paths: tuple[Path, ...] = ()
+    paths: tuple[PathFromHome, ...] = ()
     hub: str | None = None
     hub_split: str = "train"
     hub_revision: str | None = None
     text_column: str | None = None
     group_column: str | None = None
-
-    @field_validator("paths")
-    @classmethod
-    def _at_home(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(path.expanduser() for path in paths)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -83,8 +81,8 @@ class Curriculum(Settings):
     model: str
     random_weights: bool = False
     tokenizer: str | None = None
-    out: Path
-    cache: Path = Path("~/.cache/longbio")
+    out: PathFromHome
+    cache: PathFromHome = Field(default=Path("~/.cache/longbio"), validate_default=True)
     corpora: dict[str, CorpusSettings] = Field(min_length=1)
     validation: ValidationSettings = ValidationSettings()
     phases: list[Phase] = Field(min_length=1)
@@ -92,25 +90,12 @@ class Curriculum(Settings):
     trackers: tuple[Tracker, ...] = ("tensorboard",)
     seed: int = Field(default=0, ge=0)
 
-    @field_validator("out", "cache")
-    @classmethod
-    def _at_home(cls, path: Path) -> Path:
-        return path.expanduser()
-
     @model_validator(mode="after")
-    def _vocabulary(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.tokenizer is not None and not self.random_weights:
             raise ValueError("a tokenizer of its own goes with random_weights: true")
-        return self
-
-    @model_validator(mode="after")
-    def _kernel(self) -> Self:
         if self.machine.kernel == "stock":
             raise ValueError("machine.kernel: the stock attention knows no packed documents; others do")
-        return self
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases need names of their own, these are {', '.join(names)}")

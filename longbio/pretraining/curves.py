@@ -15,19 +15,12 @@ import torch
 import transformers
 
 from longbio.artifacts.atomic_files import write_text_atomically
+from longbio.pretraining.masked_samples import MaskedSamples
 from longbio.pretraining.phase import Phase
-from longbio.pretraining.samples import MaskedSamples
 
 
 class Metrics(transformers.TrainerCallback):
-    """Appends a line to a file at every step; a resumed run writes what is lost again.
-
-    Args:
-        file: JSON lines, those of earlier phases are kept.
-        phase: what is being done.
-        number: of the phase.
-        samples: of the phase.
-    """
+    """Appends a line to a file of JSON lines at every step; a resumed run writes what is lost again."""
 
     def __init__(self, file: Path, phase: Phase, number: int, samples: MaskedSamples) -> None:
         self.file, self.phase, self.number, self.samples = file, phase, number, samples
@@ -39,12 +32,8 @@ class Metrics(transformers.TrainerCallback):
         if not state.is_world_process_zero or not self.file.is_file():
             return
         lines = [json.loads(line) for line in self.file.read_text().splitlines() if line.endswith("}")]
-        kept = [
-            line
-            for line in lines
-            if line["phase"] < self.number
-            or (line["phase"] == self.number and line["step"] <= state.global_step)
-        ]
+        now = (self.number, state.global_step)
+        kept = [line for line in lines if (line["phase"], line["step"]) <= now]
         write_text_atomically(self.file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -54,6 +43,9 @@ class Metrics(transformers.TrainerCallback):
         now = time.perf_counter()
         # From log to log: making the batch counts, and so does saving.
         seconds, self.last = now - self.last, now
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        if torch.cuda.is_available():
+            peak_mib = torch.cuda.max_memory_allocated() / 2**20
         positions = self.phase.batch * self.phase.sequence_tokens
         progress = (state.global_step - 1) / max(1, self.phase.num_steps - 1)
         line = {
@@ -67,26 +59,14 @@ class Metrics(transformers.TrainerCallback):
             "gradient_norm": float(logs["grad_norm"]),
             "tokens_per_second": self.samples.filled * positions / seconds,
             "padding": 1 - self.samples.filled,
-            "peak_memory_mib": _peak_mib(),
+            "peak_memory_mib": peak_mib,
         }
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 
-def _peak_mib() -> float:
-    """Of the GPU if there is one, else of the process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
 def draw_curves(metrics: Path, picture: Path) -> None:
-    """Bits per masked token and the learning rate over all steps, phases shaded.
-
-    Args:
-        metrics: JSON lines as `Metrics` writes them.
-        picture: a PNG.
-    """
+    """Bits per masked token and the learning rate over all steps, phases shaded."""
     from matplotlib.figure import Figure
 
     if not metrics.is_file():
@@ -96,14 +76,14 @@ def draw_curves(metrics: Path, picture: Path) -> None:
     bits, rate = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     begin = 0
     for number, (name, group) in enumerate(groupby(lines, key=lambda line: line["name"])):
-        found = list(group)
-        steps = [begin + line["step"] for line in found]
-        values = [line["bits"] for line in found]
+        of_phase = list(group)
+        steps = [begin + line["step"] for line in of_phase]
+        values = [line["bits"] for line in of_phase]
         window = max(1, len(values) // 50)
         smooth = [fmean(values[max(0, i - window) : i + 1]) for i in range(len(values))]
         bits.plot(steps, values, color="#1f6fb2", alpha=0.25, linewidth=1)
         bits.plot(steps, smooth, color="#1f6fb2", linewidth=1.8)
-        rate.plot(steps, [line["learning_rate"] for line in found], color="#555555")
+        rate.plot(steps, [line["learning_rate"] for line in of_phase], color="#555555")
         end = steps[-1]
         for axes in (bits, rate):
             axes.axvspan(begin, end, color="#d9b35f" if number % 2 else "#cfd8e3", alpha=0.25, linewidth=0)

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from longbio.masked_lm.masking import Bools, Ids
+from longbio.pretraining.shards import TokenizedCorpus
 
 FRAME = 2
 """[CLS] and [SEP] of each piece."""
-
-
-class Documents(Protocol):
-    """Tokenised documents, in memory or mapped from disk."""
-
-    @property
-    def lengths(self) -> Ids:
-        """(D,) tokens of each document, special ones left out."""
-
-    def piece(self, document: int, start: int, stop: int) -> tuple[Ids, Bools]:
-        """Ids of a part of a document, and where words begin in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +22,6 @@ class Plan:
     Args:
         pieces_P3: document, first token, token after the last; sequence by sequence.
         starts_R1: of each sequence its first piece; one more at the end.
-        max_tokens: length of a sequence.
         block_tokens: pieces begin on multiples of it.
     """
 
@@ -49,14 +38,10 @@ class Plan:
         return self.pieces_P3[self.starts_R1[row] : self.starts_R1[row + 1]]
 
     @property
-    def num_tokens(self) -> int:
-        """Tokens of all sequences, [CLS] and [SEP] included, padding not."""
-        return int((self.pieces_P3[:, 2] - self.pieces_P3[:, 1] + FRAME).sum())
-
-    @property
     def filled(self) -> float:
         """Share of all positions that isn't padding; 1 for no sequences."""
-        return self.num_tokens / (len(self) * self.max_tokens) if len(self) else 1.0
+        tokens = int((self.pieces_P3[:, 2] - self.pieces_P3[:, 1] + FRAME).sum())
+        return tokens / (len(self) * self.max_tokens) if len(self) else 1.0
 
 
 def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, alone: bool = False) -> Plan:
@@ -68,8 +53,7 @@ def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, a
     Args:
         lengths: (D,) tokens of all documents.
         chosen: the documents to pack, by number; empty ones are left out.
-        max_tokens: length of a sequence.
-        block_tokens: what a piece begins on a multiple of: BigBird's blocks.
+        block_tokens: of BigBird's blocks: a piece begins with one.
         alone: one piece a sequence, for models that can't keep documents apart.
 
     Raises:
@@ -149,15 +133,8 @@ class Frame:
         return cls(tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
 
 
-def packed(documents: Documents, pieces: Ids, frame: Frame, block_tokens: int = 1) -> Packed:
-    """Put pieces of documents into one sequence.
-
-    Args:
-        documents: where the tokens are.
-        pieces: (P, 3) of one sequence.
-        frame: the special tokens.
-        block_tokens: what a piece begins on a multiple of.
-    """
+def pack_row(corpus: TokenizedCorpus, pieces: Ids, frame: Frame, block_tokens: int = 1) -> Packed:
+    """Put pieces of documents, (P, 3) of one sequence, into it."""
     widths = pieces[:, 2] - pieces[:, 1] + FRAME
     begins = np.concatenate([[0], np.cumsum(-(-widths // block_tokens) * block_tokens)])
     total = int(begins[-2] + widths[-1])
@@ -169,7 +146,7 @@ def packed(documents: Documents, pieces: Ids, frame: Frame, block_tokens: int = 
     ):
         end = begin + width
         inner = slice(begin + 1, end - 1)
-        ids[inner], word_starts[inner] = documents.piece(document, start, stop)
+        ids[inner], word_starts[inner] = corpus.piece(document, start, stop)
         ids[begin], ids[end - 1] = frame.first, frame.last
         ordinary[inner] = True
         document_ids[begin:end] = number

@@ -19,31 +19,30 @@ from longbio.artifacts.atomic_files import write_json
 from longbio.artifacts.checkpoints import checkpoint_digest, shape_digest
 from longbio.artifacts.runs import Run
 from longbio.artifacts.staged_folders import refuse_unless_writable, staged_folder
-from longbio.encoders.families import FAMILIES
+from longbio.encoders.families import FAMILIES, setting
 from longbio.encoders.loading import config_of, load, load_tokenizer, one_line, quiet
 from longbio.errors import LongbioError
 from longbio.pretraining.corpora import prepare
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.curves import Metrics, draw_curves
-from longbio.pretraining.learning import choose_learning
-from longbio.pretraining.memory import training_bytes
+from longbio.pretraining.holding_out import HeldOut, Source
+from longbio.pretraining.masked_samples import MaskedSamples
 from longbio.pretraining.phase import Phase, training_settings
-from longbio.pretraining.samples import MaskedSamples
-from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase, work_folder
+from longbio.pretraining.train_phase import REPORT, refuse_positions, train_phase, work_folder
+from longbio.pretraining.trainable import choose_learning
 from longbio.progress import Narrator, Silence
 from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import opened_together, processes
+from longbio.training.settings import Machine
 from longbio.training.trainer import gone_on
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 
+BYTES_PER_NUMBER = 4
+
 
 def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, Any]:
     """Run a curriculum, or what is left of it.
-
-    Args:
-        curriculum: what to do.
-        tell: told of the progress.
 
     Returns:
         What is saved as `results.json`: of each phase bits per masked token before and after, and
@@ -60,7 +59,7 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         if not (_target(out, number, phase) / REPORT).is_file()
     ]
     check(curriculum, folder, to_do)
-    with opened_together(out, bound(curriculum, folder)) as run:
+    with opened_together(out, plan_of(curriculum, folder)) as run:
         return _run(curriculum, run, folder, to_do, tell or Silence())
 
 
@@ -76,13 +75,12 @@ def _run(
         sources, held_out, described = prepare(curriculum, folder, tell)
         # What was held out when a run began stays held out: its texts stay what they were.
         keys = {name: corpus["key"] for name, corpus in described.items()}
-        run.bind({"texts": keys | {"validation": held_out.key}})
+        run.bind({"texts": keys | {"validation": held_out.corpus.folder.name}})
     reports: list[dict[str, Any]] = []
     for number, phase in enumerate(curriculum.phases, start=1):
-        target = _target(out, number, phase)
         before = reports[-1]["bits_after"] if reports else None
-        reports.append(_phase(curriculum, folder, sources, held_out, number, phase, target, before, tell))
-        folder = target
+        reports.append(_phase(curriculum, folder, sources, held_out, number, before, tell))
+        folder = _target(out, number, phase)
     results = {
         "corpora": described,
         "phases": [
@@ -103,11 +101,6 @@ def _run(
 
 def check(curriculum: Curriculum, folder: Path, phases: Sequence[Phase]) -> None:
     """What can be known before a corpus is read or anything is written.
-
-    Args:
-        curriculum: what to do.
-        folder: of the model whose shape it has.
-        phases: those that are left.
 
     Raises:
         LongbioError: a place can't be written to, a tracker isn't installed, the model has too few
@@ -149,11 +142,11 @@ def _phase(
     sources: dict[str, Source],
     held_out: HeldOut,
     number: int,
-    phase: Phase,
-    target: Path,
     bits_before: dict[str, float] | None,
     tell: Narrator,
 ) -> dict[str, Any]:
+    phase = curriculum.phases[number - 1]
+    target = _target(curriculum.out, number, phase)
     with quiet():
         config = AutoConfig.from_pretrained(str(folder))
     needed = training_bytes(config, phase, curriculum.machine, processes().num_processes)
@@ -195,12 +188,8 @@ def _trackers(curriculum: Curriculum, phase: Phase) -> list[TrainerCallback]:
     return made
 
 
-def bound(curriculum: Curriculum, model: Path) -> dict[str, Any]:
+def plan_of(curriculum: Curriculum, model: Path) -> dict[str, Any]:
     """All that decides the results of a curriculum, but for its texts; how the machine does it may change.
-
-    Args:
-        curriculum: what to do.
-        model: the folder that it begins with.
 
     Raises:
         LongbioError: the model or the tokenizer can't be read.
@@ -251,3 +240,29 @@ def _random_model(curriculum: Curriculum) -> Path:
         AutoModelForMaskedLM.from_config(config).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     return folder
+
+
+def training_bytes(config: Any, phase: Phase, machine: Machine, processes: int = 1) -> int:
+    """Memory of one device during a step, about: weights, gradients, Adam's two moments, and what the
+    backward pass needs. `processes` share the batch."""
+    with torch.device("meta"):
+        model = AutoModelForMaskedLM.from_config(config)
+    weights = sum(weight.numel() for weight in model.parameters())
+    learned = weights
+    if phase.learns == "head":
+        learned -= sum(weight.numel() for weight in model.base_model.parameters())
+    tokens = (machine.device_batch or max(1, phase.batch // processes)) * phase.sequence_tokens
+    layers = config.num_hidden_layers if phase.learns != "head" else 0
+    kept = layers * tokens * kept_numbers(config)
+    if machine.gradient_checkpointing:
+        kept = tokens * (layers * config.hidden_size + kept_numbers(config))
+    # Logits, their gradient, and the softmax between them.
+    logits = 3 * phase.masking.rate_at(0.0) * tokens * config.vocab_size
+    return int(BYTES_PER_NUMBER * (weights + 3 * learned + kept + logits))
+
+
+def kept_numbers(config: Any) -> int:
+    """Numbers that a layer keeps for its backward pass, for each token."""
+    # Queries, keys, values, the context, three sums, two norms, dropout; and the inner layer before
+    # and after its activation.
+    return int(10 * config.hidden_size + 3 * setting(config, "intermediate_size"))

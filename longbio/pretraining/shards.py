@@ -7,7 +7,8 @@ with the next one; what reads them needs numpy alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -43,14 +44,8 @@ OnTexts = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Some documents of a corpus, one after the other.
-
-    Args:
-        ids: (N,) token ids without special ones.
-        word_starts: (N,) bool.
-        lengths: (D,) tokens of each document.
-        groups: (D,) a number of each document's group.
-    """
+    """Documents, one after the other: (N,) token ids without special ones, (N,) whether a word starts; (D,)
+    tokens of each document, (D,) the number of its group."""
 
     ids: NDArray[Any]
     word_starts: Bools
@@ -59,14 +54,10 @@ class Shard:
 
 
 class TokenizedCorpus:
-    """The documents of all shards, numbered through.
+    """The documents of all shards, numbered through; of those on disk, the folder they are mapped from."""
 
-    Args:
-        shards: in memory or mapped from disk.
-    """
-
-    def __init__(self, shards: Iterable[Shard]) -> None:
-        self.shards = list(shards)
+    def __init__(self, shards: Iterable[Shard], folder: Path = Path()) -> None:
+        self.shards, self.folder = list(shards), folder
         empty = [np.zeros(0, dtype=np.int64)]
         self.lengths: Ids = np.concatenate(empty + [shard.lengths for shard in self.shards])
         self.groups = np.concatenate([np.zeros(0, np.uint64)] + [shard.groups for shard in self.shards])
@@ -89,55 +80,44 @@ class TokenizedCorpus:
         return self.piece(document, 0, int(self.lengths[document]))
 
 
-def tokenize_texts(texts: Iterable[Text], tokenizer: Any) -> Shard:
-    """Texts as one shard in memory.
-
-    Args:
-        texts: read in order.
-        tokenizer: a fast transformers tokenizer; it works on all cores.
-    """
+def tokenize_texts(texts: Iterable[Text], tokenizer: Any, max_tokens: float = math.inf) -> Shard:
+    """Texts, until there are so many tokens, as one shard in memory. A fast tokenizer works on all cores."""
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    ids: list[NDArray[Any]] = []
-    starts: list[Bools] = []
+    ids, starts = [np.zeros(0, kind)], [np.zeros(0, bool)]
+    lengths: list[int] = []
     groups: list[int] = []
-    for some in _in_lots(texts, TEXTS_AT_ONCE):
+    rest, tokens = iter(texts), 0
+    while tokens < max_tokens and (some := list(islice(rest, TEXTS_AT_ONCE))):
         encoded = tokenizer([readable(text.text) for text in some], **PLAINLY)
-        for text, found, offsets in zip(some, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            ids.append(np.array(found, dtype=kind))
-            starts.append(word_starts(text.text, offsets))
-            groups.append(group_of(text))
-    lengths = np.array([len(each) for each in ids], dtype=np.int64)
+        offsets = encoded["offset_mapping"]
+        # One array of many texts, which may be short.
+        ids.append(np.concatenate([np.array(of_text, kind) for of_text in encoded["input_ids"]]))
+        starts.append(np.concatenate([word_starts(t.text, o) for t, o in zip(some, offsets, strict=True)]))
+        lengths += map(len, encoded["input_ids"])
+        groups += map(group_of, some)
+        tokens += len(ids[-1])
     return Shard(
-        np.concatenate([np.zeros(0, kind), *ids]),
-        np.concatenate([np.zeros(0, bool), *starts]),
-        lengths,
+        np.concatenate(ids),
+        np.concatenate(starts),
+        np.array(lengths, dtype=np.int64),
         np.array(groups, dtype=np.uint64),
     )
 
 
 def group_of(text: Text) -> int:
-    """The number of a text's group. Copies of a text stay together, and what is held out doesn't depend on
-    where it lay."""
-    return group_number(text.text if text.group is None else text.group)
-
-
-def group_number(group: str) -> int:
-    """A 64-bit number that stands for a group's name, or for a text that has none."""
-    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "little")
+    """A 64-bit number of a text's group. Copies of a text without one stay together, and what is held out
+    doesn't depend on where it lay."""
+    name = text.text if text.group is None else text.group
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 
 def corpus_key(hashes: Iterable[str], tokenizer: Any, settings: str) -> str:
-    """A name for a tokenised corpus: the same for the same files, tokenizer and settings.
-
-    Args:
-        hashes: SHA-256 of the files, in their order; where they lie doesn't count.
-        tokenizer: a fast transformers tokenizer.
-        settings: whatever else decides what is read.
-    """
+    """A name for a tokenised corpus: the same for the same files (SHA-256 of each, in their order),
+    tokenizer, and whatever else decides what is read."""
     digest = hashlib.sha256(f"{CUT} {settings}".encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    for each in hashes:
-        digest.update(each.encode())
+    for file_hash in hashes:
+        digest.update(file_hash.encode())
     return digest.hexdigest()[:16]
 
 
@@ -149,23 +129,21 @@ def build_shards(
     shard_tokens: int = SHARD_TOKENS,
     on_texts: OnTexts = lambda count: None,
 ) -> TokenizedCorpus:
-    """Tokenise a corpus into a folder that its owner alone can read; what is there is kept.
-
-    Args:
-        texts: streamed; those that a killed run has tokenised are skipped.
-        tokenizer: a fast transformers tokenizer.
-        folder: where the shards stand. It holds the notes, in tokens.
-        shard_tokens: tokens of a shard, about.
-        on_texts: told of the progress.
+    """Tokenise a corpus into a folder that its owner alone can read; what is there is kept, and another
+    process that builds the same is waited for.
 
     Raises:
         LongbioError: there is no text, the disk is full, or the folder can't be written.
-
-    Another process that builds the same is waited for.
     """
     if (folder / WHOLE).is_file():
         return open_shards(folder)
-    _make_private(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise LongbioError(
+            f"the cache can't be made ({error.strerror})", where=folder, remedy="name another one"
+        ) from error
     with alone(folder, wait=True):
         if not (folder / WHOLE).is_file():  # else another run made it, for which this one waited
             _build(texts, tokenizer, folder, shard_tokens, on_texts)
@@ -173,22 +151,22 @@ def build_shards(
 
 
 def _build(texts: Iterable[Text], tokenizer: Any, folder: Path, shard_tokens: int, on_texts: OnTexts) -> None:
-    done = [_open(path) for path in _shard_folders(folder)]
+    done = _open_all(folder)
     count = sum(len(shard.lengths) for shard in done)
     rest = iter(islice(iter(texts), count, None))
     on_texts(count)
     number = len(done)
-    while some := _next_shard(rest, tokenizer, shard_tokens):
+    while len((some := tokenize_texts(rest, tokenizer, shard_tokens)).lengths):
         with staged_folder(folder / f"shard-{number:05}") as staged:
             for name, array in vars(some).items():
                 np.save(staged / f"{name}.npy", array)
         number += 1
         count += len(some.lengths)
         on_texts(count)
-    corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
+    corpus = TokenizedCorpus(_open_all(folder))
     if not corpus.lengths.any():
         raise LongbioError("the corpus holds no text", where=folder, remedy="check the paths and columns")
-    write_json(folder / WHOLE, {"documents": len(corpus), "tokens": int(corpus.lengths.sum())})
+    write_json(folder / WHOLE, _size(corpus))
 
 
 def open_shards(folder: Path) -> TokenizedCorpus:
@@ -197,25 +175,22 @@ def open_shards(folder: Path) -> TokenizedCorpus:
     Raises:
         LongbioError: it isn't whole.
     """
-    corpus = TokenizedCorpus(_open(path) for path in _shard_folders(folder))
-    said = read_json(folder / WHOLE)
-    if said != {"documents": len(corpus), "tokens": int(corpus.lengths.sum())}:
-        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+    corpus = TokenizedCorpus(_open_all(folder), folder)
+    if read_json(folder / WHOLE) != _size(corpus):
+        raise _damaged(folder)
     return corpus
 
 
-def _make_private(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise LongbioError(
-            f"the cache can't be made ({error.strerror})", where=folder, remedy="name another one"
-        ) from error
+def _size(corpus: TokenizedCorpus) -> dict[str, int]:
+    return {"documents": len(corpus), "tokens": int(corpus.lengths.sum())}
 
 
-def _shard_folders(folder: Path) -> list[Path]:
-    return sorted(folder.glob("shard-*"))
+def _damaged(folder: Path) -> LongbioError:
+    return LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+
+
+def _open_all(folder: Path) -> list[Shard]:
+    return [_open(path) for path in sorted(folder.glob("shard-*"))]
 
 
 def _open(folder: Path) -> Shard:
@@ -223,24 +198,7 @@ def _open(folder: Path) -> Shard:
         ids, word_starts = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "word_starts"))
         lengths, groups = (np.load(folder / f"{name}.npy") for name in ("lengths", "groups"))
     except (OSError, ValueError) as error:
-        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it") from error
+        raise _damaged(folder) from error
     if not len(ids) == len(word_starts) == lengths.sum():
-        raise LongbioError("the tokenised corpus is damaged", where=folder, remedy="delete it")
+        raise _damaged(folder)
     return Shard(ids, word_starts, lengths, groups)
-
-
-def _next_shard(texts: Iterator[Text], tokenizer: Any, shard_tokens: int) -> Shard | None:
-    parts, tokens = [], 0
-    while tokens < shard_tokens and (some := list(islice(texts, TEXTS_AT_ONCE))):
-        parts.append(tokenize_texts(some, tokenizer))
-        tokens += len(parts[-1].ids)
-    if not parts:
-        return None
-    joined = {name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
-    return Shard(**joined)
-
-
-def _in_lots(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    rest = iter(texts)
-    while some := list(islice(rest, size)):
-        yield some

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
-from torch import Tensor
+from torch.utils.data import Dataset
 
 from longbio.artifacts.atomic_files import digest_of_text, write_json, write_text_atomically
 from longbio.artifacts.cards import markdown_table
@@ -33,17 +33,10 @@ from longbio.vocabulary.contexts import Sought, find_contexts
 from longbio.vocabulary.extend import check_settings, extend
 from longbio.vocabulary.initialise import Method
 from longbio.vocabulary.injection import CONTINUES, as_text, inject
-from longbio.vocabulary.matching import Folding
-from longbio.vocabulary.passages import (
-    Masked,
-    MaskedPassages,
-    Passage,
-    bits_per_character,
-    passages_of,
-    room_of,
-)
-from longbio.vocabulary.rows import ExtendSettings
-from longbio.vocabulary.words import key_of
+from longbio.vocabulary.new_rows import ExtendSettings
+from longbio.vocabulary.passages import Passage, bits_per_character, masked_passages, passages_of, room_of
+from longbio.vocabulary.whole_words import Folding
+from longbio.vocabulary.word_counts import key_of
 
 UNEXTENDED = "unextended"
 TERMS, BESIDE, GENERAL = "the new terms", "words beside them", "general text"
@@ -61,12 +54,10 @@ class CompareSettings:
     """How methods are compared.
 
     Args:
-        methods: see `initialise`.
         seeds: each method is begun and probed with each.
         steps: of the probe: continued masked-LM training, the same passages for all.
         every: steps between two measurements.
         batch: passages of a step.
-        learning_rate: of the probe.
         characters: of a passage.
         held_out: passages of general text to be measured on.
         sentences: with a new term, to be measured on; each of another term.
@@ -106,9 +97,6 @@ def compare(
         terms: as `extend` takes them.
         texts: contexts and the probe come from here: a list or a `Corpus`.
         unseen: what is measured comes from here: the same.
-        settings: how.
-        processes: that search the texts.
-        tell: told of the progress.
 
     Returns:
         What is saved as `comparison.json`.
@@ -142,31 +130,16 @@ def _compare(
     tell: Narrator,
 ) -> dict[str, Any]:
     config, tokenizer = config_of(model), load_tokenizer(model)
-    for each in settings.methods:
-        check_settings(replace(settings.extend, method=each), config, read_weights(model), model)
+    for method in settings.methods:
+        check_settings(replace(settings.extend, method=method), config, read_weights(model), model)
     # Without a head there is nothing to compare: this says so before the corpus is read.
     max_tokens = min(MAX_TOKENS, max_positions(load(model, "mlm").config))
     new = [piece for piece in inject(tokenizer, terms).pieces if piece.is_asked]
     words = [as_text(piece.piece, tokenizer.backend_tokenizer) for piece in new]
-    fits = room_of(tokenizer, max_tokens)
-    general = passages_of(unseen, settings.held_out, settings.characters, fits)
-    sentences = _sentences(words, unseen, tokenizer, settings, processes)
-    learned = passages_of(texts, settings.steps * settings.batch, settings.characters, fits)
-    if not general or not sentences or not learned:
-        raise LongbioError(
-            f"there are {len(general)} passages of unseen text, {len(sentences)} sentences with terms and"
-            f" {len(learned)} passages to learn from",
-            where="corpus",
-            remedy=f"give longer texts; a passage has {settings.characters} characters",
-        )
-    measured = {
-        TERMS: [replace(sentence, hides_term=True) for sentence in sentences],
-        BESIDE: sentences,
-        GENERAL: general,
-    }
+    learned, measured = _passages(words, texts, unseen, tokenizer, max_tokens, settings, processes)
     shape: dict[str, Any] = {}
 
-    def probed(name: str, method: Method | None, seed: int) -> bytes:
+    def probe(name: str, method: Method | None, seed: int) -> bytes:
         """What is kept of one way with one seed: the curve, and what extending changed."""
         nonlocal shape
         folder, title = run.folder / f"{name}-{seed}", f"{name}, seed {seed}"
@@ -176,18 +149,17 @@ def _compare(
             extend(model, folder, terms, contexts, settings=how, processes=processes, tell=tell)
         work = run.folder / f"{name}-{seed}.probe"
         extended = model if method is None else folder
-        curve = _probe(extended, work, learned, measured, seed, settings, tell, title)
-        found: dict[str, Any] = {"seed": seed, "curve": curve}
+        results: dict[str, Any] = {"seed": seed}
+        results["curve"] = _probe(extended, work, learned, measured, seed, settings, tell, title)
         if method is not None:
-            shape = shape or _shape(model, folder, words, unseen)
-            found["shape"] = shape
+            results["shape"] = shape = shape or _shape(model, folder, words, unseen)
             shutil.rmtree(folder)
-        return json.dumps(found, indent=2).encode()
+        return json.dumps(results, indent=2).encode()
 
     ways: dict[str, Method | None] = {UNEXTENDED: None, **{method: method for method in settings.methods}}
     runs = {
         name: [
-            json.loads(run.once(f"{name}-{seed}.json", partial(probed, name, method, seed)))
+            json.loads(run.once(f"{name}-{seed}.json", partial(probe, name, method, seed)))
             for seed in settings.seeds
         ]
         for name, method in ways.items()
@@ -206,24 +178,41 @@ def _compare(
     return results
 
 
-def _sentences(
-    terms: Sequence[str], unseen: Iterable[Text], tokenizer: Any, settings: CompareSettings, processes: int
-) -> list[Passage]:
-    """Unseen text around whole-word terms, one place a term."""
-    words = tuple(term for term in terms if term.isalnum())
-    sought = Sought(words, Folding.of(tokenizer), 1, settings.sentence_characters, seed=1)
-    found = find_contexts(unseen, sought, processes=processes)
+def _passages(
+    words: Sequence[str],
+    texts: Iterable[Text],
+    unseen: Iterable[Text],
+    tokenizer: Any,
+    max_tokens: int,
+    settings: CompareSettings,
+    processes: int,
+) -> tuple[list[Passage], dict[str, list[Passage]]]:
+    """What the probe learns from, and by kind what is measured on."""
+    fits = room_of(tokenizer, max_tokens)
+    general = passages_of(unseen, settings.held_out, settings.characters, fits)
+    # Unseen text around whole-word terms, one place a term.
+    whole = tuple(word for word in words if word.isalnum())
+    sought = Sought(whole, Folding.of(tokenizer), 1, settings.sentence_characters, seed=1)
+    by_word = find_contexts(unseen, sought, processes=processes)
     # By the number each place was drawn by: which terms are taken doesn't depend on the alphabet.
-    drawn = sorted(context for of_word in found.values() for context in of_word)[: settings.sentences]
-    return [
-        Passage(number, context.text, (context.start, context.stop)) for number, context in enumerate(drawn)
-    ]
+    drawn = sorted(context for of_word in by_word.values() for context in of_word)[: settings.sentences]
+    sentences = [Passage(n, context.text, (context.start, context.stop)) for n, context in enumerate(drawn)]
+    learned = passages_of(texts, settings.steps * settings.batch, settings.characters, fits)
+    if not general or not sentences or not learned:
+        raise LongbioError(
+            f"there are {len(general)} passages of unseen text, {len(sentences)} sentences with terms and"
+            f" {len(learned)} passages to learn from",
+            where="corpus",
+            remedy=f"give longer texts; a passage has {settings.characters} characters",
+        )
+    of_terms = [replace(sentence, hides_term=True) for sentence in sentences]
+    return learned, {TERMS: of_terms, BESIDE: sentences, GENERAL: general}
 
 
 def _refuse_seen(texts: Iterable[Text], unseen: Iterable[Text]) -> None:
     if not isinstance(texts, Corpus) or not isinstance(unseen, Corpus):
         return
-    learned, measured = ({f.resolve() for p in each.paths for f in text_files(p)} for each in (texts, unseen))
+    learned, measured = ({f.resolve() for p in side.paths for f in text_files(p)} for side in (texts, unseen))
     if both := learned & measured:
         raise LongbioError(
             "this file is to be learned from and to be measured on",
@@ -264,7 +253,7 @@ def _probe(
     advance = tell.begin(f"probe of {title}", settings.steps)
     measure(0)
     count = settings.steps * settings.batch
-    samples = MaskedPassages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
+    samples = masked_passages(learned, tokenizer, count=count, max_tokens=max_tokens, seed=seed)
     training = TrainingSettings(
         steps=settings.steps,
         learning=Learning(learning_rate=settings.learning_rate, schedule="constant"),
@@ -274,12 +263,9 @@ def _probe(
     )
     shutil.rmtree(work, ignore_errors=True)
 
-    def collate(masked: Sequence[Masked]) -> dict[str, Tensor]:
-        return masked_batch([(each.ids, each.labels) for each in masked], tokenizer.pad_token_id)
-
     train(
-        model, samples, collate, summed_loss, training, work,
-        lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
+        model, cast(Dataset[Any], samples), partial(masked_batch, padding_id=tokenizer.pad_token_id),
+        summed_loss, training, work, lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     told = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]
@@ -317,33 +303,29 @@ def _summary(of_method: Sequence[dict[str, Any]], unextended: Sequence[dict[str,
     goal = {kind: fmean(run["curve"]["0"][kind] for run in unextended) for kind in kinds}
     summary: dict[str, Any] = {}
     for kind in kinds:
-        at = {step: [run["curve"][step][kind] for run in of_method] for step in (steps[0], steps[-1])}
-        reached = [
+        summary[kind] = {}
+        for name, step in (("before", steps[0]), ("after", steps[-1])):
+            bits = [run["curve"][step][kind] for run in of_method]
+            summary[kind] |= {name: fmean(bits), f"{name}_sd": stdev(bits) if len(bits) > 1 else None}
+        summary[kind]["steps_to_unextended"] = [
             next((int(step) for step in steps if run["curve"][step][kind] <= goal[kind]), None)
             for run in of_method
         ]
-        summary[kind] = {
-            "before": fmean(at[steps[0]]),
-            "before_sd": stdev(at[steps[0]]) if len(of_method) > 1 else None,
-            "after": fmean(at[steps[-1]]),
-            "after_sd": stdev(at[steps[-1]]) if len(of_method) > 1 else None,
-            "steps_to_unextended": reached,
-        }
     return summary
 
 
 def table(results: dict[str, Any]) -> str:
     """The comparison in Markdown."""
 
-    def cell(found: dict[str, Any]) -> str:
+    def cell(summary: dict[str, Any]) -> str:
         ends = (
-            f"{found[when]:.3f}" + ("" if (spread := found[f"{when}_sd"]) is None else f" ± {spread:.3f}")
+            f"{summary[when]:.3f}" + ("" if (spread := summary[f"{when}_sd"]) is None else f" ± {spread:.3f}")
             for when in ("before", "after")
         )
         return " → ".join(ends)
 
-    def reached(found: dict[str, Any]) -> str:
-        return ", ".join("never" if step is None else str(step) for step in found["steps_to_unextended"])
+    def reached(summary: dict[str, Any]) -> str:
+        return ", ".join("never" if step is None else str(step) for step in summary["steps_to_unextended"])
 
     methods = results["methods"]
     last = max(map(int, results["runs"][UNEXTENDED][0]["curve"]))

@@ -9,32 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from longbio.corpus.texts import Text
-from longbio.vocabulary.lots import Lot, in_processes
-from longbio.vocabulary.matching import BORDER, EXACT, Folding, Int, Matcher
-from longbio.vocabulary.words import MARKS
-
-OnTexts = Callable[[int], None]
+from longbio.vocabulary.text_lots import Lot, OnTexts, in_processes
+from longbio.vocabulary.whole_words import BORDER, EXACT, Folding, Int, Matcher
+from longbio.vocabulary.word_counts import MARKS
 
 MARK_BYTES = re.compile(MARKS.pattern.encode(), MARKS.flags & re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Context:
-    """A word in the words around it.
-
-    Args:
-        draw: the number by which it was drawn.
-        text: the window.
-        start: first character of the word in it.
-        stop: the character behind its last.
-    """
+    """A word in the text around it, from character `start` to `stop`, and the number it was drawn by."""
 
     draw: int
     text: str
@@ -44,15 +36,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Sought:
-    """What is looked for.
-
-    Args:
-        words: each once; folded as texts are.
-        folding: what is not told apart.
-        per_word: contexts kept of each.
-        characters: on each side, up to the border of a word.
-        seed: another one draws other places.
-    """
+    """Words to look for, each once and folded as texts are; the contexts kept `per_word`; how many characters
+    they have on each side, up to the border of a word."""
 
     words: tuple[str, ...]
     folding: Folding = EXACT
@@ -62,46 +47,18 @@ class Sought:
 
 
 def find_contexts(
-    texts: Iterable[Text],
-    sought: Sought,
-    *,
-    processes: int = 1,
-    on_texts: OnTexts = lambda count: None,
+    texts: Iterable[Text], sought: Sought, *, processes: int = 1, on_texts: OnTexts = lambda count: None
 ) -> dict[str, tuple[Context, ...]]:
-    """Contexts of each word, fewer where there are no more; none of a word that never occurs.
-
-    Args:
-        texts: streamed.
-        sought: which words, how many contexts.
-        processes: that search; they don't change what is found.
-        on_texts: told of the progress.
-    """
-    best = _Best(sought)
-    done = 0
-    for count, found in in_processes(_Searcher(sought), texts, processes):
-        best.merge(found)
-        done += count
-        on_texts(done)
-    return best.contexts()
+    """Contexts of each word, fewer where there are no more, none of a word that never occurs; the same
+    whatever the number of processes."""
+    best: ByWord = {}
+    for of_lot in in_processes(_Searcher(sought), texts, processes, on_texts):
+        for word, contexts in of_lot.items():
+            best[word] = sorted(best.get(word, []) + contexts)[: sought.per_word]
+    return {sought.words[word]: tuple(best[word]) for word in sorted(best)}
 
 
-Found = dict[int, list[Context]]
-
-
-class _Best:
-    """Of each word the contexts with the smallest draws."""
-
-    def __init__(self, sought: Sought) -> None:
-        self.sought = sought
-        self.kept: Found = {}
-
-    def merge(self, found: Found) -> None:
-        for word, contexts in found.items():
-            both = sorted(self.kept.get(word, []) + contexts)
-            self.kept[word] = both[: self.sought.per_word]
-
-    def contexts(self) -> dict[str, tuple[Context, ...]]:
-        return {self.sought.words[word]: tuple(self.kept[word]) for word in sorted(self.kept)}
+ByWord = dict[int, list[Context]]
 
 
 class _Searcher:
@@ -109,30 +66,32 @@ class _Searcher:
 
     def __init__(self, sought: Sought) -> None:
         self.sought = sought
-        self.matcher: Matcher | None = None
         self.limit_W = np.full(len(sought.words), np.iinfo(np.uint64).max, dtype=np.uint64)
 
-    def __call__(self, lot: Lot) -> Found:
-        if self.matcher is None:  # an automaton can't travel to another process
-            self.matcher = Matcher(self.sought.words, self.sought.folding)
-        found: Found = {}
-        for piece in lot:
-            data = piece.text.encode()
+    @cached_property
+    def matcher(self) -> Matcher:
+        """Made where it is used: an automaton can't travel to another process."""
+        return Matcher(self.sought.words, self.sought.folding)
+
+    def __call__(self, lot: Lot) -> ByWord:
+        of_lot: ByWord = {}
+        for part in lot:
+            data = part.text.encode()
             word_N, start_N, stop_N = self.matcher.find(_without_marks(data))
-            draw_N = _draws(self.sought.seed, piece.number, word_N, start_N)
+            draw_N = _draws(self.sought.seed, part.number, word_N, start_N)
             for place in np.flatnonzero(draw_N <= self.limit_W[word_N]).tolist():
                 word = int(word_N[place])
                 context = self._context(data, int(draw_N[place]), int(start_N[place]), int(stop_N[place]))
-                found.setdefault(word, []).append(context)
-        for word, contexts in found.items():
+                of_lot.setdefault(word, []).append(context)
+        for word, contexts in of_lot.items():
             if len(contexts) >= self.sought.per_word:
                 contexts.sort()
                 del contexts[self.sought.per_word :]
                 self.limit_W[word] = min(self.limit_W[word], np.uint64(contexts[-1].draw))
-        return found
+        return of_lot
 
     def _context(self, data: bytes, draw: int, start: int, stop: int) -> Context:
-        """The window, cut where a word ends; a character is four bytes at most."""
+        """The text around a word, cut where a word ends; a character is four bytes at most."""
         reach = self.sought.characters
         before = data[max(0, start - 4 * reach) : start].decode(errors="ignore")
         after = data[stop : stop + 4 * reach].decode(errors="ignore")

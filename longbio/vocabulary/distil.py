@@ -8,7 +8,7 @@ gives the row its place in the tied decoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,15 @@ from longbio.artifacts.atomic_files import write_bytes_atomically
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.families import first_position
 from longbio.masked_lm.head import only_at
-from longbio.vocabulary.spans import Encoded
-from longbio.vocabulary.states import spread
+from longbio.vocabulary.encoded_contexts import Encoded, spread
 
 KEPT, KEPT_EVERY = "distilled.safetensors", 200
 
 
 @dataclass(frozen=True)
 class DistilSettings:
-    """How rows learn.
-
-    Args:
-        epochs: over all contexts.
-        learning_rate: as a share of the rows' length divided by the square root of their width:
-            of the size of a number in a row.
-        layer: whose states are matched; -1 for the last.
-        mlm_weight: of the masked-LM term.
-        batch_tokens: of a step.
-    """
+    """How rows learn. The rate is a share of the size of a number in a row: of the rows' length divided by
+    the square root of their width; `layer` is that whose states are matched, -1 for the last."""
 
     epochs: int = 1
     learning_rate: float = 0.1
@@ -57,8 +48,8 @@ def distilled_rows(
     tokenizer: Any,
     settings: DistilSettings,
     seed: int,
-    kept: Path | None = None,
-    on_step: Callable[[int], None] = lambda step: None,
+    kept: Path,
+    on_step: Callable[[int], None],
 ) -> Tensor:
     """Rows that learned; those of pieces without a context stay as they were.
 
@@ -67,12 +58,7 @@ def distilled_rows(
         start_NH: rows to begin with: the calibrated mean.
         start_N: biases of the decoder; they stay.
         encoded: contexts, whose `new_word` holds ids from `first_new` on.
-        first_new: id of the first new row.
-        tokenizer: gives the ids of padding and [MASK].
-        settings: how they learn.
-        seed: of the order.
         kept: a file for what was learned, so that a killed run goes on.
-        on_step: told of every step.
 
     Returns:
         (N, H) float32.
@@ -82,33 +68,29 @@ def distilled_rows(
     size = float(start_NH.norm(dim=1).mean()) / start_NH.shape[1] ** 0.5
     adam = RowAdam(rows_NH, settings.learning_rate * size)
     student = _Student(model, rows_NH, start_N.to(rows_NH), first_new)
-    done = _resumed(kept, adam)
+    done = _take_up(kept, adam)
     draw = torch.Generator().manual_seed(seed)
     step = 0
     for _ in range(settings.epochs):
-        batches = list(length_batches([len(each.ids) for each in encoded], settings.batch_tokens))
+        batches = list(length_batches([len(context.ids) for context in encoded], settings.batch_tokens))
         for number in torch.randperm(len(batches), generator=draw).tolist():
             step += 1
             if step <= done:
                 continue
             batch = [encoded[n] for n in batches[number]]
             _loss(student, batch, tokenizer, settings).backward()
-            adam.step({int(i) - first_new for each in batch for i in each.new_word if i >= first_new})
+            adam.step({int(i) - first_new for one in batch for i in one.new_word if i >= first_new})
             on_step(step)
-            if kept is not None and step % KEPT_EVERY == 0:
-                write_bytes_atomically(kept, save({"step": torch.tensor(step), **adam.state()}))
+            if step % KEPT_EVERY == 0:
+                _keep(kept, adam, step)
     return rows_NH.detach().float().cpu()
 
 
 class RowAdam:
     """Adam for rows that are seldom in a batch: those that aren't stay, and each counts its own steps.
 
-    Ordinary Adam moves every row at every step: by the momentum of a batch long ago, and by the
-    small gradients that all rows get from the softmax, made as large as any.
-
-    Args:
-        rows_NH: what learns.
-        rate: how far a number goes in a step.
+    Ordinary Adam moves every row at every step: by the momentum of a batch long ago, and by the small
+    gradients that all rows get from the softmax, made as large as any.
     """
 
     BETAS = (0.9, 0.999)
@@ -134,27 +116,26 @@ class RowAdam:
             moments.append(moment_NH[rows_M] / (1 - beta ** self.steps_N[rows_M])[:, None])
         self.rows_NH[rows_M] -= self.rate * moments[0] / (moments[1].sqrt() + 1e-8)
 
+    @property
     def state(self) -> dict[str, Tensor]:
-        """What is needed to go on."""
-        kept = {"rows": self.rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N}
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in kept.items()}
-
-    @torch.no_grad()
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from it."""
-        for name, tensor in {
-            "rows": self.rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N,
-        }.items():  # fmt: skip
-            tensor.copy_(state[name])
+        """What is needed to go on; to be written into, too."""
+        rows_NH = self.rows_NH.detach()
+        return {"rows": rows_NH, "first": self.first_NH, "second": self.second_NH, "steps": self.steps_N}
 
 
-def _resumed(kept: Path | None, adam: RowAdam) -> int:
+def _keep(file: Path, adam: RowAdam, step: int) -> None:
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in adam.state.items()}
+    write_bytes_atomically(file, save({"step": torch.tensor(step), **tensors}))
+
+
+def _take_up(file: Path, adam: RowAdam) -> int:
     """Take up what a killed run kept; returns the steps it had done."""
-    if kept is None or not kept.is_file():
+    if not file.is_file():
         return 0
-    state = load_file(kept)
-    adam.load(state)
-    return int(state["step"])
+    kept = load_file(file)
+    for name, tensor in adam.state.items():
+        tensor.copy_(kept[name])
+    return int(kept["step"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,8 +158,7 @@ class _Student:
             position_ids=position_BT,
             output_hidden_states=True,
         )
-        states: Tensor = output.hidden_states[layer]
-        return states
+        return output.hidden_states[layer]
 
     def logits(self, ids_BT: Tensor, mask_BT: Tensor, position_BT: Tensor, at_M: Tensor) -> Tensor:
         """(M, V + N) of old ids at flat positions; gradients go to the rows and no further."""
@@ -198,34 +178,34 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     """The mean over contexts: states on the word, states beside it, and the word guessed."""
     model, device = student.model, student.rows_NH.device
     padding, offset = tokenizer.pad_token_id, first_position(model.config)
-    old = [each.ids for each in batch]
-    new = [[*e.ids[: e.word[0]], *e.new_word, *e.ids[e.word[1] :]] for e in batch]
+    old = [context.ids for context in batch]
+    new = [[*c.ids[: c.word[0]], *c.new_word, *c.ids[c.word[1] :]] for c in batch]
     old_BT, old_mask_BT = pad(old, padding).to(device), mask_of(old).to(device)
     new_BT, new_mask_BT = pad(new, padding).to(device), mask_of(new).to(device)
-    position_BT = pad([_positions(each, offset) for each in batch], 0).to(device)
+    position_BT = pad([_positions(context, offset) for context in batch], 0).to(device)
     with torch.no_grad():
         wanted_BTH = model.base_model(
             input_ids=old_BT, attention_mask=old_mask_BT, output_hidden_states=True
         ).hidden_states[settings.layer]
-    found_BTH = student.states(new_BT, new_mask_BT, position_BT, settings.layer)
+    state_BTH = student.states(new_BT, new_mask_BT, position_BT, settings.layer)
 
-    def on_word(states_BTH: Tensor, spans: list[tuple[int, int]]) -> Tensor:
-        return torch.einsum("bt,bth->bh", spread(spans, states_BTH.shape[1], device), states_BTH)
+    def on_word(states_BTH: Tensor, words: list[tuple[int, int]]) -> Tensor:
+        return torch.einsum("bt,bth->bh", spread(words, states_BTH.shape[1], device), states_BTH)
 
-    new_word = [(each.word[0], each.word[0] + len(each.new_word)) for each in batch]
-    on_old, on_new = on_word(wanted_BTH, [each.word for each in batch]), on_word(found_BTH, new_word)
+    new_word = [(context.word[0], context.word[0] + len(context.new_word)) for context in batch]
+    on_old, on_new = on_word(wanted_BTH, [context.word for context in batch]), on_word(state_BTH, new_word)
     loss = (on_new - on_old).square().mean(1).sum()
 
-    width = found_BTH.shape[1]
-    old_places = [_beside(each, None) for each in batch]
-    old_place_BT = pad(old_places, 0).to(device)
-    new_place_BT = pad([_beside(each, len(each.new_word)) for each in batch], 0).to(device)
+    old_places = [_places_beside(context, 0) for context in batch]
+    longer = [len(context.new_word) - (context.word[1] - context.word[0]) for context in batch]
+    new_places = [_places_beside(context, more) for context, more in zip(batch, longer, strict=True)]
+    old_place_BT, new_place_BT = pad(old_places, 0).to(device), pad(new_places, 0).to(device)
     row_B1 = torch.arange(len(batch), device=device)[:, None]
-    apart_BT = (found_BTH[row_B1, new_place_BT] - wanted_BTH[row_B1, old_place_BT]).square().mean(2)
+    apart_BT = (state_BTH[row_B1, new_place_BT] - wanted_BTH[row_B1, old_place_BT]).square().mean(2)
     beside_BT = mask_of(old_places).to(apart_BT)
     loss = loss + ((apart_BT * beside_BT).sum(1) / beside_BT.sum(1)).sum()
     if settings.mlm_weight:
-        in_word_BT = spread(new_word, width, device) > 0
+        in_word_BT = spread(new_word, state_BTH.shape[1], device) > 0
         masked_BT = new_BT.masked_fill(in_word_BT, tokenizer.mask_token_id)
         at_M = in_word_BT.flatten().nonzero().flatten()
         logits = student.logits(masked_BT, new_mask_BT, position_BT, at_M)
@@ -233,15 +213,13 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     return loss / len(batch)
 
 
-def _beside(each: Encoded, new_tokens: int | None) -> list[int]:
-    """Places left and right of the word, in old tokens or in new ones."""
-    stop = each.word[1]
-    moved = 0 if new_tokens is None else new_tokens - (each.word[1] - each.word[0])
-    return [*range(each.word[0]), *(n + moved for n in range(stop, len(each.ids)))]
+def _places_beside(context: Encoded, moved: int) -> list[int]:
+    """Places left and right of the word, those on the right moved by so many tokens."""
+    return [*range(context.word[0]), *(n + moved for n in range(context.word[1], len(context.ids)))]
 
 
-def _positions(each: Encoded, offset: int) -> list[int]:
+def _positions(context: Encoded, offset: int) -> list[int]:
     """Where the old tokens stood: the new word where its first piece did, and a gap behind it."""
-    first, stop = each.word
-    within = [min(first + n, stop - 1) for n in range(len(each.new_word))]
-    return [offset + n for n in [*range(first), *within, *range(stop, len(each.ids))]]
+    first, stop = context.word
+    within = [min(first + n, stop - 1) for n in range(len(context.new_word))]
+    return [offset + n for n in [*range(first), *within, *range(stop, len(context.ids))]]

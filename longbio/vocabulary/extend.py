@@ -5,45 +5,48 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+import longbio
 from longbio.artifacts.atomic_files import digest_of_text, read_json, write_json, write_text_atomically
+from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
 from longbio.artifacts.runs import Run, make_once
 from longbio.corpus.texts import Text
+from longbio.encoders.card_calls import call, card
 from longbio.encoders.families import DECODER_BIASES, DECODERS, max_positions
 from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.progress import Narrator, Silence
-from longbio.vocabulary import card
-from longbio.vocabulary.injection import Injected, as_text, inject
-from longbio.vocabulary.memory import needed_bytes, refuse_beyond_memory
-from longbio.vocabulary.rows import (
+from longbio.vocabulary.injection import Injected, NewPiece, as_text, inject
+from longbio.vocabulary.new_rows import (
     EMBEDDINGS,
     USUAL_LAYERS,
     ExtendSettings,
     Sources,
+    embeddings_of,
     new_rows,
-    width_of,
 )
-from longbio.vocabulary.words import count_words, encoded, key_of
+from longbio.vocabulary.word_counts import count_words, encode_words, key_of
 
 REPORT = "extension.json"
 
-SEGMENTATION = (
-    "words",
-    "tokens_before",
-    "tokens_after",
-    "other_words_changed",
-    "other_words_changed_occurrences",
-    "words_that_became_unknown",
-)
+CONTEXT_BYTES = 1200
+"""Of a context beside its letters and tokens: Python's own objects, of twice as many drawn."""
+
+BYTES_PER_TOKEN = 24
+"""Letters of the text around a word, and two numbers."""
+
+COPIES = 6
+"""Of the new rows: themselves, their gradients, two moments, the grown table, what is kept."""
 
 
 def extend(
@@ -61,14 +64,9 @@ def extend(
 
     Args:
         model: a short or long checkpoint.
-        out: the folder to make.
         terms: words, and pieces that begin with `##` for WordPiece.
         texts: a list or a `Corpus`, read twice where pieces within words are among the terms;
             methods that need no contexts do without.
-        settings: how new rows begin.
-        processes: that search the corpus.
-        force: replace what stands in `out`.
-        tell: told of the progress.
 
     Returns:
         What is saved as `extension.json`.
@@ -94,8 +92,10 @@ def extend(
             return _extend(model, tokenizer, terms, texts, settings, processes, folder, out.name, run, tell)
 
     report = make_once(out, REPORT, made_of, make, force=force)
-    layers, missing = report["settings"]["layers"], report["layers_missing"]
-    tell.end(f"{len(report['pieces']):,} new pieces in {out}{_said_of(layers, missing)}")
+    numbers = report["settings"]["layers"], report["layers_missing"]
+    layers, absent = (", ".join(map(str, some or ())) for some in numbers)
+    was_missing = f"; layers {layers} were read: the model has no layer {absent}" if absent else ""
+    tell.end(f"{len(report['pieces']):,} new pieces in {out}{was_missing}")
     return report
 
 
@@ -111,49 +111,30 @@ def _extend(
     run: Run,
     tell: Narrator,
 ) -> dict[str, Any]:
-    weights = read_weights(model)
+    weights, config = read_weights(model), config_of(model)
     injected = inject(tokenizer, terms)
     reasons = [f"{len(words):,} {reason}" for reason, words in injected.refused.items()]
     if not injected.pieces:
         raise LongbioError(
             f"no term can become a piece ({', '.join(reasons) or 'there is none'})", where="terms"
         )
-    config = config_of(model)
     check_settings(settings, config, weights, model)
     usual, settings = settings.layers is None, settings.with_layers(config.num_hidden_layers)
     missing = sorted({*USUAL_LAYERS} - {*settings.layers}) if usual and settings.layers else []
-    contexts = settings.contexts if settings.needs_contexts else 0
-    refuse_beyond_memory(
-        needed_bytes(len(injected.pieces), width_of(weights), contexts, settings.context_tokens)
-    )
+    _refuse_beyond_memory(len(injected.pieces), embeddings_of(weights).shape[1], settings)
     if injected.refused:
         tell.begin("terms", 0)
-        named = (
-            f"{reason}, {', '.join(words[:5])} …"
-            for reason, words in zip(reasons, injected.refused.values(), strict=True)
-        )
+        some = (", ".join(words[:5]) for words in injected.refused.values())
+        named = (f"{reason}, {words} …" for reason, words in zip(reasons, some, strict=True))
         tell.end(f"no pieces: {'; '.join(named)}")
-    counts = Counter[str]()
-    if texts:
-        advance = tell.begin("words of the corpus", 0)
-        told = lambda count: advance(count, f"{count:,} texts")  # noqa: E731
-        counts = count_words(texts, tokenizer, processes=processes, on_texts=told).counts
-        tell.end(f"{counts.total():,} words")
+    counts = _count(texts, tokenizer, processes, tell) if texts else Counter[str]()
     sources = Sources(model, weights, tokenizer, injected, texts, counts)
     rows, biases, without = new_rows(sources, settings, processes, run, tell)
     _write(folder, model, weights, injected, rows, biases)
     report = {
         "origin": model.name,
         "terms": len(terms),
-        "pieces": [
-            {
-                "piece": piece.piece,
-                "id": piece.id,
-                "replaces": tokenizer.convert_ids_to_tokens(piece.old_ids),
-                "asked": piece.is_asked,
-            }
-            for piece in injected.pieces
-        ],
+        "pieces": [_description(piece, tokenizer) for piece in injected.pieces],
         "refused": {reason: len(words) for reason, words in injected.refused.items()},
         "needs_contexts": settings.needs_contexts,
         "without_contexts": [piece for some in without.values() for piece in some],
@@ -163,16 +144,40 @@ def _extend(
         "old_tokens": injected.pieces[0].id,
         "corpus": segmentation(counts, tokenizer, injected) if counts else None,
     }
-    readme = card.render(report, name, config.model_type, has_head=biases is not None)
+    readme = render_card(report, name, config.model_type, has_head=biases is not None)
     write_text_atomically(folder / "README.md", readme)
     return report
 
 
-def _said_of(layers: Sequence[int] | None, missing: Sequence[int]) -> str:
-    if not missing or layers is None:
-        return ""
-    taken, absent = (", ".join(map(str, some)) for some in (layers, missing))
-    return f"; layers {taken} were read: the model has no layer {absent}"
+def _count(texts: Iterable[Text], tokenizer: Any, processes: int, tell: Narrator) -> Counter[str]:
+    advance = tell.begin("words of the corpus", 0)
+    told = lambda count: advance(count, f"{count:,} texts")  # noqa: E731
+    counts = count_words(texts, tokenizer, processes=processes, on_texts=told).counts
+    tell.end(f"{counts.total():,} words")
+    return counts
+
+
+def _description(piece: NewPiece, old: Any) -> dict[str, Any]:
+    replaces = old.convert_ids_to_tokens(piece.old_ids)
+    return {"piece": piece.piece, "id": piece.id, "replaces": replaces, "asked": piece.is_asked}
+
+
+def _refuse_beyond_memory(pieces: int, width: int, settings: ExtendSettings) -> None:
+    """Before the corpus is read: new rows and their contexts, the model and the corpus' words aside."""
+    contexts = settings.contexts if settings.needs_contexts else 0
+    of_context = CONTEXT_BYTES + settings.context_tokens * BYTES_PER_TOKEN
+    needed = pieces * (4 * width * COPIES + contexts * of_context)
+    free = psutil.virtual_memory().available
+    # A container may have less.
+    with suppress(OSError, ValueError):
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    if needed > free:
+        raise LongbioError(
+            f"the new pieces and their contexts need about {needed / 2**30:,.1f} GiB of memory,"
+            f" {free / 2**30:,.1f} are free",
+            where="terms",
+            remedy="take fewer terms, or fewer or shorter contexts of each",
+        )
 
 
 def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, Tensor], where: Path) -> None:
@@ -211,38 +216,35 @@ def check_settings(settings: ExtendSettings, config: Any, weights: Mapping[str, 
             f"of layers {wanted} not all are there: the model has {layers}",
             "choose from 0, the embeddings, to the last",
         )
-    if width_of(weights) != config.hidden_size:
+    width = embeddings_of(weights).shape[1]
+    if width != config.hidden_size:
         refuse(
-            f"its rows have {width_of(weights)} numbers and its states {config.hidden_size}: contextual"
+            f"its rows have {width} numbers and its states {config.hidden_size}: contextual"
             " can't make the one of the other",
             "choose mean or token-distillation",
         )
 
 
 def segmentation(counts: Mapping[str, int], old: Any, injected: Injected) -> dict[str, Any]:
-    """How the words of a corpus are cut before and after, those that nobody asked for as well.
-
-    Args:
-        counts: of the words.
-        old: the tokenizer without the pieces.
-        injected: with them.
-    """
-    words = list(counts)
-    backend = injected.tokenizer.backend_tokenizer
-    asked = {as_text(piece.piece, backend) for piece in injected.pieces if piece.is_asked}
-    total = Counter[str]()
-    for word, one, other in zip(words, encoded(words, old), encoded(words, injected.tokenizer), strict=True):
+    """How the words of a corpus are cut by the old tokenizer and by the new one, those that nobody asked for
+    as well."""
+    words, new = list(counts), injected.tokenizer
+    asked = {as_text(piece.piece, new.backend_tokenizer) for piece in injected.pieces if piece.is_asked}
+    changed, occurrences = "other_words_changed", "other_words_changed_occurrences"
+    keys = ("words", "tokens_before", "tokens_after", changed, occurrences, "words_that_became_unknown")
+    total = dict.fromkeys(keys, 0)
+    for word, before, after in zip(words, encode_words(words, old), encode_words(words, new), strict=True):
         count = counts[word]
         total["words"] += count
-        total["tokens_before"] += count * len(one.ids)
-        total["tokens_after"] += count * len(other.ids)
-        if one.ids != other.ids and word.strip() not in asked:
-            total["other_words_changed"] += 1
-            total["other_words_changed_occurrences"] += count
+        total["tokens_before"] += count * len(before.ids)
+        total["tokens_after"] += count * len(after.ids)
+        if before.ids != after.ids and word.strip() not in asked:
+            total[changed] += 1
+            total[occurrences] += count
             # A longer piece can leave a rest that has none.
-            is_lost = old.unk_token_id in other.ids and old.unk_token_id not in one.ids
+            is_lost = old.unk_token_id in after.ids and old.unk_token_id not in before.ids
             total["words_that_became_unknown"] += is_lost
-    return {key: total[key] for key in SEGMENTATION}
+    return total
 
 
 def _write(
@@ -276,3 +278,41 @@ def _write(
     config["vocab_size"] = len(next(w for n, w in state.items() if n.endswith(EMBEDDINGS)))
     write_json(folder / "config.json", config)
     injected.tokenizer.save_pretrained(folder)
+
+
+def render_card(report: Mapping[str, Any], name: str, model_type: str, *, has_head: bool) -> str:
+    """The README.md of an extended checkpoint, from its `extension.json`; `has_head`: it predicts words.
+    It names no word."""
+    settings = report["settings"]
+    used = ["method", "seed"] if settings["method"] in ("random", "gaussian") else ["method", "calibration"]
+    if report["needs_contexts"]:
+        used += ["contexts", "context_tokens", "seed"]
+        used += ["layers"] if settings["method"] == "contextual" else ["distil"]
+    task = "mlm" if has_head else "features"
+    because = "; ".join(
+        f"{len(some):,} {reason}" for reason, some in report["without_contexts_because"].items()
+    )
+    without = f"{len(report['without_contexts']):,} pieces had no context and began as the mean of theirs"
+    without += f": {because}." if because else "."
+    sections = [
+        (
+            "How to load it",
+            "With plain transformers, its own tokenizer beside it; or with longbio:\n\n```python\n"
+            f'import longbio\nmodel = longbio.load("{name}", task="{task}")\n```',
+        ),
+        (
+            "Where it comes from",
+            f"`{report['origin']}` and {len(report['pieces']):,} pieces more, longbio {longbio.__version__}."
+            f" Ids and rows of the {report['old_tokens']:,} old pieces, and all other weights, are its own."
+            " The new pieces are words of the texts they were mined from: see `extension.json`.",
+        ),
+        (
+            "How the new rows began",
+            markdown_table(("setting", "value"), [(key, f"`{settings[key]}`") for key in used])
+            + (f"\n\n{without}" if report["needs_contexts"] else ""),
+        ),
+    ]
+    if report["corpus"]:
+        figures = [(key.replace("_", " "), f"{count:,}") for key, count in report["corpus"].items()]
+        sections.append(("The corpus, cut before and after", markdown_table(("", "count"), figures)))
+    return card(name, task, model_type, sections, call(task, name, model_type))

@@ -1,8 +1,6 @@
 """What a new row of the embedding table begins with: one function a method, tensors in, rows out.
 
-A new piece needs a row of the input table, which is the decoder's as well, and a bias of the
-decoder. The functions here give the row; the bias is `mean_of_pieces` of the old biases whatever
-the method.
+The table is the decoder's as well; the bias of a new piece is `mean_of_pieces`, whatever the method.
 """
 
 from __future__ import annotations
@@ -21,26 +19,14 @@ NEEDS_CONTEXTS: tuple[Method, ...] = ("contextual", "token-distillation")
 
 
 def random_rows(old_VH: Tensor, count: int, *, std: float, seed: int) -> Tensor:
-    """As a model's first row was drawn: normal around zero.
-
-    Args:
-        old_VH: the old table; it gives the width.
-        count: rows wanted.
-        std: the config's `initializer_range`.
-        seed: of the draw.
-    """
+    """(count, H) normal around zero, as a model's first rows were drawn: `std` is the config's
+    `initializer_range`."""
     draw = torch.Generator().manual_seed(seed)
     return torch.randn(count, old_VH.shape[1], generator=draw) * std
 
 
 def gaussian_rows(old_VH: Tensor, count: int, *, seed: int) -> Tensor:
-    """Drawn with the mean and the covariance of the old rows (Hewitt 2021).
-
-    Args:
-        old_VH: the old table.
-        count: rows wanted.
-        seed: of the draw.
-    """
+    """(count, H) with the mean and the covariance of the old rows (Hewitt 2021)."""
     old_VH = old_VH.double()
     mean_H = old_VH.mean(0)
     values, vectors = torch.linalg.eigh((old_VH - mean_H).T @ (old_VH - mean_H) / len(old_VH))
@@ -50,22 +36,15 @@ def gaussian_rows(old_VH: Tensor, count: int, *, seed: int) -> Tensor:
 
 
 def mean_of_pieces(old: Tensor, pieces: Sequence[Sequence[int]]) -> Tensor:
-    """The mean over what a new piece was cut into: of rows (V, H), or of biases (V,).
-
-    Args:
-        old: the old table.
-        pieces: old ids of each new piece; a piece within a word stands there with its `##`.
-    """
+    """The mean over the old ids that each new piece was cut into: of rows (V, H), or of biases (V,)."""
     return torch.stack([old[torch.tensor(list(ids))].mean(0) for ids in pieces])
 
 
 def mean_of_contexts(parts: Iterable[tuple[Tensor, Tensor]], count: int) -> Tensor:
-    """g = mean: over the contexts of each new piece.
+    """(count, H) the mean over the contexts of each new piece, which has one at least.
 
     Args:
-        parts: of the contexts; for each (C, H) states, already means over sub-tokens (f) and
-            layers, and (C,) the new pieces they belong to, 0 to `count` - 1.
-        count: new pieces; each has a context somewhere.
+        parts: of the contexts: (C, H) states, and (C,) the new pieces they belong to, 0 to `count` - 1.
     """
     total_NH, contexts_N = torch.zeros(0), torch.zeros(count)
     for states_CH, owner_C in parts:
@@ -76,14 +55,9 @@ def mean_of_contexts(parts: Iterable[tuple[Tensor, Tensor]], count: int) -> Tens
     return (total_NH / contexts_N[:, None]).float()
 
 
-def calibrated(rows_NH: Tensor, old_VH: Tensor, calibration: Calibration) -> Tensor:
-    """Rows with the median length of the old ones: a mean is shorter than what it is a mean of.
-
-    Args:
-        rows_NH: the new rows.
-        old_VH: the old table.
-        calibration: `norm`, or `none` to leave them.
-    """
+def calibrate(rows_NH: Tensor, old_VH: Tensor, calibration: Calibration) -> Tensor:
+    """`norm`: rows with the median length of the old ones, for a mean is shorter than what it is a mean of;
+    `none` leaves them."""
     if calibration == "none":
         return rows_NH
     return rows_NH * (old_VH.norm(dim=1).median() / rows_NH.norm(dim=1, keepdim=True).clamp(min=1e-12))

@@ -23,14 +23,8 @@ CONTINUES = "##"
 
 @dataclass(frozen=True)
 class NewPiece:
-    """A piece that a vocabulary got.
-
-    Args:
-        piece: as it stands in the vocabulary.
-        id: its number, and the row of its embedding.
-        old_ids: what the old tokenizer makes of it.
-        is_asked: it is a term, and not a piece that merges need between.
-    """
+    """A piece that a vocabulary got: its id, which is the row of its embedding; what the old tokenizer makes
+    of it; whether it is a term, and not a piece that merges need between."""
 
     piece: str
     id: int
@@ -40,13 +34,8 @@ class NewPiece:
 
 @dataclass(frozen=True)
 class Injected:
-    """A tokenizer with new pieces.
-
-    Args:
-        tokenizer: a fast tokenizer, the old one is untouched.
-        pieces: by ascending id; byte-level BPE needs some that nobody asked for.
-        refused: terms that can't be pieces, by the reason.
-    """
+    """A new tokenizer, its new pieces by ascending id, and terms that can't be pieces, by the reason.
+    Byte-level BPE needs some pieces that nobody asked for."""
 
     tokenizer: Any
     pieces: tuple[NewPiece, ...]
@@ -54,11 +43,8 @@ class Injected:
 
 
 def inject(tokenizer: Any, terms: Sequence[str]) -> Injected:
-    """Put terms into the vocabulary of a WordPiece or byte-level BPE tokenizer.
-
-    Args:
-        tokenizer: a fast transformers tokenizer.
-        terms: words, and pieces that begin with `##` for WordPiece.
+    """Put terms into the vocabulary of a WordPiece or byte-level BPE tokenizer: words, and pieces that begin
+    with `##` for WordPiece.
 
     Raises:
         LongbioError: it is a tokenizer of another kind.
@@ -95,42 +81,34 @@ def as_text(piece: str, backend: Tokenizer) -> str:
 
 def _word_piece(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> Injected:
     vocabulary = tokenizer.get_vocab()
-    pieces: list[NewPiece] = []
+    pieces: dict[str, NewPiece] = {}
     refused: dict[str, list[str]] = {}
-    taken = set(vocabulary)
     unknown, longest = spec["model"]["unk_token"], spec["model"]["max_input_chars_per_word"]
-    next_id = max(vocabulary.values()) + 1
+    first_id = max(vocabulary.values()) + 1
     for term in terms:
-        continues = term.startswith(CONTINUES)
         word = term.removeprefix(CONTINUES)
-        reason = _fault(tokenizer, word) or ("already in the vocabulary" if term in taken else None)
-        found = None if reason else longest_match(word, vocabulary, continues=continues)
+        reason = _fault(tokenizer, word)
+        if reason is None and (term in vocabulary or term in pieces):
+            reason = "already in the vocabulary"
         if reason is None and len(word) > longest:
             reason = f"longer than {longest} characters"
         if reason is not None:
             refused.setdefault(reason, []).append(term)
             continue
-        taken.add(term)
-        spec["model"]["vocab"][term] = next_id
-        pieces.append(NewPiece(term, next_id, tuple(found or [vocabulary[unknown]])))
-        next_id += 1
-    return _made(tokenizer, spec, pieces, refused)
+        old_ids = longest_match(word, vocabulary, continues=term.startswith(CONTINUES))
+        pieces[term] = NewPiece(term, first_id + len(pieces), tuple(old_ids or [vocabulary[unknown]]))
+    spec["model"]["vocab"] |= {piece.piece: piece.id for piece in pieces.values()}
+    return _injected(tokenizer, spec, pieces, refused)
 
 
 def longest_match(word: str, vocabulary: dict[str, int], *, continues: bool = False) -> list[int] | None:
-    """Ids that WordPiece cuts a word into, or None where it gives up.
-
-    Args:
-        word: as the tokenizer's normaliser leaves it.
-        vocabulary: ids by piece.
-        continues: the word stands within a longer one.
-    """
+    """Ids that WordPiece cuts a normalised word into, or None where it gives up; `continues`: it stands
+    within a longer one."""
     ids, start = [], 0
     while start < len(word):
         prefix = CONTINUES if continues or start else ""
-        stop = next(
-            (stop for stop in range(len(word), start, -1) if prefix + word[start:stop] in vocabulary), None
-        )
+        stops = range(len(word), start, -1)
+        stop = next((stop for stop in stops if prefix + word[start:stop] in vocabulary), None)
         if stop is None:
             return None
         ids.append(vocabulary[prefix + word[start:stop]])
@@ -145,7 +123,7 @@ def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
     merges: dict[tuple[str, str], int] = {}
     pieces: dict[str, NewPiece] = {}
     refused: dict[str, list[str]] = {}
-    next_id = max(vocabulary.values()) + 1
+    first_id = max(vocabulary.values()) + 1
     for term in terms:
         old_ids = tokenizer(f" {term}", add_special_tokens=False)["input_ids"]
         # The vocabulary writes a word with the space before it.
@@ -168,14 +146,14 @@ def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
                 length = len(joined)
                 covered = [sum(len(piece) for piece in old[: n + 1]) for n in range(len(old))]
                 parts = old_ids[: covered.index(length) + 1]
-                pieces[joined] = NewPiece(joined, next_id, tuple(parts), is_asked=length == len("".join(old)))
-                model["vocab"][joined] = next_id
-                next_id += 1
+                is_asked = length == len("".join(old))
+                pieces[joined] = NewPiece(joined, first_id + len(pieces), tuple(parts), is_asked)
             current = [joined, *current[2:]]
+    model["vocab"] |= {piece.piece: piece.id for piece in pieces.values()}
     old_merges = model["merges"]
     as_lists = not old_merges or not isinstance(old_merges[0], str)
     model["merges"] = old_merges + [list(pair) if as_lists else " ".join(pair) for pair in merges]
-    return _made(tokenizer, spec, list(pieces.values()), refused)
+    return _injected(tokenizer, spec, pieces, refused)
 
 
 def _merged(pieces: list[str], merges: dict[tuple[str, str], int]) -> list[str]:
@@ -189,8 +167,8 @@ def _merged(pieces: list[str], merges: dict[tuple[str, str], int]) -> list[str]:
         current[n : n + 2] = [current[n] + current[n + 1]]
 
 
-def _made(
-    tokenizer: Any, spec: dict[str, Any], pieces: Sequence[NewPiece], refused: dict[str, list[str]]
+def _injected(
+    tokenizer: Any, spec: dict[str, Any], pieces: dict[str, NewPiece], refused: dict[str, list[str]]
 ) -> Injected:
     made = copy.deepcopy(tokenizer)
     made._tokenizer = Tokenizer.from_str(json.dumps(spec))
@@ -200,7 +178,7 @@ def _made(
             where=getattr(tokenizer, "name_or_path", "tokenizer"),
             remedy="take a tokenizer whose added tokens are its last",
         )
-    return Injected(made, tuple(pieces), {reason: tuple(words) for reason, words in refused.items()})
+    return Injected(made, tuple(pieces.values()), {reason: tuple(words) for reason, words in refused.items()})
 
 
 def _fault(tokenizer: Any, word: str) -> str | None:
@@ -213,9 +191,7 @@ def _fault(tokenizer: Any, word: str) -> str | None:
     normal = backend.normalizer.normalize_str(word) if backend.normalizer else word
     if normal != word:
         return "not as the tokenizer writes words (casing, accents)"
-    cut = (
-        [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(word)] if backend.pre_tokenizer else []
-    )
+    cut = backend.pre_tokenizer.pre_tokenize_str(word) if backend.pre_tokenizer else []
     return "more than one word to the tokenizer" if len(cut) > 1 else None
 
 

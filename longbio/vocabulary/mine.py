@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,14 @@ from longbio.artifacts.atomic_files import write_text_atomically
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES, as_text, inject, is_byte_level, refuse_other_kinds
-from longbio.vocabulary.words import Words, count_words, encoded
-
-OnTexts = Callable[[int], None]
+from longbio.vocabulary.text_lots import OnTexts
+from longbio.vocabulary.word_counts import Words, count_words, encode_words
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A word, or a part of words, that might become one piece.
-
-    Args:
-        term: as the vocabulary would write it.
-        count: how often it occurs.
-        pieces: what it is cut into now.
-    """
+    """A word, or a part of words, that might become one piece: how often it occurs, and what it is cut into
+    now."""
 
     term: str
     count: int
@@ -40,14 +34,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Mined:
-    """Candidates, most saved tokens first, and how finely the corpus is cut now.
-
-    Args:
-        candidates: ranked.
-        num_words: of the corpus, punctuation marks included.
-        num_tokens: it takes now.
-        left_out: how many proposals were dropped, by the reason.
-    """
+    """Candidates, most saved tokens first; words of the corpus, punctuation marks included, and the tokens
+    they take now; how many proposals were left out, by the reason."""
 
     candidates: tuple[Candidate, ...]
     num_words: int
@@ -77,15 +65,11 @@ def mine(
     what MIMIC marks with `[** **]`. Names can pass: the result is to be read before it is used.
 
     Args:
-        texts: the corpus.
-        tokenizer: a fast tokenizer.
-        size: candidates returned.
         min_documents: different documents, or groups where texts have one, a candidate occurs in.
         min_pieces: tokens a candidate takes at least.
         from_vocabulary: propose what another vocabulary holds, `##` pieces included, instead of
             the corpus' own words.
         processes: that count words; they don't change the result.
-        on_texts: told of the progress.
 
     Raises:
         LongbioError: the tokenizer is of another kind, or the other vocabulary is written in another
@@ -93,35 +77,31 @@ def mine(
     """
     refuse_other_kinds(tokenizer)
     words = count_words(texts, tokenizer, min_documents=min_documents, processes=processes, on_texts=on_texts)
-    cut = _cut(words, tokenizer)
+    every = list(words.counts)
+    encodings = encode_words(every, tokenizer)
+    pieces_of = {word: encoding.tokens for word, encoding in zip(every, encodings, strict=True)}
     left_out: Counter[str] = Counter()
     if from_vocabulary is None:
         spaced = is_byte_level(tokenizer.backend_tokenizer)
-        proposed = [word for word in words.counts if word.startswith(" ") or not spaced]
+        proposed = [word for word in every if word.startswith(" ") or not spaced]
         # Behind a line's start, a bracket or a tab the same letters are another piece.
-        left_out["without a space before"] += len(words.counts) - len(proposed)
-        found = [
-            (Candidate(word.strip(), words.counts[word], tuple(cut[word])), len(words.groups[word]))
+        left_out["without a space before"] += len(every) - len(proposed)
+        proposals = [
+            (Candidate(word.strip(), words.counts[word], tuple(pieces_of[word])), len(words.groups[word]))
             for word in proposed
         ]
     else:
-        found = _proposed(from_vocabulary, words, tokenizer, left_out)
+        proposals = _proposals_of(from_vocabulary, words, tokenizer, left_out)
     kept = []
-    for candidate, documents in found:
+    for candidate, documents in proposals:
         reason = _fault(candidate, documents, min_documents, min_pieces)
         if reason is None:
             kept.append(candidate)
         else:
             left_out[reason] += 1
     kept.sort(key=lambda candidate: (-candidate.saved_tokens, candidate.term))
-    tokens = sum(count * len(cut[word]) for word, count in words.counts.items())
+    tokens = sum(count * len(pieces_of[word]) for word, count in words.counts.items())
     return Mined(tuple(kept[:size]), words.counts.total(), tokens, dict(+left_out))
-
-
-def _cut(words: Words, tokenizer: Any) -> dict[str, list[str]]:
-    """Each word in pieces."""
-    every = list(words.counts)
-    return {word: each.tokens for word, each in zip(every, encoded(every, tokenizer), strict=True)}
 
 
 def _fault(candidate: Candidate, documents: int, min_documents: int, min_pieces: int) -> str | None:
@@ -132,7 +112,7 @@ def _fault(candidate: Candidate, documents: int, min_documents: int, min_pieces:
     return "in too few documents" if documents < min_documents else None
 
 
-def _proposed(
+def _proposals_of(
     vocabulary: Sequence[str], words: Words, tokenizer: Any, left_out: Counter[str]
 ) -> list[tuple[Candidate, int]]:
     """The other vocabulary's pieces, counted in the words that they would be part of."""
@@ -154,23 +134,18 @@ def _proposed(
     documents: dict[int, set[str | int]] = {}
     every = list(words.counts)
     asked = {piece.id for piece in injected.pieces if piece.is_asked}
-    for word, encoding in zip(every, encoded(every, injected.tokenizer), strict=True):
+    for word, encoding in zip(every, encode_words(every, injected.tokenizer), strict=True):
         for number in encoding.ids:
             if number in asked:
                 counts[number] += words.counts[word]
                 documents.setdefault(number, set()).update(words.groups[word])
-    return [
-        (
-            Candidate(
-                as_text(piece.piece, backend),
-                counts[piece.id],
-                tuple(tokenizer.convert_ids_to_tokens(piece.old_ids)),
-            ),
-            len(documents.get(piece.id, ())),
-        )
-        for piece in injected.pieces
-        if piece.is_asked
-    ]
+    proposals = []
+    for piece in injected.pieces:
+        if piece.is_asked:
+            pieces = tuple(tokenizer.convert_ids_to_tokens(piece.old_ids))
+            candidate = Candidate(as_text(piece.piece, backend), counts[piece.id], pieces)
+            proposals.append((candidate, len(documents.get(piece.id, ()))))
+    return proposals
 
 
 def read_vocabulary(file: Path) -> list[str]:
@@ -193,28 +168,26 @@ def read_vocabulary(file: Path) -> list[str]:
 
 def write_terms(file: Path, candidates: Iterable[Candidate]) -> None:
     """One JSON object a line: term, count, pieces, saves."""
-    rows = [
+    rows = (
         {"term": c.term, "count": c.count, "pieces": c.pieces, "saves": c.saved_tokens} for c in candidates
-    ]
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    write_text_atomically(file, "".join(f"{line}\n" for line in lines))
+    )
+    write_text_atomically(file, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
 
 
 def read_terms(file: Path) -> list[str]:
-    """The terms of a file of JSON lines with a `term` each, or of plain lines; the first is as good as any.
+    """The terms of a file of JSON lines with a `term` each, or of plain lines.
 
     Raises:
         LongbioError: the file can't be read, or a line has no term.
     """
     terms = []
     for number, line in enumerate(read_vocabulary(file), start=1):
-        if not line.startswith("{"):
-            terms.append(line)
-            continue
-        try:
-            term = json.loads(line)["term"]
-        except (ValueError, KeyError):
-            term = None
+        term: Any = line
+        if line.startswith("{"):
+            try:
+                term = json.loads(line)["term"]
+            except (ValueError, KeyError):
+                term = None
         if not isinstance(term, str):
             raise LongbioError(f"line {number} holds no term", where=file)
         terms.append(term)

@@ -1,11 +1,8 @@
 """Masked passages that compare tokenizers: the same words are hidden, and bits counted by character.
 
-Around a new term two things can be asked: how well is it guessed (its place in the decoder), and
-how well are others guessed beside it (its place in the input table).
-
-A word is what the tokenizer's own cut at spaces and punctuation makes, which new pieces don't
-change. All pieces of a hidden word are masked; what it cost to guess them is divided by its
-characters, so that a vocabulary with longer pieces has no advantage of its own.
+A new term is guessed itself (its place in the decoder), or others beside it (its place in the input table). A
+word is what the tokenizer's own cut at spaces and punctuation makes, which new pieces don't change; bits are
+divided by its characters, so that longer pieces have no advantage of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from torch.utils.data import Dataset
 
 from longbio.corpus.texts import Text
 from longbio.corpus.words import readable
@@ -36,7 +32,6 @@ class Passage:
 
     Args:
         number: decides, with a seed, which words are hidden.
-        text: its characters.
         term: (first, behind the last) character of a new term in it.
         hides_term: the term is hidden and nothing else; otherwise others are and the term is not.
     """
@@ -57,14 +52,8 @@ class Masked:
 
 
 def passages_of(texts: Iterable[Text], count: int, characters: int, fits: Fits = len) -> list[Passage]:
-    """Passages drawn evenly from the whole of the texts, cut where words end.
-
-    Args:
-        texts: streamed.
-        count: passages wanted.
-        characters: of each, about; a text's last may have a quarter of them.
-        fits: characters of a passage that a model has room for; the rest is cut off.
-    """
+    """Passages of about so many characters, drawn evenly from the whole of the texts, cut where words end and
+    where they no longer fit. A text's last may have a quarter of the characters."""
     drawn: list[tuple[bytes, str]] = []
     for number, text in enumerate(texts):
         for start, stop in _stretches(text.text, characters):
@@ -99,14 +88,8 @@ def room_of(tokenizer: Any, max_tokens: int) -> Fits:
 
 
 def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> Masked:
-    """Hide words of a passage, the same whatever the pieces.
-
-    Args:
-        passage: what to read.
-        tokenizer: a fast tokenizer with [CLS], [SEP] and [MASK].
-        max_tokens: special tokens included; what is beyond is left out.
-        seed: another one hides other words.
-    """
+    """Hide words of a passage, the same whatever the pieces; another seed hides others. `max_tokens` counts
+    special tokens; what is beyond is left out."""
     encoding = tokenizer.backend_tokenizer.encode(readable(passage.text), add_special_tokens=False)
     words = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
     count = int(words.max(initial=-1)) + 1
@@ -137,45 +120,26 @@ def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> 
     )
 
 
-class MaskedPassages(Dataset[Masked]):
-    """Passages in the order of a run, masked anew each time they come round.
-
-    Args:
-        passages: to learn from.
-        tokenizer: of the model.
-        count: samples of the run.
-        max_tokens: of each.
-        seed: of the order and of the masks.
-    """
-
-    def __init__(
-        self, passages: Sequence[Passage], tokenizer: Any, *, count: int, max_tokens: int, seed: int
-    ) -> None:
-        self.passages, self.tokenizer = passages, tokenizer
-        self.count, self.max_tokens, self.seed = count, max_tokens, seed
-        self.order = np.random.default_rng(seed).permutation(len(passages))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Masked:
-        turn, place = divmod(index, len(self.passages))
-        passage = self.passages[int(self.order[place])]
-        return mask_words(passage, self.tokenizer, self.max_tokens, 1000 * self.seed + turn + 1)
+def masked_passages(
+    passages: Sequence[Passage], tokenizer: Any, *, count: int, max_tokens: int, seed: int
+) -> list[tuple[list[int], list[int]]]:
+    """Ids and labels of `count` passages in the order of a run, masked anew each time they come round; `seed`
+    gives order and masks."""
+    order = np.random.default_rng(seed).permutation(len(passages)).tolist()
+    turns = [divmod(index, len(passages)) for index in range(count)]
+    masked = [
+        mask_words(passages[order[place]], tokenizer, max_tokens, 1000 * seed + turn + 1)
+        for turn, place in turns
+    ]
+    return [(passage.ids, passage.labels) for passage in masked]
 
 
 def bits_per_character(
     model: nn.Module, passages: Sequence[Passage], tokenizer: Any, *, max_tokens: int, seed: int = 0
 ) -> float:
-    """What guessing the hidden words costs, in bits for each of their characters.
-
-    Args:
-        model: a masked-LM model in evaluation mode.
-        passages: to be measured on.
-        tokenizer: the model's.
-        max_tokens: of a passage.
-        seed: which words are hidden.
-    """
+    """What guessing the hidden words costs a masked-LM model in evaluation mode, in bits for each of their
+    characters; see `mask_words`."""
     masked = [mask_words(passage, tokenizer, max_tokens, seed) for passage in passages]
-    pieces = [(each.ids, each.labels) for each in masked if each.characters]
-    return bits_of(model, pieces, tokenizer.pad_token_id) / max(1, sum(each.characters for each in masked))
+    hidden = [(passage.ids, passage.labels) for passage in masked if passage.characters]
+    characters = sum(passage.characters for passage in masked)
+    return bits_of(model, hidden, tokenizer.pad_token_id) / max(1, characters)

@@ -19,8 +19,7 @@ import typer
 import longbio
 from longbio.cli import main
 from longbio.cli.app import app
-from longbio.cli.output import HIDDEN
-from longbio.cli.progress import _left
+from longbio.cli.output import HIDDEN, _left
 from longbio.corpus.readers import count_documents, read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat, jsonl

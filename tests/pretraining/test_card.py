@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from longbio.pretraining import card
 from longbio.pretraining.phase import Phase
+from longbio.pretraining.train_phase import render_card
 
 
 @pytest.mark.parametrize("global_cls", [True, False])
@@ -27,11 +27,11 @@ def test_a_phases_card(
         "bits_before": {"128": 5.0},
         "bits_after": {"128": 4.0},
     }
-    text = card.render(report, folder.name, "longformer")
+    text = render_card(report, folder.name, "longformer")
     (folder / "README.md").write_text(text, "utf-8")
     assert ("with global attention on the first token." in text) == global_cls
     assert ("without global tokens" in text) == (not global_cls)
     assert ("[:, 0] = 1" in text) == global_cls
     (printed,) = run_calls(folder)
     assert printed.strip()
-    assert "Global tokens" not in card.render(report, folder.name, "big_bird")
+    assert "Global tokens" not in render_card(report, folder.name, "big_bird")

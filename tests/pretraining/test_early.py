@@ -123,3 +123,9 @@ def test_a_finished_run_asks_nothing_of_the_machine(
     done = pretrain(curriculum())
     monkeypatch.setattr("longbio.training.machine.is_torch_bf16_gpu_available", lambda: False)
     assert pretrain(curriculum(machine={"precision": "bfloat16"})) == done
+
+
+def test_a_cache_is_in_the_home_folder(curriculum: Make) -> None:
+    asked = curriculum().model_dump(exclude={"cache"})
+    assert Curriculum.model_validate(asked).cache == Path.home() / ".cache" / "longbio"
+    assert Curriculum.model_validate(asked | {"cache": "~/kept"}).cache == Path.home() / "kept"

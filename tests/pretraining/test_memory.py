@@ -11,9 +11,9 @@ import transformers
 
 from longbio.encoders import longformer
 from longbio.masked_lm.head import summed_loss
-from longbio.pretraining import memory
-from longbio.pretraining.memory import cache_bytes, training_bytes
+from longbio.pretraining.corpora import cache_bytes
 from longbio.pretraining.phase import Phase
+from longbio.pretraining.run import kept_numbers, training_bytes
 from longbio.training.settings import Machine
 
 
@@ -57,7 +57,7 @@ def test_what_a_layer_keeps_is_near_what_autograd_saves() -> None:
         return sum(seen.values())
 
     each = (saved(3) - saved(1)) / 2
-    told = 4 * 1024 * memory.kept_numbers(config())
+    told = 4 * 1024 * kept_numbers(config())
     assert 0.7 < told / each < 1.5
 
 
@@ -75,7 +75,7 @@ def test_weights_are_counted_four_times() -> None:
     count = sum(weight.numel() for weight in transformers.LongformerForMaskedLM(config()).parameters())
     small = training_bytes(config(), phase(sequence_tokens=64), Machine())
     assert small > 16 * count
-    assert small < 16 * count + 64 * 4 * 2 * memory.kept_numbers(config()) + 10**5
+    assert small < 16 * count + 64 * 4 * 2 * kept_numbers(config()) + 10**5
 
 
 @pytest.mark.parametrize("ending", [".txt", ".txt.gz"])
@@ -84,4 +84,4 @@ def test_disk_is_that_of_the_tokens(ending: str, tmp_path: Path) -> None:
     file.write_bytes(b"x" * 9000)
     assert cache_bytes([file]) == pytest.approx(6000 * (3.5 if ending.endswith("gz") else 1), rel=0.01)
     assert cache_bytes([]) == 0
-    assert memory.kept_numbers(SimpleNamespace(model_type="distilbert", hidden_size=10, hidden_dim=40)) == 220
+    assert kept_numbers(SimpleNamespace(model_type="distilbert", hidden_size=10, hidden_dim=40)) == 220

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longbio.pretraining.packing import Frame, packed, plan
+from longbio.pretraining.packing import Frame, pack_row, plan
 from longbio.pretraining.shards import Shard, TokenizedCorpus
 
 FRAME = Frame(first=1, last=2, padding=0)
@@ -27,7 +27,7 @@ def test_every_token_stands_in_one_sequence(lengths: list[int], max_tokens: int,
     made = plan(corpus.lengths, np.arange(len(lengths)), max_tokens, block)
     found = []
     for row in range(len(made)):
-        sequence = packed(corpus, made.pieces(row), FRAME, block)
+        sequence = pack_row(corpus, made.pieces(row), FRAME, block)
         assert len(sequence.ids) <= -(-max_tokens // block) * block
         found += sequence.ids[sequence.ordinary].tolist()
         for number in range(sequence.document_ids.max() + 1):
@@ -45,7 +45,7 @@ def test_every_token_stands_in_one_sequence(lengths: list[int], max_tokens: int,
 def test_word_starts_stay_beside_their_ids() -> None:
     corpus = corpus_of([7, 5])
     made = plan(corpus.lengths, np.arange(2), 16)
-    sequence = packed(corpus, made.pieces(0), FRAME)
+    sequence = pack_row(corpus, made.pieces(0), FRAME)
     by_id = dict(zip(corpus.shards[0].ids.tolist(), corpus.shards[0].word_starts.tolist(), strict=True))
     own = sequence.ordinary
     assert sequence.word_starts[own].tolist() == [by_id[i] for i in sequence.ids[own].tolist()]

@@ -29,10 +29,10 @@ from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as ConversionSettings
 from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
-from longbio.pretraining import split
+from longbio.pretraining import holding_out
 from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.phase import training_settings
-from longbio.pretraining.run import bound, pretrain
+from longbio.pretraining.run import plan_of, pretrain
 from longbio.settings import load_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
@@ -458,7 +458,7 @@ def test_a_second_start_reads_no_corpus_again(
         return hashed(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(split, "near_duplicates", again)
+        patched.setattr(holding_out, "near_duplicates", again)
         patched.setattr(atomic_files, "sha256_of", of_models_alone)
         patched.setattr(sys.modules[__name__], "notes", lambda folder: folder)
         assert start("two") == first
@@ -519,7 +519,7 @@ def test_what_was_measured_before_a_kill_is_not_measured_again(
     curriculum = load_settings(
         Curriculum, config(tiny_long_folder, tmp_path, phases=[PHASES[0] | {"steps": 1}])
     )
-    write_json(tmp_path / "run" / RUN, bound(curriculum, tiny_long_folder))
+    write_json(tmp_path / "run" / RUN, plan_of(curriculum, tiny_long_folder))
     assert pretrain(curriculum)["phases"][0]["bits_before"]["64"] == 1.5
 
 

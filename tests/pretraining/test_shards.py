@@ -14,9 +14,9 @@ from transformers import AutoTokenizer
 
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
-from longbio.pretraining import shards, split
+from longbio.pretraining import holding_out, shards
+from longbio.pretraining.holding_out import held_out_documents, in_groups_of, near_duplicates
 from longbio.pretraining.shards import TokenizedCorpus, build_shards, corpus_key, open_shards, tokenize_texts
-from longbio.pretraining.split import held_out_documents, near_duplicates, of_their_groups
 from tests.tokenizer_kinds import KINDS, tokenizer_of
 
 TEXTS = [Text(f"the patient takes {n} drugs, daily.", f"p{n % 4}") for n in range(40)]
@@ -177,10 +177,10 @@ def test_groups_stay_together_and_the_share_is_met() -> None:
     assert (made == again).all()
     assert set(made) != set(other)
     assert len(made) / 4000 == pytest.approx(0.1, abs=0.02)
-    is_theirs = of_their_groups(corpus, corpus, made)
+    is_theirs = in_groups_of(corpus, corpus, made)
     assert (np.flatnonzero(is_theirs) == made).all()
     elsewhere = corpus_of([[1], [2]], [int(groups[made[0]]), 5])
-    assert of_their_groups(elsewhere, corpus, made).tolist() == [True, False]
+    assert in_groups_of(elsewhere, corpus, made).tolist() == [True, False]
 
 
 def test_a_text_without_a_group_is_its_own_wherever_it_lay(tokenizer) -> None:
@@ -234,8 +234,8 @@ def test_what_stands_everywhere_is_counted_for_a_few() -> None:
     draw = np.random.default_rng(0)
     form = draw.integers(0, 5000, size=100).tolist()
     held_out = corpus_of([form + draw.integers(0, 5000, size=9).tolist() for _ in range(200)], [0] * 200)
-    hashes, owners, _ = split._owners(held_out, np.arange(200))
-    assert np.unique(hashes, return_counts=True)[1].max() == split.MOST_OWNERS
+    hashes, owners, _ = holding_out._owners(held_out, np.arange(200))
+    assert np.unique(hashes, return_counts=True)[1].max() == holding_out.MOST_OWNERS
     assert len(hashes) == len(owners)
 
 

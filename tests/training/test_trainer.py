@@ -18,8 +18,8 @@ from longbio.encoders.loading import load
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import summed_loss
 from longbio.masked_lm.masking import Masking, Vocabulary
+from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part
 from longbio.pretraining.packing import Frame, plan
-from longbio.pretraining.samples import Collator, MaskedSamples, Part
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.training import trainer
 from longbio.training.trainer import WHOLE, gone_on, last_whole_checkpoint, train

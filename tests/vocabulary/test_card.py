@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from longbio.vocabulary import card
+from longbio.vocabulary.extend import render_card
 
 
 def test_the_call_runs_without_longbio(
@@ -26,7 +26,7 @@ def test_the_call_runs_without_longbio(
             "old_tokens": 5,
             "corpus": {},
         }
-        text = card.render(report, folder.name, "longformer", has_head=has_head)
+        text = render_card(report, folder.name, "longformer", has_head=has_head)
         (folder / "README.md").write_text(text, "utf-8")
         folders.append(folder)
     masked, features = run_calls(*folders)

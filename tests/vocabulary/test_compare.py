@@ -21,8 +21,8 @@ from longbio.vocabulary import compare as comparing
 from longbio.vocabulary import extend as extending
 from longbio.vocabulary.compare import CompareSettings, compare
 from longbio.vocabulary.injection import inject
+from longbio.vocabulary.new_rows import ExtendSettings
 from longbio.vocabulary.passages import Passage, bits_per_character, mask_words, passages_of, room_of
-from longbio.vocabulary.rows import ExtendSettings
 
 TEXTS = [Text(f"the patient takes warfarin daily and sleeps {'well ' * (n % 4)}; " * 6) for n in range(20)]
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
-from longbio.vocabulary import lots
+from longbio.vocabulary import text_lots
 from longbio.vocabulary.contexts import Sought, find_contexts
-from longbio.vocabulary.matching import Folding, Matcher
+from longbio.vocabulary.whole_words import Folding, Matcher
 
 WORDS = ("art", "heart", "hearts", "µg", "naïve", "a_b", "é")
 
@@ -82,7 +82,7 @@ def test_contexts_are_the_same_whatever_reads_them(processes: int, monkeypatch) 
     texts = corpus(60)
     sought = Sought(("heart", "hearts", "nowhere"), per_word=5, characters=20)
     once = find_contexts(texts, sought)
-    monkeypatch.setattr(lots, "CHARACTERS_AT_ONCE", 2000)
+    monkeypatch.setattr(text_lots, "CHARACTERS_AT_ONCE", 2000)
     told: list[int] = []
     again = find_contexts(texts, sought, processes=processes, on_texts=told.append)
     assert again == once
@@ -114,9 +114,9 @@ def test_every_place_is_as_likely() -> None:
 
 
 def test_a_long_text_is_read_in_parts_that_end_with_words(monkeypatch) -> None:
-    monkeypatch.setattr(lots, "CHARACTERS_AT_ONCE", 50)
+    monkeypatch.setattr(text_lots, "CHARACTERS_AT_ONCE", 50)
     text = " ".join(f"w{n}" for n in range(100))
-    pieces = [piece for _, lot in lots.lots_of([Text(text), Text("")]) for piece in lot]
+    pieces = [piece for _, lot in text_lots.lots_of([Text(text), Text("")]) for piece in lot]
     assert "".join(piece.text for piece in pieces) == text
     assert all(len(piece.text) <= 50 for piece in pieces)
     words = tuple(f"w{n}" for n in range(100))
@@ -166,8 +166,8 @@ def test_marks_of_deidentification_are_no_contexts() -> None:
 
 def test_a_process_that_dies_is_named() -> None:
     with pytest.raises(LongbioError, match="a process has died"):
-        list(lots.in_processes(dies, [Text("a")], 2))
+        list(text_lots.in_processes(dies, [Text("a")], 2))
 
 
-def dies(lot: lots.Lot) -> None:
+def dies(lot: text_lots.Lot) -> None:
     os._exit(1)

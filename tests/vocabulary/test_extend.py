@@ -29,15 +29,22 @@ from longbio.corpus.texts import Corpus, Text
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
 from longbio.progress import Silence
-from longbio.vocabulary import distil, initialise, rows
+from longbio.vocabulary import distil, initialise, new_rows
 from longbio.vocabulary import extend as extending
 from longbio.vocabulary.contexts import Context
 from longbio.vocabulary.distil import DistilSettings
+from longbio.vocabulary.encoded_contexts import (
+    NEVER_USED,
+    NO_CONTEXT,
+    NOWHERE,
+    STEP,
+    encode,
+    span_states,
+    why_without,
+)
 from longbio.vocabulary.extend import REPORT, extend
 from longbio.vocabulary.injection import inject
-from longbio.vocabulary.rows import ExtendSettings
-from longbio.vocabulary.spans import NEVER_USED, NO_CONTEXT, NOWHERE, STEP, encode, why_without
-from longbio.vocabulary.states import span_states
+from longbio.vocabulary.new_rows import ExtendSettings
 
 TEXTS = [
     Text(f"the patient takes warfarin daily for arthritis {'again ' * (n % 5)}and sleeps") for n in range(12)
@@ -244,9 +251,9 @@ def test_rows_have_the_moments_they_are_drawn_with() -> None:
     random = initialise.random_rows(old, 20_000, std=0.02, seed=1)
     assert float(random.std()) == pytest.approx(0.02, rel=0.02)
     assert torch.equal(random, initialise.random_rows(old, 20_000, std=0.02, seed=1))
-    scaled = initialise.calibrated(rows, old, "norm")
+    scaled = initialise.calibrate(rows, old, "norm")
     assert torch.allclose(scaled.norm(dim=1), old.norm(dim=1).median().expand(20_000), rtol=1e-4)
-    assert torch.equal(initialise.calibrated(rows, old, "none"), rows)
+    assert torch.equal(initialise.calibrate(rows, old, "none"), rows)
     assert torch.equal(
         initialise.mean_of_contexts(
             [
@@ -281,7 +288,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     method: initialise.Method, tiny_mlm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ExtendSettings(method, layers=(0, 1), distil=DistilSettings(epochs=3, batch_tokens=100))
-    monkeypatch.setattr(rows, "CONTEXTS_AT_ONCE", 5)
+    monkeypatch.setattr(new_rows, "CONTEXTS_AT_ONCE", 5)
     monkeypatch.setattr(distil, "KEPT_EVERY", 4)
     extend(tiny_mlm_folder, tmp_path / "whole", TERMS, TEXTS, settings=settings)
 
@@ -299,8 +306,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         return counted
 
     searched = []
-    find = rows.find_contexts
-    monkeypatch.setattr(rows, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
+    find = new_rows.find_contexts
+    monkeypatch.setattr(new_rows, "find_contexts", lambda *a, **k: searched.append(1) or find(*a, **k))
     for _ in range(3):
         with monkeypatch.context() as patched:
             stop = stop_after(1)

@@ -11,7 +11,7 @@ from longbio.cli import main
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.extend import REPORT, extend
-from longbio.vocabulary.rows import ExtendSettings
+from longbio.vocabulary.new_rows import ExtendSettings
 
 TEXTS = [Text("the patient takes warfarin daily and sleeps")] * 3
 

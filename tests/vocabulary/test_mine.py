@@ -13,10 +13,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from longbio.corpus.texts import Text
 from longbio.encoders.loading import load_tokenizer
 from longbio.errors import LongbioError
-from longbio.vocabulary import lots
+from longbio.vocabulary import text_lots
+from longbio.vocabulary.from_scratch import train_vocabulary
 from longbio.vocabulary.injection import inject
 from longbio.vocabulary.mine import Candidate, mine, read_terms, read_vocabulary, write_terms
-from longbio.vocabulary.train import train_vocabulary
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_term_occurs_in_different_documents_or_of_different_patients(tokenizer
 def test_the_number_of_processes_and_of_lots_changes_nothing(processes: int, tokenizer, monkeypatch) -> None:
     texts = [Text(f"warfarin{'um' * (n % 3)} daily", str(n // 2)) for n in range(40)]
     once = mine(texts, tokenizer, min_documents=5)
-    monkeypatch.setattr(lots, "CHARACTERS_AT_ONCE", 60)
+    monkeypatch.setattr(text_lots, "CHARACTERS_AT_ONCE", 60)
     assert mine(texts, tokenizer, min_documents=5, processes=processes) == once
 
 

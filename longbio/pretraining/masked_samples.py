@@ -17,21 +17,18 @@ from longbio.encoders.families import FAMILIES
 from longbio.encoders.masked_loss import predicted_positions
 from longbio.encoders.prepared_batch import batch_pattern
 from longbio.masked_lm.masking import Ids, Masking, Phrases, Vocabulary, mask_tokens
-from longbio.pretraining.packing import Documents, Frame, Packed, Plan, packed
+from longbio.pretraining.packing import Frame, Packed, Plan, pack_row
+from longbio.pretraining.shards import TokenizedCorpus
+
+ROW_TOKENS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One corpus of a mixture.
+    """One corpus of a mixture: how it is packed, how often it is drawn from beside the others, and phrases
+    for the strategy `pmi`."""
 
-    Args:
-        documents: its tokens.
-        plan: how they are packed.
-        weight: how often it is drawn from, beside the others.
-        phrases: for the strategy `pmi`.
-    """
-
-    documents: Documents
+    corpus: TokenizedCorpus
     plan: Plan
     weight: float = 1.0
     phrases: Phrases | None = None
@@ -39,13 +36,8 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A packed sequence after masking.
-
-    Args:
-        packed: as it was.
-        corrupted: (T,) ids that the model reads.
-        labels: (T,) ids that it predicts, -100 elsewhere.
-    """
+    """A packed sequence after masking: (T,) ids that the model reads, (T,) ids that it predicts, -100
+    elsewhere."""
 
     packed: Packed
     corrupted: Ids
@@ -53,18 +45,9 @@ class Sample:
 
 
 class MaskedSamples(Dataset[Sample]):
-    """Packed sequences in random order, masked anew in every epoch.
+    """`count` packed sequences in random order, masked anew in every epoch.
 
-    Sample n depends on the seed, the phase and n alone: not on processes, workers or restarts.
-
-    Args:
-        parts: the corpora, each with at least one sequence.
-        frame: the special tokens.
-        vocabulary: [MASK], and what random tokens are drawn from.
-        masking: how samples are made.
-        count: samples of the phase.
-        seed: of order and masks.
-        phase: its number; another phase has another order and other masks.
+    Sample n depends on the seed, the number of the phase and n alone: not on processes, workers or restarts.
     """
 
     def __init__(
@@ -85,8 +68,8 @@ class MaskedSamples(Dataset[Sample]):
         self.part_of = draw.choice(len(parts), size=count, p=weights / weights.sum()).astype(np.int16)
         self.turn_of = np.empty(count, dtype=np.int64)
         for number in range(len(parts)):
-            own = self.part_of == number
-            self.turn_of[own] = np.arange(own.sum())
+            is_of_part = self.part_of == number
+            self.turn_of[is_of_part] = np.arange(is_of_part.sum())
         self._orders: dict[tuple[int, int], Ids] = {}
 
     @property
@@ -103,7 +86,7 @@ class MaskedSamples(Dataset[Sample]):
         part = self.parts[number]
         epoch, turn = divmod(int(self.turn_of[index]), len(part.plan))
         row = int(self._order(number, epoch)[turn])
-        sequence = packed(part.documents, part.plan.pieces(row), self.frame, part.plan.block_tokens)
+        sequence = pack_row(part.corpus, part.plan.pieces(row), self.frame, part.plan.block_tokens)
         corrupted, labels = mask_tokens(
             sequence.ids,
             sequence.ordinary,
@@ -132,22 +115,19 @@ class Collator:
     Args:
         model_type: of the model: a long one gets a pattern; a short one a mask over pairs of tokens and
             positions, or one document a row where it can't have that.
-        padding_id: the id of padding.
         global_cls: give the first token of each document global attention (Longformer).
-        multiple: rows are padded to a multiple of it,
-        max_tokens: but not beyond this.
+        max_tokens: to which rows are padded at most, otherwise to a multiple of `ROW_TOKENS`.
     """
 
     model_type: str
     padding_id: int
     global_cls: bool = False
-    multiple: int = 64
     max_tokens: int | None = None
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         longest = max(len(sample.labels) for sample in samples)
         if len(samples) > 1:
-            longest = min(-(-longest // self.multiple) * self.multiple, self.max_tokens or sys.maxsize)
+            longest = min(-(-longest // ROW_TOKENS) * ROW_TOKENS, self.max_tokens or sys.maxsize)
         document_BT = pad([sample.packed.document_ids for sample in samples], -1, longest)
         labels_BT = pad([sample.labels for sample in samples], IGNORED, longest)
         batch: dict[str, Any] = {
@@ -161,14 +141,9 @@ class Collator:
 def attention(
     document_BT: Tensor, model_type: str, padding_id: int, global_cls: bool = False
 ) -> dict[str, Any]:
-    """What keeps the documents of a batch apart, in the arguments of this family.
-
-    Args:
-        document_BT: number of each token's document within its row, -1 for padding.
-        model_type: the family.
-        padding_id: the id of padding, from which some families count positions.
-        global_cls: give the first token of each document global attention.
-    """
+    """What keeps the documents of a batch apart, in the arguments of this family. `document_BT` is the number
+    of each token's document within its row, -1 for padding; some families count positions from the padding's
+    id."""
     valid_BT = document_BT >= 0
     first_BT = valid_BT & (document_BT != torch.nn.functional.pad(document_BT, (1, 0), value=-1)[:, :-1])
     family = FAMILIES[model_type]

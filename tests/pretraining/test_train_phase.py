@@ -17,9 +17,10 @@ from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
 from longbio.masked_lm.evaluation import bits_per_masked_token
 from longbio.masked_lm.head import summed_loss
+from longbio.pretraining.holding_out import HeldOut, Source
 from longbio.pretraining.phase import Phase
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
-from longbio.pretraining.train import HeldOut, Source, train_phase
+from longbio.pretraining.train_phase import train_phase
 from longbio.training.settings import Machine
 
 TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]

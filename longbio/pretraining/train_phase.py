@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import torch
 import transformers
 from transformers import PreTrainedModel, set_seed
 
+import longbio
 from longbio.artifacts.atomic_files import read_json, write_json
+from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.staged_folders import staged_folder
-from longbio.encoders.families import FAMILIES, max_positions
+from longbio.encoders.card_calls import call, card, what_is_global
+from longbio.encoders.families import FAMILIES, max_positions, takes_global
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.longformer import refresh_global_projections
 from longbio.encoders.saving import save_whole
@@ -24,13 +27,11 @@ from longbio.errors import LongbioError
 from longbio.masked_lm.head import start_head, summed_loss
 from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
 from longbio.masked_lm.phrases import mine_phrases
-from longbio.pretraining import card
-from longbio.pretraining.learning import choose_learning
+from longbio.pretraining.holding_out import HeldOut, Source
+from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part
 from longbio.pretraining.packing import Frame, plan
 from longbio.pretraining.phase import Phase, training_settings
-from longbio.pretraining.samples import Collator, MaskedSamples, Part
-from longbio.pretraining.shards import TokenizedCorpus
-from longbio.pretraining.validation import held_out_bits
+from longbio.pretraining.trainable import choose_learning
 from longbio.training.processes import processes
 from longbio.training.settings import Machine
 from longbio.training.trainer import DIVERGED, OnStep, train
@@ -42,38 +43,6 @@ PHRASE_TOKENS = 50_000_000
 """Phrases are mined from so many tokens at most."""
 
 COUNTED_TOKENS = 10_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """One corpus to learn from, one to be measured on.
-
-    Args:
-        corpus: tokenised.
-        train: numbers of the documents to learn from.
-    """
-
-    corpus: TokenizedCorpus
-    train: Ids
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """What a model is measured on.
-
-    Args:
-        corpus: tokenised.
-        documents: by number.
-        lengths: inputs of so many tokens; those beyond a model's positions are left out.
-        max_tokens: of all documents together.
-        key: of what the corpus holds.
-    """
-
-    corpus: TokenizedCorpus
-    documents: Ids
-    lengths: tuple[int, ...]
-    max_tokens: int = 100_000
-    key: str = ""
 
 
 def train_phase(
@@ -93,37 +62,50 @@ def train_phase(
     """Run one phase and leave a native checkpoint in `out`.
 
     Args:
-        model_folder: a short or a long checkpoint.
-        sources: corpora by name.
         held_out: what it is measured on, before and after.
-        phase: what to do.
         out: the folder to make; when it is there already, nothing is done. What a killed run
             left beside it is taken up again.
-        machine: how to do it.
         seed: of order, masks and dropout.
-        number: of the phase in its curriculum.
         bits_before: what the phase before this one measured at its end; None to measure it now.
-        on_step: told of every step.
         callbacks: made for the samples, told of everything.
 
     Returns:
-        What is saved as `pretraining.json` in `out`: settings, losses in nats per masked token,
-        bits per masked token before and after in the precision of the run, and how well sequences
-        are filled.
+        What is saved as `pretraining.json` in `out`: settings, losses in nats per masked token, bits per
+        masked token before and after in the precision of the run, and how well sequences are filled.
 
     Raises:
         LongbioError: there is nothing to learn from, the model has too few positions or no head,
             or it has diverged.
     """
-    work = work_folder(out)
-    if (out / REPORT).is_file():
-        done: dict[str, Any] = read_json(out / REPORT)
-        if processes().is_main_process:
-            shutil.rmtree(work, ignore_errors=True)
-        return done
-    machine = machine or Machine()
-    set_seed(seed)
-    tokenizer = load_tokenizer(model_folder)
+    work, state = work_folder(out), processes()
+    if not (out / REPORT).is_file():
+        machine = machine or Machine()
+        report = {
+            "phase": asdict(phase), "number": number, "origin": model_folder.name, "seed": seed,
+            "precision": machine.precision,
+        }  # fmt: skip
+        set_seed(seed)
+        _train(model_folder, sources, held_out, phase, out, machine, report, bits_before, on_step, callbacks)
+    if state.is_main_process:
+        shutil.rmtree(work, ignore_errors=True)
+    state.wait_for_everyone()
+    saved: dict[str, Any] = read_json(out / REPORT)
+    return saved
+
+
+def _train(
+    model_folder: Path,
+    sources: Mapping[str, Source],
+    held_out: HeldOut,
+    phase: Phase,
+    out: Path,
+    machine: Machine,
+    report: dict[str, Any],
+    bits_before: Mapping[str, float] | None,
+    on_step: OnStep,
+    callbacks: Callable[[MaskedSamples], Sequence[transformers.TrainerCallback]],
+) -> None:
+    tokenizer, state, work = load_tokenizer(model_folder), processes(), work_folder(out)
     model = load(
         model_folder,
         "mlm",
@@ -133,115 +115,45 @@ def train_phase(
         dropout=phase.dropout,
         dtype=torch.float32,
     )
-    measure = _measure(model, held_out, phase, machine, tokenizer, model_folder)
-    samples = _samples(sources, phase, model.config, tokenizer, seed, number)
-    if phase.learns == "head":
-        start_head(model, _counts(sources, model.config.vocab_size))
-    choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
-    state = processes()
-    if not (work / BEFORE).is_file() and state.is_main_process:
-        work.mkdir(parents=True, exist_ok=True)
-        write_json(work / BEFORE, measure(model) if bits_before is None else dict(bits_before))
-    state.wait_for_everyone()
-    padding, max_tokens = samples.frame.padding, max_positions(model.config)
-    model, losses = train(
-        model,
-        samples,
-        Collator(model.config.model_type, padding, phase.global_cls, max_tokens=max_tokens),
-        summed_loss,
-        training_settings(phase, machine, seed),
-        work,
-        on_step,
-        callbacks(samples),
-    )
-    if state.is_main_process:
-        report = {
-            "phase": asdict(phase),
-            "number": number,
-            "origin": model_folder.name,
-            "seed": seed,
-            "precision": machine.precision,
-            "sequences": sum(len(part.plan) for part in samples.parts),
-            "filled": samples.filled,
-            "bits_before": read_json(work / BEFORE),
-            "bits_after": _finite(measure(model), phase, out),
-            "losses": losses,
-        }
-        _save(model, tokenizer, report, model_folder, phase, out)
-        shutil.rmtree(work, ignore_errors=True)
-    state.wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+    config = model.config
+    lengths = refuse_positions(phase, held_out.lengths, config, model_folder)
 
+    def measure(model: Any) -> dict[str, float]:
+        is_half = machine.precision == "bfloat16"
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=is_half):
+            return held_out.bits(model.eval().to(state.device), tokenizer, lengths)
 
-def _measure(
-    model: PreTrainedModel,
-    held_out: HeldOut,
-    phase: Phase,
-    machine: Machine,
-    tokenizer: Any,
-    model_folder: Path,
-) -> Callable[[Any], dict[str, float]]:
-    """What says a model's bits per masked token, by length, in the precision of the run."""
-    lengths = refuse_positions(phase, held_out.lengths, model.config, model_folder)
-    frame, vocabulary, device = Frame.of(tokenizer), Vocabulary.of(tokenizer), processes().device
-
-    def bits(model: Any) -> dict[str, float]:
-        half = torch.autocast(device.type, torch.bfloat16, enabled=machine.precision == "bfloat16")
-        with half:
-            found = held_out_bits(
-                model.eval().to(device),
-                held_out.corpus,
-                held_out.documents,
-                vocabulary,
-                frame,
-                lengths,
-                max_tokens=held_out.max_tokens,
-            )
-        return {str(length): value for length, value in found.items()}
-
-    return bits
-
-
-def _samples(
-    sources: Mapping[str, Source], phase: Phase, config: Any, tokenizer: Any, seed: int, number: int
-) -> MaskedSamples:
-    return MaskedSamples(
+    samples = MaskedSamples(
         _parts(sources, phase, config),
         Frame.of(tokenizer),
         Vocabulary.of(tokenizer),
         phase.masking,
         count=phase.num_steps * phase.batch,
-        seed=seed,
-        phase=number,
+        seed=report["seed"],
+        phase=report["number"],
     )
-
-
-def _finite(bits: dict[str, float], phase: Phase, out: Path) -> dict[str, float]:
-    """The same bits.
-
-    Raises:
-        LongbioError: they are no numbers.
-    """
-    if not all(map(math.isfinite, bits.values())):
-        raise LongbioError(
-            f"the model of phase {phase.name} has diverged: its held-out bits are no numbers",
-            where=out,
-            remedy=DIVERGED,
-        )
-    return bits
+    if phase.learns == "head":
+        start_head(model, _counts(sources, config.vocab_size))
+    choose_learning(model, phase.learns, phase.new_from, global_cls=phase.global_cls)
+    if not (work / BEFORE).is_file() and state.is_main_process:
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(work / BEFORE, measure(model) if bits_before is None else dict(bits_before))
+    state.wait_for_everyone()
+    collate = Collator(
+        config.model_type, tokenizer.pad_token_id, phase.global_cls, max_tokens=max_positions(config)
+    )
+    settings = training_settings(phase, machine, report["seed"])
+    model, losses = train(model, samples, collate, summed_loss, settings, work, on_step, callbacks(samples))
+    if state.is_main_process:
+        report["sequences"], report["filled"] = sum(len(part.plan) for part in samples.parts), samples.filled
+        report["bits_before"], report["bits_after"] = read_json(work / BEFORE), measure(model)
+        _save(model, tokenizer, report | {"losses": losses}, model_folder, phase, out)
 
 
 def refuse_positions(
     phase: Phase, lengths: Sequence[int], config: Any, model_folder: Path
 ) -> tuple[int, ...]:
     """The lengths that a model can be measured at; for asking before long work, too.
-
-    Args:
-        phase: what it shall learn.
-        lengths: that are asked for.
-        config: of the model.
-        model_folder: where it lies.
 
     Raises:
         LongbioError: it has fewer positions than the phase's sequences, or than every length.
@@ -272,13 +184,19 @@ def work_folder(out: Path) -> Path:
 def _save(
     model: PreTrainedModel, tokenizer: Any, report: Mapping[str, Any], origin: Path, phase: Phase, out: Path
 ) -> None:
+    if not all(map(math.isfinite, report["bits_after"].values())):
+        raise LongbioError(
+            f"the model of phase {phase.name} has diverged: its held-out bits are no numbers",
+            where=out,
+            remedy=DIVERGED,
+        )
     with staged_folder(out) as partial:
         if phase.learns == "all" and not phase.global_cls:
             refresh_global_projections(model)
         save_whole(model, partial, origin=origin)
         tokenizer.save_pretrained(partial)
         write_json(partial / REPORT, report)
-        (partial / "README.md").write_text(card.render(report, out.name, model.config.model_type))
+        (partial / "README.md").write_text(render_card(report, out.name, model.config.model_type))
 
 
 def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Part]:
@@ -303,28 +221,60 @@ def _parts(sources: Mapping[str, Source], phase: Phase, config: Any) -> list[Par
         if not len(packing):
             raise LongbioError("there is no text to learn from", where=f"corpus {name}")
         weight = phase.mixture.get(name, float(len(packing)))
-        parts.append(Part(source.corpus, packing, weight, _phrases(source, phase)))
+        phrases = _phrases(source, phase) if phase.masking.strategy == "pmi" else None
+        parts.append(Part(source.corpus, packing, weight, phrases))
     if not parts:
         raise LongbioError("every corpus of the mixture has weight 0", where=f"phase {phase.name}")
     return parts
 
 
-def _phrases(source: Source, phase: Phase) -> Phrases | None:
-    if phase.masking.strategy != "pmi":
-        return None
-    some = _first_tokens(source, PHRASE_TOKENS)
-    return mine_phrases((source.corpus.document(n) for n in some), size=phase.num_phrases)
+def _phrases(source: Source, phase: Phase) -> Phrases:
+    documents = (source.corpus.document(n) for n in _first_documents(source, PHRASE_TOKENS))
+    return mine_phrases(documents, size=phase.num_phrases)
 
 
 def _counts(sources: Mapping[str, Source], vocab_size: int) -> Ids:
     counts = np.zeros(vocab_size, dtype=np.int64)
     for source in sources.values():
-        for number in _first_tokens(source, COUNTED_TOKENS):
+        for number in _first_documents(source, COUNTED_TOKENS):
             counts += np.bincount(source.corpus.document(number)[0], minlength=vocab_size)
     return counts
 
 
-def _first_tokens(source: Source, max_tokens: int) -> list[int]:
+def _first_documents(source: Source, max_tokens: int) -> list[int]:
     """The first documents, until so many tokens are reached."""
     reached = np.cumsum(source.corpus.lengths[source.train]) - source.corpus.lengths[source.train]
     return source.train[reached < max_tokens].tolist()
+
+
+def render_card(report: Mapping[str, Any], name: str, model_type: str) -> str:
+    """The README.md of a checkpoint, from its `pretraining.json`. It holds no text of the corpora."""
+    phase = report["phase"]
+    settings = [(key, f"`{value}`") for key, value in phase.items() if value not in (None, {}, "")]
+    bits = [
+        (f"{int(length):,}", f"{report['bits_before'][length]:.3f}", f"{after:.3f}", f"{2**after:.1f}")
+        for length, after in report["bits_after"].items()
+    ]
+    sections = [
+        (
+            "How to load it",
+            "With plain transformers (see the call at the end), or with longbio for a faster kernel:\n\n"
+            f'```python\nimport longbio\nmodel = longbio.load("{name}", task="mlm")\n```',
+        ),
+        (
+            "Where it comes from",
+            f"Phase {report['number']} of a curriculum, begun from `{report['origin']}`,"
+            f" seed {report['seed']}, longbio {longbio.__version__}.",
+        ),
+        ("What it learned by", markdown_table(("setting", "value"), settings)),
+        (
+            "Held-out documents",
+            "Token masking at 15%, the same tokens at every length.\n\n"
+            + markdown_table(("tokens", "bits before", "bits after", "perplexity"), bits),
+        ),
+    ]
+    roles = ("cls",) if phase["global_cls"] else ()
+    if takes_global(model_type):
+        sections.append(("Global tokens", what_is_global(roles)))
+    call_text = call("mlm", name, model_type, roles=roles)
+    return card(f"{name}: {phase['name']}", "mlm", model_type, sections, call_text)

@@ -1,4 +1,4 @@
-"""Texts in lots of equal work, given to several processes in order."""
+"""The texts of a corpus in lots of equal work, given to several processes in order."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ CHARACTERS_AT_ONCE = 2_000_000
 
 T = TypeVar("T")
 
+OnTexts = Callable[[int], None]
+"""Told how many texts have been read."""
 
-class Piece(NamedTuple):
-    """A text, or a part of a very long one.
 
-    Args:
-        number: of the piece in the corpus.
-        group: the text's, or its number where it has none.
-        text: its characters.
-    """
+class Part(NamedTuple):
+    """A text, or a part of a very long one: its number in the corpus, its text's group (or number), its
+    characters."""
 
     number: int
     group: str | int
     text: str
 
 
-Lot = list[Piece]
+Lot = list[Part]
 
 
-def in_processes(work: Callable[[Lot], T], texts: Iterable[Text], processes: int) -> Iterator[tuple[int, T]]:
-    """What `work` makes of each lot, in the order of the corpus, and how many texts end in it.
+def in_processes(
+    work: Callable[[Lot], T], texts: Iterable[Text], processes: int, on_texts: OnTexts = lambda count: None
+) -> Iterator[T]:
+    """What `work` makes of each lot, in the order of the corpus.
 
     Args:
         work: can be pickled; each process keeps its own copy of it.
@@ -41,28 +41,29 @@ def in_processes(work: Callable[[Lot], T], texts: Iterable[Text], processes: int
     Raises:
         LongbioError: a process died.
     """
+    results: Iterator[tuple[int, T]]
     if processes <= 1:
-        for count, lot in lots_of(texts):
-            yield count, work(lot)
-        return
-    yield from in_order(
-        _do,
-        lots_of(texts),
-        processes,
-        _begin,
-        work,
-        remedy=f"take fewer processes than {processes}; a script of your own must start below"
-        " `if __name__ == '__main__':`",
-    )
+        results = ((count, work(lot)) for count, lot in lots_of(texts))
+    else:
+        remedy = (
+            f"take fewer processes than {processes}; a script of your own must start below"
+            " `if __name__ == '__main__':`"
+        )
+        results = in_order(_do, lots_of(texts), processes, _begin, work, remedy=remedy)
+    done = 0
+    for count, result in results:
+        yield result
+        done += count
+        on_texts(done)
 
 
 def lots_of(texts: Iterable[Text]) -> Iterator[tuple[int, Lot]]:
-    """How many texts end in a lot, and its pieces, `CHARACTERS_AT_ONCE` together."""
+    """How many texts end in a lot, and its parts, `CHARACTERS_AT_ONCE` together."""
     lot: Lot = []
     size = ended = number = 0
     for position, text in enumerate(texts):
         for part in _parts(text.text):
-            lot.append(Piece(number, position if text.group is None else text.group, part))
+            lot.append(Part(number, position if text.group is None else text.group, part))
             number, size = number + 1, size + len(part)
             if size >= CHARACTERS_AT_ONCE:
                 yield ended, lot

@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from longbio.cli.progress import Narrator
+from longbio.cli.output import Narrator
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -14,8 +14,8 @@ from longbio.encoders.batches import IGNORED
 from longbio.encoders.loading import load
 from longbio.masked_lm.head import summed_loss
 from longbio.masked_lm.masking import Masking, Schedule, Vocabulary
-from longbio.pretraining.packing import Frame, packed, plan
-from longbio.pretraining.samples import Collator, MaskedSamples, Part, Sample
+from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part, Sample
+from longbio.pretraining.packing import Frame, pack_row, plan
 from tests.pretraining.test_packing import corpus_of
 
 FRAME = Frame(first=2, last=3, padding=0)
@@ -86,7 +86,7 @@ def batch_of_texts(folder: Path, block: int = 1) -> tuple[list[list[int]], Sampl
     made = plan(corpus.lengths, np.arange(3), 192 if block > 1 else 64, block)
     assert len(made) == 1
     frame = Frame.of(tokenizer)
-    sequence = packed(corpus, made.pieces(0), frame, block)
+    sequence = pack_row(corpus, made.pieces(0), frame, block)
     order = [alone[n] for n in made.pieces(0)[:, 0].tolist()]
     labels = np.where(sequence.ordinary, sequence.ids, IGNORED)
     return order, Sample(sequence, sequence.ids, labels)

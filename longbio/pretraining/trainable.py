@@ -17,13 +17,7 @@ from longbio.training.processes import weights_are_sharded
 def choose_learning(
     model: PreTrainedModel, learns: Learns, new_from: int | None = None, *, global_cls: bool = False
 ) -> None:
-    """Let the chosen weights learn and freeze the others.
-
-    Args:
-        model: a masked-LM model.
-        learns: see `Phase`.
-        new_from: the first new position or id.
-        global_cls: whether a Longformer's global projections are used.
+    """Let the chosen weights learn and freeze the others. See `Phase`.
 
     Raises:
         LongbioError: there is no row from `new_from` on, or new rows shall learn under FSDP or

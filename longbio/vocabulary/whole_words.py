@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,8 @@ _FOLDED = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in _EXACT)
 
 @dataclass(frozen=True)
 class Folding:
-    """What is not told apart.
-
-    Args:
-        case: capitals are small letters.
-        accents: letters are without them.
-        underscores: they end a word, as other signs do.
-    """
+    """What is not told apart: capitals and small letters, letters with and without accents, underscores and
+    other signs that end a word."""
 
     case: bool = False
     accents: bool = False
@@ -52,12 +48,7 @@ EXACT = Folding()
 
 
 class Matcher:
-    """Finds whole words.
-
-    Args:
-        words: without white space or punctuation, each once; folded as texts are.
-        folding: of texts.
-    """
+    """Finds whole words, given without white space or punctuation, each once, and folded as texts are."""
 
     def __init__(self, words: Sequence[str], folding: Folding = EXACT) -> None:
         self.words, self.folding = tuple(words), folding
@@ -65,7 +56,6 @@ class Matcher:
         if folding.underscores:
             table[ord("_")] = BORDER[0]
         self._table = bytes(table)
-        self._folds: dict[int, bytes] = {}
         self._automaton: Any = BytesAhoCorasick(
             [BORDER + word.encode() + BORDER for word in self.words],
             matchkind=MatchKind.Standard,
@@ -81,14 +71,13 @@ class Matcher:
         folded = text.translate(self._table)
         kept_N = None
         if not text.isascii():
-            letters = self._fold_beyond_ascii(folded)
-            if GONE[0] in letters:
-                bytes_N = np.frombuffer(letters, dtype=np.uint8)
+            folded = self._fold_beyond_ascii(folded)
+            if GONE[0] in folded:
+                bytes_N = np.frombuffer(folded, dtype=np.uint8)
                 kept_N = np.flatnonzero(bytes_N != GONE[0])
-                letters = bytes_N[kept_N].tobytes()
-            folded = letters
-        found = self._automaton.find_matches_as_indexes(BORDER + folded + BORDER, overlapping=True)
-        word_N, start_N, stop_N = np.array(found, dtype=np.int64).reshape(-1, 3).T
+                folded = bytes_N[kept_N].tobytes()
+        matches = self._automaton.find_matches_as_indexes(BORDER + folded + BORDER, overlapping=True)
+        word_N, start_N, stop_N = np.array(matches, dtype=np.int64).reshape(-1, 3).T
         # A match has both borders, and the text searched one more in front: they cancel at the start.
         stop_N = stop_N - 2
         if kept_N is not None:
@@ -107,29 +96,27 @@ class Matcher:
             has = size_N > place
             code_N[has] |= text[lead_N[has] + place].astype(np.int64) << (8 * place)
         codes, which_N = np.unique(code_N, return_inverse=True)
-        changed = [self._changed(code) for code in codes.tolist()]
-        length_C = np.array([len(each) for each in changed], dtype=np.int64)
-        byte_C4 = np.array([list(each.ljust(4, b"\0")) for each in changed], dtype=np.uint8)
+        folds = [
+            _fold(code.to_bytes(4, "little").rstrip(b"\0").decode(), self.folding) for code in codes.tolist()
+        ]
+        length_C = np.array([len(fold) for fold in folds], dtype=np.int64)
+        byte_C4 = np.array([list(fold.ljust(4, b"\0")) for fold in folds], dtype=np.uint8)
         for place in range(4):
             has = length_C[which_N] > place
             text[lead_N[has] + place] = byte_C4[which_N[has], place]
         return text.tobytes()
 
-    def _changed(self, code: int) -> bytes:
-        if code not in self._folds:
-            self._folds[code] = self._fold(code.to_bytes(4, "little").rstrip(b"\0").decode())
-        return self._folds[code]
 
-    def _fold(self, character: str) -> bytes:
-        """What stands for it, `GONE` where that is shorter; nothing where it stays as it is."""
-        kept = character.encode()
-        category = unicodedata.category(character)
-        if category[0] not in "LM" and category not in ("Nd", "Nl", "Pc") and character not in "\u200c\u200d":
-            return BORDER * len(kept)
-        read = character
-        if self.folding.accents:
-            decomposed = unicodedata.normalize("NFD", character)
-            read = "".join(each for each in decomposed if unicodedata.category(each) != "Mn")
-        read = read.lower() if self.folding.case else read
-        stands = read.encode()
-        return stands.ljust(len(kept), GONE) if stands != kept and len(stands) <= len(kept) else b""
+@cache
+def _fold(character: str, folding: Folding) -> bytes:
+    """What stands for it, `GONE` where that is shorter; nothing where it stays as it is."""
+    kept = character.encode()
+    category = unicodedata.category(character)
+    if category[0] not in "LM" and category not in ("Nd", "Nl", "Pc") and character not in "\u200c\u200d":
+        return BORDER * len(kept)
+    folded = character
+    if folding.accents:
+        decomposed = unicodedata.normalize("NFD", character)
+        folded = "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn")
+    stands = (folded.lower() if folding.case else folded).encode()
+    return stands.ljust(len(kept), GONE) if stands != kept and len(stands) <= len(kept) else b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,14 @@ from longbio.artifacts.runs import make_once
 from longbio.corpus.texts import Text
 from longbio.errors import LongbioError
 from longbio.vocabulary.injection import CONTINUES
-from longbio.vocabulary.words import count_words, key_of
+from longbio.vocabulary.text_lots import OnTexts
+from longbio.vocabulary.word_counts import count_words, key_of
 
 CHARACTERS = 1000
 """That become pieces; words with others are unknown, as in BERT's own vocabularies."""
+
+MIN_COUNT = 2
+"""Occurrences that a piece needs."""
 
 REPORT = "vocabulary.json"
 WORDS_AT_ONCE = 10_000
@@ -31,22 +35,17 @@ def train_vocabulary(
     *,
     size: int = 30_522,
     lower: bool = True,
-    min_count: int = 2,
     processes: int = 1,
     force: bool = False,
-    on_texts: Callable[[int], None] = lambda count: None,
+    on_texts: OnTexts = lambda count: None,
 ) -> int:
     """Learn a WordPiece vocabulary and save its tokenizer, cut and written as BERT's.
 
     Args:
         texts: a list or a `Corpus`; what stands between `[**` and `**]` is left out.
-        out: the folder to make.
         size: pieces, special tokens included.
         lower: lower case and no accents.
-        min_count: occurrences a piece needs.
         processes: that count words; they don't change the result.
-        force: replace what stands in `out`.
-        on_texts: told of the progress.
 
     Returns:
         Pieces of the vocabulary; fewer than `size` where the corpus has no more.
@@ -54,26 +53,20 @@ def train_vocabulary(
     Raises:
         LongbioError: the corpus holds no words, or more characters than pieces are wanted.
     """
-    made_of = {"texts": key_of(texts), "size": size, "lower": lower, "min_count": min_count}
+    made_of = {"texts": key_of(texts), "size": size, "lower": lower, "min_count": MIN_COUNT}
 
     def make(folder: Path) -> dict[str, Any]:
-        return _train(texts, folder, size, lower, min_count, processes, on_texts)
+        empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
+        counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
+        vocabulary = _learn(counts, size)
+        BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(folder)
+        return {"pieces": len(vocabulary)}
 
     pieces: int = make_once(out, REPORT, made_of, make, force=force)["pieces"]
     return pieces
 
 
-def _train(
-    texts: Iterable[Text],
-    folder: Path,
-    size: int,
-    lower: bool,
-    min_count: int,
-    processes: int,
-    on_texts: Callable[[int], None],
-) -> dict[str, Any]:
-    empty = BertTokenizer(vocab={piece: n for n, piece in enumerate(SPECIAL)}, do_lower_case=lower)
-    counts = count_words(texts, empty, processes=processes, on_texts=on_texts).counts
+def _learn(counts: Mapping[str, int], size: int) -> dict[str, int]:
     if not counts:
         raise LongbioError("the corpus holds no words", where="corpus", remedy="check the paths and columns")
     alphabet = _alphabet(counts)
@@ -87,7 +80,7 @@ def _train(
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
-        min_frequency=min_count,
+        min_frequency=MIN_COUNT,
         # In this order: left to itself the trainer numbers the characters within words by chance, and
         # breaks ties by number.
         special_tokens=[*SPECIAL, *alphabet, *(CONTINUES + character for character in alphabet)],
@@ -96,20 +89,18 @@ def _train(
         continuing_subword_prefix=CONTINUES,
         show_progress=False,
     )
-
     made.train_from_iterator(_repeated(counts), trainer)
     vocabulary: dict[str, int] = made.get_vocab()
-    BertTokenizer(vocab=vocabulary, do_lower_case=lower).save_pretrained(folder)
-    return {"pieces": len(vocabulary)}
+    return vocabulary
 
 
 def _alphabet(counts: Mapping[str, int]) -> list[str]:
     """The most frequent characters, at most `CHARACTERS`."""
-    found = Counter[str]()
+    occurrences = Counter[str]()
     for word, count in counts.items():
         for character in word:
-            found[character] += count
-    ranked = sorted(found, key=lambda character: (-found[character], character))
+            occurrences[character] += count
+    ranked = sorted(occurrences, key=lambda character: (-occurrences[character], character))
     return sorted(ranked[:CHARACTERS])
 
 
