@@ -60,6 +60,9 @@ def planned(
         prepare(pattern)
         return run((query_BHTD, key_BHTD, value_BHTD), pattern, pattern.cache[name], dropout)
 
+    for function in (attend, prepare):
+        # Pickled by its name in the kernel's module: a pattern travels between processes with its kernel.
+        function.__module__, function.__qualname__ = run.__module__, function.__name__
     return attend, prepare
 
 
