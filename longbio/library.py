@@ -253,7 +253,7 @@ def evaluate(
     from longbio.corpus.labels import spelled_as
     from longbio.finetuning import evaluate as evaluation
     from longbio.tasks.classification import Classes
-    from longbio.tasks.examples import refuse_without_examples
+    from longbio.tasks.task import refuse_without_examples
 
     folder, reading, format_name = evaluation.fine_tuned(Path(model)), Reading(), "jsonl"
     if isinstance(documents, str | Path):

@@ -52,7 +52,7 @@ def evaluate(
     from longbio.finetuning import evaluate as evaluation
     from longbio.finetuning.data import of_one_type
     from longbio.tasks.classification import Classes
-    from longbio.tasks.examples import refuse_without_examples
+    from longbio.tasks.task import refuse_without_examples
 
     with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
         folder = evaluation.fine_tuned(model)

@@ -75,7 +75,7 @@ def predict(
     from longbio.prediction.outputs import FAILED
     from longbio.prediction.questions import read_questions
     from longbio.tasks.classification import Classes
-    from longbio.tasks.examples import refuse_without_examples
+    from longbio.tasks.task import refuse_without_examples
 
     with narrated(as_json=as_json, verbose=verbose, device=device) as tell:
         ready = model_of(fine_tuned(model), None, kernel, batch_tokens, dtype=dtype)

@@ -20,7 +20,7 @@ from longbio.corpus.tag_schemes import UNNAMED
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
 from longbio.tasks import AnyTask
-from longbio.tasks.examples import refuse_without_examples
+from longbio.tasks.task import refuse_without_examples
 
 DEV_NAMES = ("dev", "valid", "validation", "val")
 

@@ -29,11 +29,10 @@ from longbio.prediction.run import predict
 from longbio.prediction.work import Model, Predictor
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
-from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import interval_text, score_interval
-from longbio.tasks.task import Prediction
+from longbio.tasks.task import Prediction, refuse_without_examples
 from longbio.training.processes import processes
 
 REPORT = "scores.json"

@@ -35,8 +35,7 @@ from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability, train_stably
 from longbio.prediction.run import predict
 from longbio.tasks import AnyTask
-from longbio.tasks.examples import refuse_without_examples
-from longbio.tasks.task import Prediction, Sample, collate, forward
+from longbio.tasks.task import Prediction, Sample, collate, forward, refuse_without_examples
 from longbio.training.processes import processes
 from longbio.training.stopping import EarlyStopping
 from longbio.training.trainer import OnStep, TrainingSettings, gone_on

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from longbio.tasks.metrics import Counts
+from longbio.tasks.metrics import Counts, micro
 from longbio.tasks.ranking import AUROC, auroc
 
 Numbers = NDArray[np.float64]
@@ -45,15 +45,8 @@ class Evidence:
 
 def of_counts(documents: Sequence[dict[str, Counts]]) -> Evidence:
     """Micro F1 of things counted by type."""
-    rows = [
-        [
-            sum(each.true_positives for each in counts.values()),
-            sum(each.false_positives for each in counts.values()),
-            sum(each.false_negatives for each in counts.values()),
-        ]
-        for counts in documents
-    ]
-    return Evidence("micro F1", np.array(rows, dtype=np.float64).reshape(-1, 3))
+    totals = np.array([micro(counts) for counts in documents], dtype=np.float64)
+    return Evidence("micro F1", totals.reshape(-1, 3))
 
 
 def of_counts_by_type(documents: Sequence[dict[str, Counts]], types: Iterable[str]) -> Evidence:
@@ -65,13 +58,7 @@ def of_counts_by_type(documents: Sequence[dict[str, Counts]], types: Iterable[st
             nowhere count nothing.
     """
     labels = sorted({*types, *(label for counts in documents for label in counts)})
-    rows = [
-        [
-            [each.true_positives, each.false_positives, each.false_negatives]
-            for each in (counts.get(label, Counts()) for label in labels)
-        ]
-        for counts in documents
-    ]
+    rows = [[counts.get(label, Counts()) for label in labels] for counts in documents]
     return Evidence("macro F1", np.array(rows, dtype=np.float64).reshape(len(rows), 3 * len(labels)))
 
 

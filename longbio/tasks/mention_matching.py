@@ -24,17 +24,16 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from longbio.corpus.records import Span
+from longbio.tasks.metrics import shares
 
 SCHEMES = ("strict", "exact", "partial", "type")
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(NamedTuple):
     """What became of the mentions of one or more documents under one scheme.
 
     Args:
@@ -51,92 +50,51 @@ class Matches:
     missed: int = 0
     spurious: int = 0
 
-    def __add__(self, other: Matches) -> Matches:
-        return Matches(
-            self.correct + other.correct,
-            self.incorrect + other.incorrect,
-            self.partial + other.partial,
-            self.missed + other.missed,
-            self.spurious + other.spurious,
-        )
-
     @property
     def predicted(self) -> int:
         """How many mentions were predicted."""
-        return self.correct + self.incorrect + self.partial + self.spurious
+        return sum(self) - self.missed
 
     @property
     def gold(self) -> int:
         """How many mentions there are in truth."""
-        return self.correct + self.incorrect + self.partial + self.missed
-
-    @property
-    def precision(self) -> float:
-        """Of the mentions predicted, the share that is right; 0 when none is predicted."""
-        return _share(self.correct + self.partial / 2, self.predicted)
-
-    @property
-    def recall(self) -> float:
-        """Of the true mentions, the share that is found; 0 when there is none."""
-        return _share(self.correct + self.partial / 2, self.gold)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return _share(2 * self.correct + self.partial, self.predicted + self.gold)
+        return sum(self) - self.spurious
 
     def as_dict(self) -> dict[str, float]:
         """Precision, recall, F1 and the counts, ready for JSON."""
-        return {
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "correct": self.correct,
-            "incorrect": self.incorrect,
-            "partial": self.partial,
-            "missed": self.missed,
-            "spurious": self.spurious,
-        }
+        return shares(self.correct + self.partial / 2, self.predicted, self.gold) | self._asdict()
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Matches of one or more documents under one scheme; documents are added.
+class Tally(NamedTuple):
+    """Matches of one or more documents under one scheme.
 
     Args:
         micro: of all mentions together.
         types: of the mentions of each type alone, for the types that occur on either side.
     """
 
-    micro: Matches = Matches()
-    types: Mapping[str, Matches] = field(default_factory=dict)
-
-    def __add__(self, other: Tally) -> Tally:
-        return add([self, other])
-
-    @property
-    def macro_f1(self) -> float:
-        """Mean F1 of the types that occur on either side; 0 when there is none."""
-        return _share(sum(matches.f1 for matches in self.types.values()), len(self.types))
+    micro: Matches
+    types: Mapping[str, Matches]
 
     def as_dict(self) -> dict[str, Any]:
-        """`micro`, `macro_f1` and `types` in alphabetical order, ready for JSON."""
-        return {
-            "micro": self.micro.as_dict(),
-            "macro_f1": self.macro_f1,
-            "types": {label: self.types[label].as_dict() for label in sorted(self.types)},
-        }
+        """`micro`, `macro_f1` (0 without a type) and `types` in alphabetical order, ready for JSON."""
+        types = {label: self.types[label].as_dict() for label in sorted(self.types)}
+        macro_f1 = sum(each["f1"] for each in types.values()) / max(1, len(types))
+        return {"micro": self.micro.as_dict(), "macro_f1": macro_f1, "types": types}
 
 
-def add(tallies: Iterable[Tally]) -> Tally:
+def add(tallies: Sequence[Tally]) -> Tally:
     """The tally of many documents."""
-    micro = [0] * 5
-    types: dict[str, list[int]] = {}
+    by_type: dict[str, list[Matches]] = {}
     for tally in tallies:
-        _add_to(micro, tally.micro)
         for label, matches in tally.types.items():
-            _add_to(types.setdefault(label, [0] * 5), matches)
-    return Tally(Matches(*micro), {label: Matches(*sums) for label, sums in types.items()})
+            by_type.setdefault(label, []).append(matches)
+    micro = _sum([tally.micro for tally in tallies] or [Matches()])
+    return Tally(micro, {label: _sum(matches) for label, matches in by_type.items()})
+
+
+def _sum(matches: Sequence[Matches]) -> Matches:
+    return Matches(*map(sum, zip(*matches, strict=True)))
 
 
 def match_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str, Tally]:
@@ -154,7 +112,7 @@ def match_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str,
     of_one_type = [[pair for pair in pairs if pair.same_type] for pairs in overlaps]
     return {
         scheme: Tally(
-            _micro(_assign(overlaps, scheme), len(wanted)),
+            _count(_assign(overlaps, scheme), len(wanted)),
             _by_type(_assign(of_one_type, scheme), wanted, given),
         )
         for scheme in SCHEMES
@@ -177,7 +135,7 @@ def entity_scores(
         ValueError: the documents differ in number.
     """
     documents = [match_entities(g, p) for g, p in zip(gold, predicted, strict=True)]
-    return {scheme: add(tallies[scheme] for tallies in documents).as_dict() for scheme in SCHEMES}
+    return {scheme: add([tallies[scheme] for tallies in documents]).as_dict() for scheme in SCHEMES}
 
 
 class _Pair(NamedTuple):
@@ -189,44 +147,40 @@ class _Pair(NamedTuple):
     distance: int
 
 
-_Outcome = tuple[str, int]
-"""What became of a prediction, and the true mention that it took (-1: none)."""
-
-
 def _overlaps(gold: Sequence[Span], predicted: Sequence[Span]) -> list[list[_Pair]]:
     """For each prediction the true mentions that it overlaps, both in text order."""
     starts = [span.start_char for span in gold]
     furthest = list(accumulate((span.end_char for span in gold), max))
-    found = []
-    for given in predicted:
-        first = bisect_right(furthest, given.start_char)
-        beyond = bisect_left(starts, given.end_char)
-        found.append([_pair(i, gold[i], given) for i in range(first, beyond) if _touch(gold[i], given)])
-    return found
+    overlaps = []
+    for span in predicted:
+        near = range(bisect_right(furthest, span.start_char), bisect_left(starts, span.end_char))
+        overlaps.append([_pair(number, gold[number], span) for number in near if _touch(gold[number], span)])
+    return overlaps
 
 
-def _pair(index: int, gold: Span, given: Span) -> _Pair:
+def _pair(number: int, gold: Span, given: Span) -> _Pair:
     distance = abs(gold.start_char - given.start_char) + abs(gold.end_char - given.end_char)
-    return _Pair(index, gold.fragments == given.fragments, gold.label == given.label, distance)
+    return _Pair(number, gold.fragments == given.fragments, gold.label == given.label, distance)
 
 
 def _touch(one: Span, other: Span) -> bool:
     return any(a < d and c < b for a, b in one.fragments for c, d in other.fragments)
 
 
-def _assign(overlaps: Sequence[Sequence[_Pair]], scheme: str) -> list[_Outcome]:
-    outcomes: list[_Outcome] = [("spurious", -1)] * len(overlaps)
+def _assign(overlaps: Sequence[Sequence[_Pair]], scheme: str) -> list[str]:
+    """What became of each prediction."""
+    verdicts = ["spurious"] * len(overlaps)
     taken: set[int] = set()
     for alike in (True, False):
         for prediction, pairs in enumerate(overlaps):
-            if outcomes[prediction][1] >= 0:
+            if verdicts[prediction] != "spurious":
                 continue
             free = [pair for pair in pairs if pair.gold not in taken and (not alike or _same(pair, scheme))]
             if free:
                 pair = min(free, key=lambda pair: _rank(pair, scheme))
-                outcomes[prediction] = (_verdict(pair, scheme), pair.gold)
+                verdicts[prediction] = _verdict(pair, scheme)
                 taken.add(pair.gold)
-    return outcomes
+    return verdicts
 
 
 def _same(pair: _Pair, scheme: str) -> bool:
@@ -245,36 +199,15 @@ def _verdict(pair: _Pair, scheme: str) -> str:
     return "partial" if scheme == "partial" else "incorrect"
 
 
-def _micro(outcomes: Sequence[_Outcome], gold: int) -> Matches:
-    verdicts = [verdict for verdict, _ in outcomes]
-    taken = len(verdicts) - verdicts.count("spurious")
-    return Matches(
-        verdicts.count("correct"),
-        verdicts.count("incorrect"),
-        verdicts.count("partial"),
-        gold - taken,
-        len(verdicts) - taken,
-    )
+def _count(verdicts: Sequence[str], gold: int) -> Matches:
+    counts = Counter(verdicts)
+    return Matches(**counts, missed=gold - len(verdicts) + counts["spurious"])
 
 
-def _by_type(
-    outcomes: Sequence[_Outcome], gold: Sequence[Span], predicted: Sequence[Span]
-) -> dict[str, Matches]:
+def _by_type(verdicts: Sequence[str], gold: Sequence[Span], predicted: Sequence[Span]) -> dict[str, Matches]:
     """Matches of each type, where no pair is of two."""
-    of_type: dict[str, list[_Outcome]] = {span.label: [] for span in gold}
-    for span, outcome in zip(predicted, outcomes, strict=True):
-        of_type.setdefault(span.label, []).append(outcome)
+    of_type: dict[str, list[str]] = {span.label: [] for span in gold}
+    for span, verdict in zip(predicted, verdicts, strict=True):
+        of_type.setdefault(span.label, []).append(verdict)
     wanted = Counter(span.label for span in gold)
-    return {label: _micro(theirs, wanted[label]) for label, theirs in of_type.items()}
-
-
-def _add_to(sums: list[int], matches: Matches) -> None:
-    sums[0] += matches.correct
-    sums[1] += matches.incorrect
-    sums[2] += matches.partial
-    sums[3] += matches.missed
-    sums[4] += matches.spurious
-
-
-def _share(part: float, whole: int) -> float:
-    return part / whole if whole else 0.0
+    return {label: _count(theirs, wanted[label]) for label, theirs in of_type.items()}

@@ -13,8 +13,8 @@ import transformers
 from longbio.corpus.records import Document
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
+from longbio.tasks.pooling import Reading, pooled, pooled_outputs, pooled_targets, whole_rows
 from longbio.tasks.task import Sample
-from longbio.tasks.whole import Reading, pooled, pooled_outputs, row_samples, whole_rows
 
 WORDS = [f"w{number}" for number in range(100)]
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -111,9 +111,9 @@ def test_gradients_reach_the_rows_that_were_pooled(pooling) -> None:
 
 def test_rows_know_their_sample(inputs: InputFormat) -> None:
     rows = [read(size, inputs, Reading())[0].rows for size in (30, 0, 60)]
-    samples = [Sample(each, ()) for each in rows]
-    assert row_samples(samples).tolist() == [0] * 2 + [1] + [2] * len(rows[2])
-    assert row_samples([replace(samples[1])]).tolist() == [0]
+    samples = [Sample(each, (np.array(0),)) for each in rows]
+    assert pooled_targets(samples)["row_samples"].tolist() == [0] * 2 + [1] + [2] * len(rows[2])
+    assert pooled_targets([replace(samples[1])])["row_samples"].tolist() == [0]
 
 
 @pytest.mark.parametrize("samples", [[0, 0, 0, 1], [0, 1, 1, 1], [0, 1, 2, 3]])

@@ -1,4 +1,4 @@
-"""A whole document, or a pair of texts, as rows of a classifier whose logits are pooled."""
+"""A whole document, or a pair of texts, as rows of a classifier, and the logits of these rows pooled."""
 
 from __future__ import annotations
 
@@ -104,10 +104,13 @@ def query_of(document: Document, inputs: InputFormat) -> Tokens | None:
     return query
 
 
-def row_samples(samples: Sequence[Sample]) -> Tensor:
-    """(B,) the number of the sample that each row belongs to."""
+def pooled_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """`labels` (S,), or (S, L) of several labels, and `row_samples` (B,), the sample of each row."""
     counts = torch.tensor([len(sample.rows) for sample in samples])
-    return torch.repeat_interleave(torch.arange(len(samples)), counts)
+    return {
+        "labels": torch.from_numpy(np.stack([sample.labels[0] for sample in samples])),
+        "row_samples": torch.repeat_interleave(torch.arange(len(samples)), counts),
+    }
 
 
 def pooled(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
@@ -134,7 +137,7 @@ def pooled_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
     """(C,) logits of a document from those of its rows."""
     stacked = np.stack(outputs).astype(np.float64)
     if pooling == "attention":
-        every = torch.from_numpy(stacked)
-        attended: Array = _attended(every, every.new_zeros(len(every), dtype=torch.long), 1)[0].numpy()
+        rows = torch.from_numpy(stacked)
+        attended: Array = _attended(rows, rows.new_zeros(len(rows), dtype=torch.long), 1)[0].numpy()
         return attended
     return stacked.mean(axis=0) if pooling == "mean" else stacked.max(axis=0)
