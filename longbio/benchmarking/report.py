@@ -18,17 +18,11 @@ from longbio.artifacts.files import write_text_atomically
 from longbio.benchmarking import report_tables as tables
 from longbio.benchmarking import report_words as words
 from longbio.benchmarking.figures import PALETTE, Look, looks, swatch
-from longbio.benchmarking.notes import compared, marked
 from longbio.benchmarking.report_figures import Drawing, drawings, pretraining
 from longbio.benchmarking.report_tables import Table
 from longbio.benchmarking.report_words import Result
+from longbio.benchmarking.shown_documents import SHOWN_CHARS, Example, rendered
 from longbio.corpus.marks import COLOURS
-from longbio.corpus.records import Document
-
-SHOWN_CHARS = 2000
-
-Example = tuple[str, Document, Mapping[str, Document]]
-"""A task's name, a document with what is true of it, and the same as each arm reads it."""
 
 
 @dataclass(frozen=True)
@@ -142,40 +136,9 @@ def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Exa
         plan=plan_text(results),
         palette=PALETTE,
         colours=COLOURS,
-        examples=[shown(*example) for example in examples],
+        examples=[rendered(*example) for example in examples],
         shown_chars=SHOWN_CHARS,
     )
-
-
-def shown(task: str, gold: Document, predicted: Mapping[str, Document]) -> dict[str, Any]:
-    """One example for the page: marked texts side by side where there are mentions, else a table."""
-    columns = {"true": gold, **predicted}
-    if gold.spans or any(document.spans for document in predicted.values()):
-        types = sorted({span.label for document in columns.values() for span in document.spans})
-        panels = [
-            (name, marked(gold.text, compared(gold, document), types, SHOWN_CHARS))
-            for name, document in columns.items()
-        ]
-        return {"task": task, "id": gold.id, "panels": panels, "is_cut": len(gold.text) > SHOWN_CHARS}
-    rows = tuple(
-        (question.text, *(_answers(document, question.id) for document in columns.values()))
-        for question in gold.questions
-    ) or ((gold.query or "the whole text", *(_said(document) for document in columns.values())),)
-    header = ("question" if gold.questions or gold.query else "read", *columns)
-    table = Table(f"{task}: {gold.id}", header, rows, frozenset(range(len(header))))
-    return {"task": task, "id": gold.id, "table": table}
-
-
-def _answers(document: Document, question_id: str) -> str:
-    """The answers to a question, in the document's own words."""
-    found = next((each.answers for each in document.questions if each.id == question_id), ())
-    return " · ".join(dict.fromkeys(document.text[start:end] for start, end in found)) or "no answer"
-
-
-def _said(document: Document) -> str:
-    if document.score is not None:
-        return f"{document.score:.2f}"
-    return ", ".join(document.labels or ()) or "none"
 
 
 def as_markdown(results: Result, sections: Sequence[Section]) -> str:

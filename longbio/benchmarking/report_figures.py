@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -73,62 +74,65 @@ def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
 
 
 def _by_length(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    table = tables.length_table(task)
-    if table is None:
-        return None
-    curves, ticks = _over_ranges(task, "by_length", "documents", "main")
-    svg = chart(
-        curves,
+    return _over_ranges(
+        task,
         styles,
+        "by_length",
         name=f"{place}-length",
-        says=f"{task['measure']} by length of the document. {_ends(curves, ticks)}",
+        title="By length of the document",
+        note="Mean over seeds; lengths are in tokens of each arm's own model.",
+        says=f"{task['measure']} by length of the document",
         x_label="tokens in the document (n: documents)",
         y_label=task["measure"],
-        ticks=ticks,
     )
-    note = "Mean over seeds; lengths are in tokens of each arm's own model."
-    return Drawing("By length of the document", note, svg, table)
 
 
 def _by_position(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    table = tables.position_table(task)
-    if table is None:
-        return None
-    curves, ticks = _over_ranges(task, "by_position", "mentions", "recall")
     what = "answer" if task["kind"] == "qa" else "mention"
     measured = tables.found_measure(task)
-    svg = chart(
-        curves,
+    found = "Which share of the true mentions was found"
+    if what == "answer":
+        found = "How well questions were answered"
+    return _over_ranges(
+        task,
         styles,
+        "by_position",
         name=f"{place}-position",
-        says=f"{measured.capitalize()} by where in the document the {what} stands. {_ends(curves, ticks)}",
+        title=f"By where the {what} stands",
+        note=f"{found}, by how far into the document the {what}s stand.",
+        says=f"{measured.capitalize()} by where in the document the {what} stands",
         x_label=f"tokens before the {what} (n: {what}s)",
         y_label=measured,
-        ticks=ticks,
     )
-    found = (
-        "How well questions were answered"
-        if task["kind"] == "qa"
-        else f"Which share of the true {what}s was found"
-    )
-    note = f"{found}, by how far into the document the {what}s stand."
-    return Drawing(f"By where the {what} stands", note, svg, table)
 
 
-def _over_ranges(task: Result, key: str, count: str, value: str) -> tuple[dict[str, Curve], list[str]]:
-    """A curve for each arm over the ranges of tokens that occur, and what stands below each."""
+def _over_ranges(
+    task: Result,
+    styles: Mapping[str, Look],
+    key: str,
+    *,
+    title: str,
+    note: str,
+    says: str,
+    **labels: Any,
+) -> Drawing | None:
+    """A curve for each arm over the ranges of tokens that occur."""
+    table = tables.ranges_table(task, key)
+    if table is None:
+        return None
+    _, count, value = tables.RANGES[key]
     arms = [arm for arm in task["arms"] if arm[key]]
-    ranges, ticks = tables.ranges_of(arms, key), []
-    curves: dict[str, Curve] = {}
-    for arm in arms:
-        cells = [(n, tables.find(arm[key], borders)) for n, borders in enumerate(ranges)]
-        known = [(float(n), 100 * cell[value]) for n, cell in cells if cell and cell[value] is not None]
-        curves[arm["name"]] = [n for n, _ in known], [share for _, share in known]
-    for borders in ranges:
-        first = next(cell for arm in arms if (cell := tables.find(arm[key], borders)))
-        low, high = borders
-        ticks.append(f"{f'{low:,}+' if high is None else f'< {high:,}'}\nn = {first[count]:,.0f}")
-    return curves, ticks
+    curves: dict[str, tuple[list[float], list[float]]] = {arm["name"]: ([], []) for arm in arms}
+    ticks = []
+    for place, (low, high) in enumerate(tables.ranges_of(arms, key)):
+        cells = {arm["name"]: cell for arm in arms if (cell := tables.find(arm[key], (low, high)))}
+        for name, cell in cells.items():
+            curves[name][0].append(float(place))
+            curves[name][1].append(100 * cell[value])
+        number = next(iter(cells.values()))[count]
+        ticks.append(f"{f'{low:,}+' if high is None else f'< {high:,}'}\nn = {number:,.0f}")
+    says = f"{says}. {_ends(curves, ticks)}"
+    return Drawing(title, note, chart(curves, styles, says=says, ticks=ticks, **labels), table)
 
 
 def _ends(curves: Mapping[str, Curve], ticks: Sequence[str]) -> str:
@@ -146,15 +150,12 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
     table = tables.reliability_table(task)
     if table is None:
         return None
-    curves, said = {}, []
-    for arm in task["arms"]:
-        if arm["reliability"]:
-            bins = [each for each in arm["reliability"]["bins"] if each["count"]]
-            curves[arm["name"]] = (
-                [each["confidence"] for each in bins],
-                [each["accuracy"] for each in bins],
-            )
-            said.append(f"{arm['name']}: {points(arm['reliability']['expected_calibration_error'])}.")
+    known = {arm["name"]: arm["reliability"] for arm in task["arms"] if arm["reliability"]}
+    curves = {}
+    for name, reliability in known.items():
+        bins = [each for each in reliability["bins"] if each["count"]]
+        curves[name] = [each["confidence"] for each in bins], [each["accuracy"] for each in bins]
+    said = [f"{name}: {points(each['expected_calibration_error'])}." for name, each in known.items()]
     svg = chart(
         curves,
         styles,

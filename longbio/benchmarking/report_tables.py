@@ -127,15 +127,11 @@ def _arm_row(arm: Result, baseline: Result | None) -> tuple[str, ...]:
     )
 
 
-def length_table(task: Result) -> Table | None:
-    """The score of documents of each length; None where all are of one, which says no more than the mean."""
-    return _by_tokens(task, "by_length", "documents", "main", "document's tokens")
-
-
-def position_table(task: Result) -> Table | None:
-    """How much was found, by where in the document it stands; None where that isn't known or the same for
-    all."""
-    return _by_tokens(task, "by_position", "mentions", "recall", "tokens before it")
+RANGES = {
+    "by_length": ("document's tokens", "documents", "main"),
+    "by_position": ("tokens before it", "mentions", "recall"),
+}
+"""By the name of a table of ranges of tokens: what they are of, what is counted and measured there."""
 
 
 def found_measure(task: Result) -> str:
@@ -143,7 +139,10 @@ def found_measure(task: Result) -> str:
     return "mean F1" if task["kind"] == "qa" else "recall"
 
 
-def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Table | None:
+def ranges_table(task: Result, key: str) -> Table | None:
+    """The score of documents of each length, or how much was found at each place of a document; None where
+    that isn't known, or all are in one range, which says no more than the mean."""
+    first, count, value = RANGES[key]
     arms = [arm for arm in task["arms"] if arm[key]]
     ranges = ranges_of(arms, key)
     if len(ranges) < 2:

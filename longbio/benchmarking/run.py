@@ -13,10 +13,10 @@ from longbio.artifacts.folders import refuse_unless_writable
 from longbio.artifacts.locks import alone
 from longbio.benchmarking import report
 from longbio.benchmarking.cells import Cell, cells_of
-from longbio.benchmarking.examples import examples_of
-from longbio.benchmarking.pretraining import Made, described, make, models_of
+from longbio.benchmarking.made_models import Made, described, make, models_of
 from longbio.benchmarking.results import results_of
 from longbio.benchmarking.settings import Benchmark, refuse_unknown
+from longbio.benchmarking.shown_documents import Example, examples_of
 from longbio.benchmarking.worker import learn_cell, run_apart
 from longbio.errors import LongbioError
 from longbio.finetuning.data import places_of
@@ -121,9 +121,7 @@ def _report(
     return results
 
 
-def _examples(
-    suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator
-) -> list[report.Example]:
+def _examples(suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator) -> list[Example]:
     finished = [cell for cell in cells if cell.results() is not None]
     try:
         return examples_of(suite, finished, show_text=show_text)

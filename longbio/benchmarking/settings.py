@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from longbio.benchmarking.readings import Reads
 from longbio.conversion.settings import Settings as Conversion
 from longbio.errors import LongbioError
 from longbio.settings import Settings, load_settings, settings_file
 from longbio.tasks import TASKS
 from longbio.vocabulary.initialise import Method
+
+Reads = Literal["whole", "chunks-mean", "chunks-max", "chunks-attention", "first"]
 
 Overrides = tuple[str, ...]
 """`a.b=c` each, as for `--set`."""
@@ -29,7 +30,7 @@ class Arm(Settings):
     Args:
         name: in tables; its letters and digits name folders.
         model: one of the benchmark's.
-        reads: how it reads documents (`readings.READINGS`); None for what each task says.
+        reads: how it reads documents (`cells.READINGS`); None for what each task says.
         set: overrides of every task's configuration.
         by_task: more of them, by the name of a task or its kind (`ner`, `qa`, ...).
     """

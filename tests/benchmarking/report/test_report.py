@@ -440,10 +440,10 @@ def test_it_is_written_when_everything_failed_and_when_nothing_was_measured(
 
 def test_one_length_for_all_is_no_curve(results: Results) -> None:
     task = results["tasks"][0]
-    assert len(tables.length_table(task).rows) == 5
+    assert len(tables.ranges_table(task, "by_length").rows) == 5
     for arm in task["arms"]:
         arm["by_length"] = arm["by_length"][:1]
-    assert tables.length_table(task) is None
+    assert tables.ranges_table(task, "by_length") is None
 
 
 def test_settings_are_said_in_words(results: Results) -> None:
