@@ -18,14 +18,15 @@ from longbio.encoders.rows import InputFormat
 from longbio.finetuning.data import Splits, places_of, read_data
 from longbio.finetuning.evaluate import evaluate, model_of
 from longbio.finetuning.grid import learn_best, recipes_of
-from longbio.finetuning.learn import learn, training_settings
+from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.statistics import interval_text, score_interval
-from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import opened_together, processes
+from longbio.training.requirements import refuse_kernel, refuse_settings
+from longbio.training.settings import TrainingSettings
 
 RESULTS = "results.json"
 
@@ -133,7 +134,7 @@ def check_machine(plan: Finetuning, source: Path) -> None:
     """
     config, machine = config_of(source), plan.machine
     for recipe in recipes_of(plan.recipe, plan.grid):
-        refuse_settings(training_settings(recipe, machine, 1, 0))
+        refuse_settings(TrainingSettings(1, recipe, recipe.batch, machine))
     dropout = plan.recipe.dropout
     if dropout is None:
         dropout = getattr(config, dropout_names(config.model_type)[1], 0.0)

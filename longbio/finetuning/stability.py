@@ -26,8 +26,9 @@ from longbio.finetuning.rdrop import LogitsOf, nothing_to_compare, with_rdrop
 from longbio.training import optimizers
 from longbio.training.optimizers import Group
 from longbio.training.processes import refuse_sharded
+from longbio.training.settings import TrainingSettings
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import OnStep, SummedLoss, TrainingSettings, train
+from longbio.training.trainer import OnStep, SummedLoss, train
 
 TOP_DEPTH = {"zhang": 1, "electra": 2}
 """How often the decay is applied to the top layer, by convention."""

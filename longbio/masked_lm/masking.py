@@ -144,7 +144,7 @@ class Vocabulary:
 
 
 Phrases = Mapping[int, Hashes]
-"""Hashes of word n-grams, sorted, by their number of words (`masked_lm.phrases`)."""
+"""Hashes of word n-grams, sorted, by their number of words (`masked_lm.pmi`)."""
 
 
 def mask_tokens(
@@ -221,7 +221,7 @@ def unit_starts(
     draw: np.random.Generator,
     phrases: Phrases | None = None,
 ) -> Bools:
-    """Where the units begin that are masked as a whole or not at all.
+    """(N,) True for the first token of each unit that is masked as a whole or not at all.
 
     Args:
         ids: (T,) token ids.
@@ -229,13 +229,7 @@ def unit_starts(
         word_starts: (T,) True where a word begins.
         masking: its strategy, and for spans their lengths.
         draw: draws the lengths of spans.
-        phrases: for the strategy `pmi`.
-
-    Returns:
-        (N,) True for the first token of a unit.
-
-    Raises:
-        ValueError: `pmi` without phrases.
+        phrases: for the strategy `pmi`; ValueError without.
     """
     if masking.strategy == "token":
         return np.ones(len(place), dtype=bool)
@@ -246,7 +240,7 @@ def unit_starts(
         return borders | _some_of(words, _span_starts(int(words.sum()), masking, draw))
     if masking.strategy == "pmi":
         if phrases is None:
-            raise ValueError("the strategy 'pmi' needs phrases; mine them with masked_lm.phrases")
+            raise ValueError("the strategy 'pmi' needs phrases; mine them with masked_lm.pmi")
         document: Ids = np.cumsum(borders, dtype=np.int64)[words]
         return _some_of(words, _outside_phrases(word_hashes(ids[place], words), document, phrases))
     return words
@@ -273,10 +267,10 @@ def _outside_phrases(hashes: Hashes, document: Ids, phrases: Phrases) -> Bools:
     """(W,) False for words of a phrase but its first; longer phrases are found first."""
     taken, outside = np.zeros(len(hashes), dtype=bool), np.ones(len(hashes), dtype=bool)
     for length in sorted(phrases, reverse=True):
-        table, found = phrases[length], ngram_hashes(hashes, length)
+        table, runs = phrases[length], ngram_hashes(hashes, length)
         if not len(table):
             continue
-        known = table[np.searchsorted(table, found).clip(max=len(table) - 1)] == found
+        known = table[np.searchsorted(table, runs).clip(max=len(table) - 1)] == runs
         for start in np.flatnonzero(known):
             stop = start + length
             if document[start] == document[stop - 1] and not taken[start:stop].any():

@@ -31,8 +31,8 @@ from longbio.pretraining.phase import Phase, training_settings
 from longbio.pretraining.samples import MaskedSamples
 from longbio.pretraining.train import REPORT, HeldOut, Source, refuse_positions, train_phase, work_folder
 from longbio.progress import Narrator, Silence
-from longbio.training.machine import refuse_kernel, refuse_settings
 from longbio.training.processes import opened_together, processes
+from longbio.training.requirements import refuse_kernel, refuse_settings
 from longbio.training.trainer import gone_on
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"

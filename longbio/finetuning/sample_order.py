@@ -15,7 +15,7 @@ GROUPED_BATCHES = 50
 """Batches within which samples are sorted by length, so that little of a batch is padding."""
 
 
-class Samples(Dataset[Sample]):
+class SampleOrder(Dataset[Sample]):
     """As many samples as a run needs.
 
     Args:
