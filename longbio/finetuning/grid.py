@@ -35,7 +35,7 @@ def learn_best(
     """Try recipes and leave the model of the best one in `out`; of equally good ones the first.
 
     Args:
-        recipes: what to try; a single one isn't tried here, and nothing is done.
+        recipes: what to try; of a single one nothing is done.
         learn_one: makes a model.
         folder: where trials are kept, without their models once one is chosen.
         out: the model's folder.
