@@ -44,14 +44,7 @@ as those of any windows are, so pooling is of documents alone."""
 
 @dataclass(frozen=True)
 class Cell:
-    """What has to be run.
-
-    Args:
-        task: of the benchmark.
-        arm: of the benchmark.
-        plan: of both.
-        command: that runs it alone.
-    """
+    """What has to be run: an arm at a task, the plan made of both, and the command that runs it alone."""
 
     task: TaskEntry
     arm: Arm
@@ -81,11 +74,7 @@ class Cell:
 
 
 def cells_of(suite: Benchmark, models: Mapping[str, str]) -> list[Cell]:
-    """Every cell, task by task.
-
-    Args:
-        suite: the benchmark.
-        models: a folder or hub name for each name that arms have.
+    """Every cell, task by task, with a folder or hub name for each model that arms name.
 
     Raises:
         LongbioError: a plan can't be made: an override names what there isn't.
@@ -113,12 +102,8 @@ def _cell(suite: Benchmark, task: TaskEntry, arm: Arm, models: Mapping[str, str]
 
 
 def overrides_of(reads: Reads | None, kind: str, chunk_tokens: int) -> Overrides:
-    """What makes a plan read so.
-
-    Args:
-        reads: None for as the plan says.
-        kind: of the task.
-        chunk_tokens: what a chunk holds, special tokens included; whole documents have none.
+    """What makes a plan of a `kind` of task read so; None for as the plan says. Chunks hold so many tokens,
+    special ones included.
 
     Raises:
         LongbioError: the task can't be read so.

@@ -47,13 +47,8 @@ Curve = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is drawn, in every chart of a report.
-
-    Args:
-        colour: one of `DRAWN`.
-        marker: matplotlib's name of it.
-        dashes: matplotlib's style of a line.
-    """
+    """How an arm is drawn in every chart of a report: one of the colours of `DRAWN`, and matplotlib's marker
+    and style of a line."""
 
     colour: str
     marker: str
@@ -124,11 +119,8 @@ def chart(
 
 
 def smoothed(losses: Sequence[Sequence[float]]) -> Curve:
-    """Losses of several seeds as one curve of at most 80 points, each the mean of the steps around it.
-
-    Args:
-        losses: of each step, by seed; where some seeds have ended, the mean is over the others.
-    """
+    """Losses of each step, by seed, as one curve of at most 80 points, each the mean of the steps around it;
+    where some seeds have ended, of the others."""
     steps = max((len(each) for each in losses), default=0)
     if steps == 0:
         return (), ()

@@ -35,13 +35,7 @@ SMOOTHED_STEPS = 10
 
 @dataclass(frozen=True)
 class Made:
-    """A model to be made.
-
-    Args:
-        asked: how.
-        start: the model it begins with.
-        curriculum: by which it learns.
-    """
+    """A model to be made: how, the model it begins with, and the curriculum by which it learns."""
 
     asked: Pretrained
     start: str
@@ -136,13 +130,9 @@ def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def described(made: Made, target_bits: float | None) -> dict[str, Any]:
-    """What making it was like: held-out bits before and after each phase, and the curve of its training.
-
-    Args:
-        made: a model that is done.
-        target_bits: per masked token of what it learns from; the steps to it are counted. Models that mask
-            alike and have one vocabulary compare by it; others by their held-out bits.
-    """
+    """What making a model was like: held-out bits before and after each phase, and the curve of its training.
+    Steps to the target bits compare models that mask alike and have one vocabulary; others compare by their
+    held-out bits."""
     out = made.curriculum.out
     phases = read_json(out / "results.json")["phases"]
     lines = [json.loads(line) for line in (out / METRICS).read_text().splitlines()]

@@ -27,19 +27,9 @@ from longbio.corpus.marks import COLOURS
 
 @dataclass(frozen=True)
 class Section:
-    """What is said of one task.
-
-    Args:
-        name: of the task.
-        about: its documents and measure.
-        sentences: how each arm compares with the baseline.
-        arms: scores and costs.
-        types: scores by entity type.
-        key: a piece of the line that each arm is drawn with.
-        drawings: charts, each with its numbers.
-        tried: budgets and settings.
-        commands: what runs an arm again, by arm.
-    """
+    """What is said of one task: its documents and measure, how each arm compares with the baseline, scores
+    and costs, scores by type, a piece of each arm's line, charts, budgets and settings, and commands by
+    arm."""
 
     name: str
     about: str
@@ -58,8 +48,8 @@ def write(out: Path, results: dict[str, Any], examples: Sequence[Example] | None
     Args:
         out: the folder.
         results: the content of its `results.json`.
-        examples: documents to be shown with what is true and what each arm found; whoever gives them
-            answers for their text being public. None shows no text.
+        examples: documents to be shown with what is true and what each arm found; whoever gives them answers
+            for their text being public. None shows no text.
 
     Raises:
         LongbioError: the disk is full.

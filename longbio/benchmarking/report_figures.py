@@ -16,14 +16,8 @@ from longbio.benchmarking.report_words import Result, points
 
 @dataclass(frozen=True)
 class Drawing:
-    """A chart.
-
-    Args:
-        title: what it is about.
-        note: how it is to be read.
-        svg: the drawing.
-        table: its numbers, where a table of a few lines can hold them.
-    """
+    """A chart: what it is about, how it is to be read, the drawing, and its numbers, where a table of a few
+    lines can hold them."""
 
     title: str
     note: str
@@ -32,13 +26,8 @@ class Drawing:
 
 
 def drawings(place: str, task: Result, styles: Mapping[str, Look]) -> list[Drawing]:
-    """What can be drawn of a task; charts without data are left out.
-
-    Args:
-        place: of the task in the page, before the name of each drawing.
-        task: of `results.json`.
-        styles: by arm.
-    """
+    """What can be drawn of a task, each name beginning with its `place` in the page; charts without data are
+    left out."""
     found = (
         _by_length(place, task, styles),
         _by_position(place, task, styles),

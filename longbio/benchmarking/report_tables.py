@@ -33,14 +33,7 @@ SPOKEN = {"better": "better", "worse": "worse", "unclear": "not told apart"}
 
 @dataclass(frozen=True)
 class Table:
-    """Cells to be shown as they are.
-
-    Args:
-        caption: what the table holds.
-        header: of the columns.
-        rows: as long as the header.
-        texts: columns that hold words, not numbers.
-    """
+    """Cells to be shown as they are, below a header; `texts` are the columns that hold words, not numbers."""
 
     caption: str
     header: tuple[str, ...]

@@ -39,13 +39,8 @@ SCORES: dict[str, dict[str, tuple[str, ...]]] = {
 def results_of(
     suite: Benchmark, cells: Sequence[Cell], failed: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """Gather what is finished, and compare it.
-
-    Args:
-        suite: the benchmark.
-        cells: all of it; those that aren't finished are left out.
-        failed: cells that failed: their `task`, their `arm`, and `what` happened.
-    """
+    """Gather the cells that are finished, and compare them; `failed` are a `task`, an `arm`, and `what`
+    happened."""
     found = [(cell, *done) for cell in cells if (done := cell.results()) is not None]
     tasks, faults = [], [*failed, *_other_weights(found)]
     for task in suite.tasks:

@@ -181,11 +181,8 @@ class Benchmark(Settings):
 
 
 def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Benchmark:
-    """Read a benchmark; the paths of its configurations then start where the caller is.
-
-    Args:
-        file: the YAML file, or what could stand in one.
-        overrides: as for `load_settings`.
+    """Read a benchmark, a YAML file or what could stand in one; the paths of its configurations then start
+    where the caller is.
 
     Raises:
         LongbioError: a setting is wrong, or a configuration isn't there; names the nearest.
@@ -210,11 +207,7 @@ def folder_name(name: str) -> str:
 
 
 def refuse_unknown(name: str, known: Sequence[str], where: str) -> None:
-    """Return if a name that was asked for is known.
-
-    Raises:
-        LongbioError: it isn't; says the nearest one.
-    """
+    """Raises LongbioError, which says the nearest one, for a name that isn't known."""
     if name not in known:
         raise LongbioError(
             f"there is no {name!r}", where=where, remedy=f"did you mean {_near(name, known)!r}?"

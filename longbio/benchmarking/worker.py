@@ -32,13 +32,7 @@ Work = Callable[[Mapping[str, Any], Narrator], None]
 
 
 def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
-    """Do work in a new process, and wait for it.
-
-    Args:
-        work: what to do; it tells of its progress as if it were here.
-        given: for it, plain data.
-        tell: told of it, with `title` before all that is told.
-        title: of the work.
+    """Do work in a new process, and wait for it; what it tells is told here behind the title.
 
     Returns:
         Why it failed, in one line; None when it is done.

@@ -21,8 +21,7 @@ NUM_BINS = 10
 def by_length(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> list[dict[str, Any]]:
-    """The main score of documents of each length, in tokens of the model; lengths that don't occur are
-    left out."""
+    """The main score of documents of each length that occurs, in tokens of the model."""
     lengths = np.array([each.details["tokens"] for each in predictions])
     rows = []
     for bounds, inside in _parts(lengths):
@@ -34,8 +33,8 @@ def by_length(
 def by_position(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> list[dict[str, Any]]:
-    """How much was found of what begins at each place of a document: the share of mentions, or the mean F1
-    of answers. None for documents that are judged as a whole.
+    """How much was found of what begins at each place of a document: the share of mentions, or the mean F1 of
+    answers. None for documents that are judged as a whole.
 
     A place is in tokens of the model, reckoned from the share of the document's characters before it.
     """

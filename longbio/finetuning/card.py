@@ -14,14 +14,8 @@ from longbio.tasks import TASKS
 
 
 def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -> str:
-    """The README.md of a folder, from its `finetuning.json`. It holds no text of the corpus.
-
-    Args:
-        report: what `learn` saved.
-        name: of the folder.
-        config: of the model.
-        max_tokens: of the rows that it learned with.
-    """
+    """The README.md of a model's folder, from what `learn` saved and the tokens of a row. It holds no text of
+    the corpus."""
     model_type, task = config.model_type, report["task"]
     settings = {
         **report["task"],

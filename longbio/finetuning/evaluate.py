@@ -194,10 +194,10 @@ def _report(
 
 
 def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
-    """What a model, longbio's or another's, was fine-tuned for: as `learn` recorded it, or as its config tells.
+    """What a model was fine-tuned for: as `learn` recorded it, or as its config tells.
 
     Args:
-        model_folder: of the model.
+        model_folder: longbio's model or another's.
         kind: what it shall be; None for whatever it is.
 
     Raises:
@@ -261,8 +261,8 @@ def seqeval_report(gold: Sequence[Document], predicted: Sequence[Document]) -> d
 def write_predictions(
     predictions: Sequence[Prediction], task: AnyTask, format_name: str, folder: Path
 ) -> None:
-    """A model's predictions in the format of the corpus where it can hold them, and their details as JSON lines,
-    in an empty folder."""
+    """Predictions in the format of the corpus where it can hold them, and their details as JSON lines, in an
+    empty folder."""
     name = PREDICTION_FORMATS.get((task.kind, format_name), "jsonl")
     documents = [each.document for each in predictions]
     try:

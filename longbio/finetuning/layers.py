@@ -19,8 +19,8 @@ class Parts:
     Args:
         embeddings: with ELECTRA's projection, and their LayerNorm.
         layers: the lowest first.
-        pooler: BERT's and its heirs', or what has its place and weights in a Longformer's head for
-            documents (`encoders.heads.begin_from_pooler`); None where there is none.
+        pooler: BERT's and its heirs', or what has its place and weights in a Longformer's head for documents
+            (`encoders.heads.begin_from_pooler`); None where there is none.
     """
 
     embeddings: Sequence[nn.Module]

@@ -257,12 +257,8 @@ def task_of(model_folder: Path) -> AnyTask:
 
 
 def inputs_of(model_folder: Path, config: Any) -> InputFormat:
-    """The input format of a fine-tuned model: rows as long as those that it learned from.
-
-    Args:
-        model_folder: longbio's, or another's.
-        config: of the model.
-    """
+    """The input format of a fine-tuned model, longbio's or another's: rows as long as those that it learned
+    from."""
     record = model_folder / REPORT
     recipe = read_json(record)["recipe"] if record.is_file() else {}
     # Others' models have no record, and read all that they can.

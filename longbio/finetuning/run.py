@@ -37,17 +37,13 @@ LOW_CEILING = 0.98
 def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     """Run a plan, or what is left of it.
 
-    Args:
-        plan: what to do.
-        tell: told of the progress.
-
     Returns:
-        What is saved as `results.json`: the chosen recipe, of each seed the scores on development
-        and test documents, and mean, standard deviation, minimum and collapsed runs over seeds.
+        What is saved as `results.json`: the chosen recipe, of each seed the scores on development and test
+        documents, and mean, standard deviation, minimum and collapsed runs over seeds.
 
     Raises:
-        LongbioError: `out` holds another run, or one is at work there, documents or the model
-            can't be read, or a model has diverged.
+        LongbioError: `out` holds another run, or one is at work there, documents or the model can't be read,
+            or a model has diverged.
     """
     tell = tell or Silence()
     source = check(plan)
@@ -122,11 +118,7 @@ def check(plan: Finetuning) -> Path:
 
 
 def check_machine(plan: Finetuning, source: Path) -> None:
-    """Whether this machine can learn by the plan.
-
-    Args:
-        plan: what to do.
-        source: the model's folder.
+    """Whether this machine can learn by the plan, its model being in the folder `source`.
 
     Raises:
         LongbioError: it lacks what the kernel, the precision or the optimizer needs, or the batch can't be
@@ -142,11 +134,8 @@ def check_machine(plan: Finetuning, source: Path) -> None:
 
 
 def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
-    """All that decides the results of a plan, the model and the documents by what they hold.
-
-    Args:
-        plan: what to do.
-        source: the model's folder.
+    """All that decides the results of a plan, the model in the folder `source` and the documents by what they
+    hold.
 
     Raises:
         LongbioError: the model or the documents can't be read.
@@ -156,11 +145,7 @@ def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
 
 
 def documents_bound(plan: Finetuning) -> dict[str, Any]:
-    """What the files of a plan hold.
-
-    Raises:
-        LongbioError: there are none, or they can't be read.
-    """
+    """What the files of a plan hold. Raises LongbioError where there are none, or they can't be read."""
     places = places_of(plan.data).items()
     return {"documents": {split: place and digest_of_path(place) for split, place in places}}
 

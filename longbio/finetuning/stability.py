@@ -88,13 +88,11 @@ class Stability:
 def prepare(model: PreTrainedModel, stability: Stability) -> None:
     """Re-initialise, freeze, and install mixout: after loading, before training.
 
-    Args:
-        model: changed in place. What begins at random is drawn from torch's generator: seed it.
-        stability: what to do.
+    The model is changed in place. What begins at random is drawn from torch's generator: seed it.
 
     Raises:
-        LongbioError: the model has too few layers or an unknown family, R-Drop would compare a
-            pass with itself, or mixout meets weights that FSDP or DeepSpeed divides.
+        LongbioError: the model has too few layers or an unknown family, R-Drop would compare a pass with
+            itself, or mixout meets weights that FSDP or DeepSpeed divides.
     """
     _refuse_equal_passes(model, stability)
     if not any(
@@ -139,12 +137,8 @@ def _refuse_equal_passes(model: PreTrainedModel, stability: Stability) -> None:
 
 
 def parameter_groups(model: PreTrainedModel, settings: TrainingSettings, stability: Stability) -> list[Group]:
-    """The weights that learn, each with its rate and decay, for `train`.
-
-    Args:
-        model: prepared; frozen weights are in no group.
-        settings: the rate, the decay, and `head_factor` for the pooler and what is outside the encoder.
-        stability: layer-wise decay, and whether Adam corrects its bias.
+    """The weights of a prepared model that learn, each with its rate and decay, for `train`; frozen ones are
+    in no group.
 
     Raises:
         LongbioError: layers decay and the family isn't known.
@@ -168,15 +162,10 @@ def _factors(parts: Parts, stability: Stability) -> dict[int, float]:
 
 
 def wrap_loss(summed_loss: SummedLoss, stability: Stability, logits_of: LogitsOf | None = None) -> SummedLoss:
-    """The loss with R-Drop, or as it is without.
-
-    Args:
-        summed_loss: of a task; calls its model once.
-        stability: how much the passes' divergence weighs.
-        logits_of: the softmaxes of a model's outputs, see `rdrop.LogitsOf`; None for a regression.
+    """The loss of a task with R-Drop, or as it is without.
 
     Raises:
-        LongbioError: R-Drop is on and there is nothing to compare.
+        LongbioError: R-Drop is on and there are no softmaxes to compare, as of a regression.
     """
     if not stability.r_drop:
         return summed_loss
@@ -199,13 +188,11 @@ def train_stably(
     on_step: OnStep = lambda step, loss: None,
     callbacks: Sequence[transformers.TrainerCallback] = (),
 ) -> tuple[PreTrainedModel, list[float]]:
-    """`train` with everything that `stability` asks for, from a model fresh from its folder.
+    """`train` with everything that `stability` asks for, from a model fresh from its folder; no mixout is
+    left in it.
 
-    A killed run ends with the same result when the model is loaded again, under the same seed of
-    torch, before it is taken up.
-
-    Returns:
-        What `train` does; no mixout is left in the model.
+    A killed run ends with the same result when the model is loaded again, under the same seed of torch,
+    before it is taken up.
 
     Raises:
         LongbioError: as `prepare`, `wrap_loss` and `train` do.

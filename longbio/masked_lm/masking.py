@@ -126,12 +126,8 @@ EVALUATION = Masking()
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What masking knows of a tokenizer.
-
-    Args:
-        mask_id: the id of [MASK].
-        drawable: (V,) ids that a random token may be: all but the special ones.
-    """
+    """What masking knows of a tokenizer: the id of [MASK], and (V,) ids that a random token may be: all but
+    the special ones."""
 
     mask_id: int
     drawable: Ids
@@ -280,12 +276,8 @@ def _outside_phrases(hashes: Hashes, document: Ids, phrases: Phrases) -> Bools:
 
 
 def word_hashes(ids: Ids, words: Bools) -> Hashes:
-    """(W,) a 64-bit number of each word: the same for the same pieces.
-
-    Args:
-        ids: (N,) token ids, the first one a word's first.
-        words: (N,) True where a word begins.
-    """
+    """(W,) a 64-bit number of each word, the same for the same pieces, from (N,) ids and (N,) True where a
+    word begins, the first being one."""
     begin = np.flatnonzero(words)
     if not len(begin):
         return np.zeros(0, dtype=np.uint64)

@@ -50,13 +50,8 @@ def of_counts(documents: Sequence[dict[str, Counts]]) -> Evidence:
 
 
 def of_counts_by_type(documents: Sequence[dict[str, Counts]], types: Iterable[str]) -> Evidence:
-    """Macro F1 of things counted by type.
-
-    Args:
-        documents: the counts of each.
-        types: all there can be, so that two models' totals have the same columns; those that occur
-            nowhere count nothing.
-    """
+    """Macro F1 of things counted by type; types that occur nowhere count nothing. `types` are all there can
+    be, so that two models' totals have the same columns."""
     labels = sorted({*types, *(label for counts in documents for label in counts)})
     rows = [[counts.get(label, Counts()) for label in labels] for counts in documents]
     return Evidence("macro F1", np.array(rows, dtype=np.float64).reshape(len(rows), 3 * len(labels)))
@@ -68,12 +63,8 @@ def of_means(sums: Sequence[float], counts: Sequence[int]) -> Evidence:
 
 
 def of_ranks(truth: Numbers, probabilities: Numbers) -> Evidence:
-    """AUROC of classes against the others, averaged.
-
-    Args:
-        truth: (D, C) 1 where a document is of a class, 0 elsewhere.
-        probabilities: (D, C) how likely it seemed.
-    """
+    """AUROC of classes against the others, averaged: (D, C) 1 where a document is of a class, else 0; (D, C)
+    how likely it seemed."""
     return Evidence(AUROC, np.stack([truth, probabilities], axis=-1).reshape(len(truth), -1))
 
 

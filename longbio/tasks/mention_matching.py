@@ -66,12 +66,8 @@ class Matches(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Matches of one or more documents under one scheme.
-
-    Args:
-        micro: of all mentions together.
-        types: of the mentions of each type alone, for the types that occur on either side.
-    """
+    """Matches of one or more documents under one scheme: of all mentions together, and of the mentions of
+    each type alone, for the types that occur on either side."""
 
     micro: Matches
     types: Mapping[str, Matches]
@@ -98,15 +94,7 @@ def _sum(matches: Sequence[Matches]) -> Matches:
 
 
 def match_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str, Tally]:
-    """Compare the mentions of one document.
-
-    Args:
-        gold: the true mentions, in any order.
-        predicted: the mentions found, in any order.
-
-    Returns:
-        A tally for each of `SCHEMES`.
-    """
+    """Compare the mentions of one document, in any order: a tally for each of `SCHEMES`."""
     wanted, given = sorted(gold), sorted(predicted)
     overlaps = _overlaps(wanted, given)
     of_one_type = [[pair for pair in pairs if pair.same_type] for pairs in overlaps]
@@ -122,11 +110,7 @@ def match_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str,
 def entity_scores(
     gold: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]
 ) -> dict[str, dict[str, Any]]:
-    """Score the mentions of a corpus by every scheme.
-
-    Args:
-        gold: the true mentions of each document.
-        predicted: the mentions found in each, in the same order.
+    """Score the mentions found in the documents of a corpus by every scheme.
 
     Returns:
         For each of `SCHEMES`: `micro`, `macro_f1` and `types`, ready for JSON.

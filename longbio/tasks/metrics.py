@@ -33,13 +33,8 @@ class Counts(NamedTuple):
 
 
 def shares(right: float, predicted: int, gold: int) -> dict[str, float]:
-    """Precision, recall and F1, ready for JSON; a share of nothing is 0.
-
-    Args:
-        right: mentions predicted rightly.
-        predicted: all that are predicted.
-        gold: all that are there.
-    """
+    """Precision, recall and F1 of what is right, predicted and there, ready for JSON; a share of nothing is
+    0."""
     parts = {"precision": (right, predicted), "recall": (right, gold), "f1": (2 * right, predicted + gold)}
     return {name: part / whole if whole else 0.0 for name, (part, whole) in parts.items()}
 
@@ -47,11 +42,8 @@ def shares(right: float, predicted: int, gold: int) -> dict[str, float]:
 def count_entities(
     gold: Iterable[Span | Relation], predicted: Iterable[Span | Relation]
 ) -> dict[str, Counts]:
-    """Compare the mentions of one document: same fragments and same type, or wrong.
-
-    Returns:
-        Counts by type, for every type that occurs on either side.
-    """
+    """Compare the mentions of one document: same fragments and same type, or wrong. Counts by type, for every
+    type that occurs on either side."""
     wanted, given = Counter(gold), Counter(predicted)
     counts: dict[str, Counts] = {}
     for span in wanted | given:
@@ -66,8 +58,8 @@ def count_words(
 ) -> dict[str, Counts]:
     """Compare the words of one document: each is right or wrong for each type by itself.
 
-    A word is of a type where it shares a character with a mention of it; two mentions make it no more
-    so. The F1 of EBM PICO in BLURB is `macro_f1` of these counts, over P, I and O.
+    A word is of a type where it shares a character with a mention of it; two mentions make it no more so. The
+    F1 of EBM PICO in BLURB is `macro_f1` of these counts, over P, I and O.
 
     Args:
         gold: the true mentions.

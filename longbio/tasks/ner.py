@@ -44,14 +44,7 @@ from longbio.tasks.task import Array, Prediction, Sample, Task
 
 @dataclass(frozen=True, eq=False)
 class TaggedRows:
-    """A document in windows that tags are read off.
-
-    Args:
-        document: the document.
-        tokens: of its whole text.
-        windows: one a row.
-        rows: what the model reads.
-    """
+    """A document, the tokens of its whole text, its windows, one a row, and what the model reads of them."""
 
     document: Document
     tokens: Tokens

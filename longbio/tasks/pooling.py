@@ -52,14 +52,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class WholeRows:
-    """A document as rows.
-
-    Args:
-        document: the document.
-        rows: what the model reads.
-        num_tokens: of its text.
-        num_unread: tokens that stand in no row.
-    """
+    """A document as the rows that a model reads, the tokens of its text, and how many stand in no row."""
 
     document: Document
     rows: tuple[Row, ...]

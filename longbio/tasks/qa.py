@@ -43,14 +43,8 @@ NULL = 0
 
 @dataclass(frozen=True, eq=False)
 class AskedRows:
-    """A document's windows behind each of its questions.
-
-    Args:
-        document: the document.
-        tokens: of its text.
-        windows: of each question.
-        rows: of all questions, one after the other.
-    """
+    """A document, the tokens of its text, its windows behind each of its questions, and the rows of all
+    questions, one after the other."""
 
     document: Document
     tokens: Tokens

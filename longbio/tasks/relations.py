@@ -33,14 +33,8 @@ NONE = "none"
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
-    """A document's pairs as rows.
-
-    Args:
-        document: the document.
-        pairs: head and tail of each.
-        texts: of each pair, as rows.
-        num_tokens: of the document's text.
-    """
+    """A document, head and tail of each of its pairs, the text of each pair as rows, and the tokens of its
+    own."""
 
     document: Document
     pairs: tuple[tuple[Span, Span], ...]

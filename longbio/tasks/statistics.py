@@ -45,13 +45,8 @@ class Units:
 
     @classmethod
     def of(cls, groups: Sequence[str | None]) -> Units:
-        """Documents of one group together, the others each by itself.
-
-        If all documents share one group, it is ignored.
-
-        Args:
-            groups: the group of each; None for none.
-        """
+        """Documents of one group together, the others (None) each by itself. If all documents share one
+        group, it is ignored."""
         names = [(n, None) if group is None else (-1, group) for n, group in enumerate(groups)]
         if len(set(names)) == 1:
             names = [(n, None) for n in range(len(groups))]
@@ -73,13 +68,9 @@ Kept = Mapping[str, Any]
 def score_interval(seeds: Sequence[Kept]) -> dict[str, Any]:
     """A score, averaged over seeds, with its 95% interval over patients or documents; ready for JSON.
 
-    Args:
-        seeds: what each seed's results keep.
-
     Returns:
-        `value`; `low` and `high`, None where there is a single unit, which says nothing of others, or
-        nothing that can be ranked; `over`,
-        groups or documents, and how many `units` of them.
+        `value`; `low` and `high`, None where there is a single unit, which says nothing of others, or nothing
+        that can be ranked; `over`, groups or documents, and how many `units` of them.
     """
     units = Units.of(seeds[0]["groups"])
     scores = _scores(seeds, units)
@@ -92,11 +83,8 @@ def score_interval(seeds: Sequence[Kept]) -> dict[str, Any]:
 
 
 def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] | None:
-    """One model minus another, of what their results keep, over patients or documents; ready for JSON.
-
-    Args:
-        ours: of each seed.
-        theirs: of the same seeds, on the same documents.
+    """One model minus another, of what their results keep of the same seeds and documents, over patients or
+    documents; ready for JSON.
 
     Returns:
         As `compare`, with `over` and `units`; None for a single unit.

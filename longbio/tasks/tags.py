@@ -27,13 +27,8 @@ Tags = NDArray[np.int64]
 
 
 class Words(NamedTuple):
-    """Where the words of a document are.
-
-    Args:
-        heads: (W,) the index of the first token of each.
-        starts: (W,) its first character.
-        ends: (W,) the character behind its last.
-    """
+    """Where the words of a document are: the first token of each, its first character, the one behind its
+    last."""
 
     heads: Tags
     starts: Tags
@@ -62,12 +57,8 @@ class Labels:
 
 @dataclass(frozen=True)
 class Tagged:
-    """A document's tags, and the mentions that they don't give back.
-
-    Args:
-        tags: (N,) a tag at the first token of each word, -100 elsewhere.
-        lost: mentions that have no tag, each with the reason.
-    """
+    """A document's tags (N,), at the first token of each word, -100 elsewhere; and the mentions that they
+    don't give back, each with the reason."""
 
     tags: Tags
     lost: tuple[tuple[Span, str], ...]
@@ -152,12 +143,8 @@ def decode(
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What a tagger that makes no mistake would score.
-
-    Args:
-        counts: of the mentions that its tags give back, against those that are there.
-        lost: the mentions that they don't, by the reason, with the place of the first.
-    """
+    """What a tagger that makes no mistake would score: counts of the mentions that tags give back, against
+    those that are there; and those lost, by the reason, with the place of the first."""
 
     counts: Counts
     lost: PassedOver
@@ -168,13 +155,8 @@ class Ceiling:
 
 
 def ceiling(documents: Sequence[Document], tokenizer: Any, labels: Labels | None = None) -> Ceiling:
-    """Tag documents with their own mentions, and read the tags again.
-
-    Args:
-        documents: with what is true of them.
-        tokenizer: a fast transformers tokenizer.
-        labels: what is tagged; mentions of other types are lost. Every type that occurs when None.
-    """
+    """Tag documents with their own mentions, and read the tags again. Mentions of types that aren't among the
+    labels are lost; without labels, every type that occurs is tagged."""
     labels = labels or Labels.of(documents)
     counts, lost = Counts(), PassedOver()
     for document in documents:

@@ -30,12 +30,8 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What is learned from at once.
-
-    Args:
-        rows: a stretch of a document, or a whole one, in rows that fit the model.
-        labels: one array a row, or a single one for all of them, as the task has it.
-    """
+    """What is learned from at once: a stretch of a document, or a whole one, in rows that fit the model;
+    labels, one array a row, or a single one for all of them, as the task has it."""
 
     rows: tuple[Row, ...]
     labels: tuple[Array, ...]
@@ -43,15 +39,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Mention:
-    """An entity that a model found.
-
-    Args:
-        text: its words.
-        label: its type.
-        start_char: where it begins in the text.
-        end_char: where it ends, exclusive.
-        probability: of its least sure word; None where it was given with the text.
-    """
+    """An entity that a model found: its words, its type and its place, `end_char` being exclusive. The
+    probability is that of its least sure word; None where it was given with the text."""
 
     text: str
     label: str
@@ -62,15 +51,8 @@ class Mention:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says to a question.
-
-    Args:
-        question: its words.
-        text: the words that answer it; None where the text holds no answer.
-        start_char: where they begin in the text.
-        end_char: where they end, exclusive.
-        probability: of this answer, or that there is none.
-    """
+    """What a model says to a question: text and place, `end_char` being exclusive, None where the text holds
+    no answer; and the probability of this answer, or that there is none."""
 
     question: str
     text: str | None
@@ -81,24 +63,18 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A document with what a model found in place of what was known.
-
-    Args:
-        document: its spans, answers, labels or score are the model's.
-        details: probabilities and what else was considered, ready for JSON.
-    """
+    """A document whose spans, answers, labels or score are what a model found in place of what was known; and
+    details: probabilities and what else was considered, ready for JSON."""
 
     document: Document
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """Of the document."""
         return self.document.id
 
     @property
     def text(self) -> str:
-        """Of the document."""
         return self.document.text
 
     @property

@@ -16,11 +16,8 @@ def learning(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 class Average:
-    """A running mean of the weights that learn: one more copy of them on their device.
-
-    Args:
-        first_step: the first one whose weights count.
-    """
+    """A running mean of the weights that learn, from a first step on: one more copy of them on their
+    device."""
 
     def __init__(self, first_step: int) -> None:
         self.first_step = first_step

@@ -75,14 +75,9 @@ def make_optimizer(settings: TrainingSettings, groups: Sequence[Group]) -> torch
 class UncorrectedAdamW(torch.optim.Optimizer):
     """Adam with decoupled decay and without bias correction, which BERT was released with.
 
-    Its averages start at zero and are taken as they are, so that a first step is
-    0.1 / sqrt(0.001) = 3.16 times the learning rate. On small sets that costs stability
-    (Mosbach et al. 2021, Zhang et al. 2021): here to reproduce what was done.
-
-    Args:
-        groups: parameters with their `lr` and `weight_decay`.
-        betas: decay of the average gradient, and of its square.
-        epsilon: added to the root; BERT's own.
+    Its averages start at zero and are taken as they are, so that a first step is 0.1 / sqrt(0.001) = 3.16
+    times the learning rate. On small sets that costs stability (Mosbach et al. 2021, Zhang et al. 2021): here
+    to reproduce what was done. The epsilon is BERT's own.
     """
 
     def __init__(
