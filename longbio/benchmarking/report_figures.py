@@ -45,16 +45,8 @@ def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
     names = [each["name"] for each in models]
     styles = looks(names, names[0])
     curves = {each["name"]: smoothed([each["bits"]]) for each in models if each["bits"]}
-    said = [f"{name}: from {ys[0]:.2f} to {ys[-1]:.2f}." for name, (_, ys) in curves.items()]
-    svg = chart(
-        curves,
-        styles,
-        name="pretraining",
-        says=f"Bits per masked token by step of pre-training. {' '.join(said)}",
-        x_label="step",
-        y_label="bits per masked token",
-        has_markers=False,
-    )
+    says = "Bits per masked token by step of pre-training"
+    svg = _by_step(curves, styles, says, name="pretraining", y_label="bits per masked token")
     note = (
         "Bits while learning compare models that mask alike and share a vocabulary; held-out bits compare the"
         " others too."
@@ -162,17 +154,16 @@ def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | N
     curves = {arm["name"]: smoothed(arm["losses"]) for arm in task["arms"] if any(arm["losses"])}
     if not curves:
         return None
-    said = [f"{arm}: from {ys[0]:.2f} to {ys[-1]:.2f}." for arm, (_, ys) in curves.items()]
-    svg = chart(
-        curves,
-        styles,
-        name=f"{place}-losses",
-        says=f"Training loss by step. {' '.join(said)}",
-        x_label="step",
-        y_label="training loss",
-        has_markers=False,
-    )
+    svg = _by_step(curves, styles, "Training loss by step", name=f"{place}-losses", y_label="training loss")
     longest = max(len(each) for arm in task["arms"] for each in arm["losses"])
     by = -(-longest // LOSS_POINTS)
     note = "Mean over seeds" + (f", each point the mean of about {by:,} steps." if by > 1 else ".")
     return Drawing("Training loss", note, svg, tables.loss_table(task))
+
+
+def _by_step(
+    curves: Mapping[str, Curve], styles: Mapping[str, Look], says: str, *, name: str, y_label: str
+) -> Markup:
+    said = " ".join(f"{arm}: from {ys[0]:.2f} to {ys[-1]:.2f}." for arm, (_, ys) in curves.items())
+    says = f"{says}. {said}"
+    return chart(curves, styles, name=name, says=says, x_label="step", y_label=y_label, has_markers=False)

@@ -127,15 +127,14 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
         return f"{arm['name']} was not compared with {baseline}{why}: {points(arm['mean'])} {measure}."
     low, high, difference = against["low"], against["high"], against["difference"]
     holds = verdict(against)
-    if holds == "unclear":
-        size = f"{points(difference, signed=True)} points of {measure} {interval(low, high)}"
-        start = f"{arm['name']} and {baseline} can't be told apart: {size}"
-    elif holds == "better":
-        size = f"{points(difference)} points of {measure} {interval(low, high)}"
-        start = f"{arm['name']} beats {baseline} by {size}"
-    else:
-        size = f"{points(-difference)} points of {measure} {interval(-high, -low)}"
-        start = f"{arm['name']} loses to {baseline} by {size}"
+    if holds == "worse":
+        low, high, difference = -high, -low, -difference
+    size = f"{points(difference, signed=holds == 'unclear')} points of {measure} {interval(low, high)}"
+    start = {
+        "unclear": f"{arm['name']} and {baseline} can't be told apart: {size}",
+        "better": f"{arm['name']} beats {baseline} by {size}",
+        "worse": f"{arm['name']} loses to {baseline} by {size}",
+    }[holds]
     parts = [start, f"{chance(against['p_holm'])}{'' if against['p_holm'] is None else ' after Holm'}"]
     doubted = doubt(against)
     parts += [] if doubted is None else [doubted]

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from longbio.conversion.settings import Settings as Conversion
 from longbio.errors import LongbioError
-from longbio.settings import Settings, load_settings, settings_file
+from longbio.settings import HomePath, Settings, load_settings, settings_file
 from longbio.tasks import TASKS
 from longbio.vocabulary.initialise import Method
 
@@ -126,13 +126,13 @@ class Benchmark(Settings):
     """
 
     title: str
-    out: Path
+    out: HomePath
     models: dict[str, str] = Field(min_length=1)
     pretrained: tuple[Pretrained, ...] = ()
     arms: tuple[Arm, ...] = ()
     tasks: tuple[TaskEntry, ...] = Field(min_length=1)
     baseline: str
-    data: Path | None = None
+    data: HomePath | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     chunk_tokens: int = Field(default=512, ge=16)
@@ -140,11 +140,6 @@ class Benchmark(Settings):
     set_pretrained: Overrides = ()
     target_bits: float | None = Field(default=None, gt=0)
     score: Literal["blurb"] | None = None
-
-    @field_validator("out", "data")
-    @classmethod
-    def _at_home(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser()
 
     @model_validator(mode="before")
     @classmethod

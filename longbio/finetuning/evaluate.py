@@ -100,8 +100,7 @@ def evaluate(
     if processes().is_main_process:
         make_once(out, REPORT, made_of, make)
     processes().wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+    return read_json(out / REPORT)
 
 
 def score(

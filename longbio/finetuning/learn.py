@@ -94,8 +94,7 @@ def learn(
     if state.is_main_process:
         shutil.rmtree(work, ignore_errors=True)
     state.wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+    return read_json(out / REPORT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,8 +251,7 @@ def task_of(model_folder: Path) -> AnyTask:
         raise LongbioError(
             f"the folder has no {REPORT}", where=model_folder, remedy="give a model that longbio fine-tuned"
         )
-    recorded: AnyTask = TypeAdapter(AnyTask).validate_python(read_json(model_folder / REPORT)["task"])
-    return recorded
+    return TypeAdapter(AnyTask).validate_python(read_json(model_folder / REPORT)["task"])
 
 
 def inputs_of(model_folder: Path, config: Any) -> InputFormat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ from longbio.training.requirements import refuse_kernel, refuse_settings
 from longbio.training.settings import TrainingSettings
 
 RESULTS = "results.json"
+
+OF_LEARNING = ("task", "steps", "kernel", "versions", "left_out", "left_out_at", "history", "seconds")
+OF_SCORING = ("scores", "interval", "by_length", "by_position", "reliability", "evidence", "seconds")
+"""What the results of a run keep of `finetuning.json`, and of `scores.json`, of each seed."""
 
 LOW_CEILING = 0.98
 """The F1 that tags allow, below which a run says so as a warning."""
@@ -61,8 +66,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
         tell.end(f"finished before: {_in_words(done)}; results: {out / RESULTS}")
-        finished: dict[str, Any] = done
-        return finished
+        return done
 
     check_machine(plan, source)
     learned = data.refuse_without_examples(plan.task)
@@ -74,14 +78,11 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
     for documents in (data.dev, data.test):
         plan.task.check(documents, inputs)
     ceiling = _tag_ceiling(plan.task, data, inputs, tell)
-    first = plan.seeds[0]
+    learn_one, first = partial(_learn, plan, source, data, tell), plan.seeds[0]
     recipe, tried = learn_best(
-        recipes_of(plan.recipe, plan.grid),
-        lambda recipe, folder, title: _learn(plan, source, data, recipe, first, folder, title, tell),
-        out / "grid",
-        _home(plan, first) / "model",
+        recipes_of(plan.recipe, plan.grid), partial(learn_one, first), out / "grid", _model_of(plan, first)
     )
-    runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
+    runs = [_run(plan, data, learn_one, recipe, seed, tell) for seed in plan.seeds]
     interval = score_interval([run["test"]["evidence"] for run in runs])
     results = {
         "task": runs[0]["task"],
@@ -100,8 +101,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
         write_json(out / RESULTS, results)
     processes().wait_for_everyone()
     tell.end(f"{_in_words(results)}; results: {out / RESULTS}")
-    saved: dict[str, Any] = read_json(out / RESULTS)
-    return saved
+    return read_json(out / RESULTS)
 
 
 def check(plan: Finetuning) -> Path:
@@ -166,10 +166,7 @@ def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrato
     if not isinstance(task, Entities):
         return None
     task = task.learned_from(data.train)
-    ceilings = {
-        split: task.ceiling(documents, inputs)
-        for split, documents in (("train", data.train), ("test", data.test))
-    }
+    ceilings = {"train": task.ceiling(data.train, inputs), "test": task.ceiling(data.test, inputs)}
     tell.begin("mentions as tags", 0)
     test = ceilings["test"]
     line = f"F1 {test.counts.f1:.4f} at best on test documents"
@@ -180,19 +177,19 @@ def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrato
     return {split: each.as_dict() for split, each in ceilings.items()}
 
 
-def _home(plan: Finetuning, seed: int) -> Path:
-    return plan.out / f"seed-{seed}"
+def _model_of(plan: Finetuning, seed: int) -> Path:
+    return plan.out / f"seed-{seed}" / "model"
 
 
 def _learn(
     plan: Finetuning,
     source: Path,
     data: Splits,
-    recipe: Recipe,
+    tell: Narrator,
     seed: int,
+    recipe: Recipe,
     out: Path,
     title: str,
-    tell: Narrator,
 ) -> dict[str, Any]:
     advance: list[Callable[[int, str], None]] = []
 
@@ -218,44 +215,36 @@ def _learn(
 
 
 def _run(
-    plan: Finetuning, source: Path, data: Splits, recipe: Recipe, seed: int, tell: Narrator
+    plan: Finetuning,
+    data: Splits,
+    learn_one: Callable[[int, Recipe, Path, str], dict[str, Any]],
+    recipe: Recipe,
+    seed: int,
+    tell: Narrator,
 ) -> dict[str, Any]:
-    home = _home(plan, seed)
-    learned = _learn(plan, source, data, recipe, seed, home / "model", f"seed {seed}", tell)
+    model, machine = _model_of(plan, seed), plan.machine
+    learned = learn_one(seed, recipe, model, f"seed {seed}")
     advance = tell.begin(f"seed {seed}: test documents", len(data.test))
-    machine = plan.machine
     scored = evaluate(
-        model_of(home / "model", kernel=machine.kernel, batch_tokens=machine.batch_tokens),
+        model_of(model, kernel=machine.kernel, batch_tokens=machine.batch_tokens),
         data.test,
-        home / "test",
+        model.with_name("test"),
         format_name=data.format,
         on_document=lambda done: advance(done, ""),
     )
     tell.end(f"{scored['scores']['main']:.4f}")
     result = {
         "seed": seed,
-        "task": learned["task"],
-        "steps": learned["steps"],
-        "kernel": learned["kernel"],
-        "versions": learned["versions"],
-        "left_out": learned["left_out"],
-        "left_out_at": learned["left_out_at"],
-        "history": learned["history"],
-        "seconds": learned["seconds"],
+        **{name: learned[name] for name in OF_LEARNING},
         "dev": {"main": learned["dev"]["main"], "has_collapsed": learned["dev_has_collapsed"]},
         "test": {
             "main": scored["scores"]["main"],
             "has_collapsed": scored["has_collapsed"],
-            "scores": scored["scores"],
-            **{
-                name: scored[name]
-                for name in ("interval", "by_length", "by_position", "reliability", "evidence")
-            },
-            "seconds": scored["seconds"],
+            **{name: scored[name] for name in OF_SCORING},
         },
     }
     if processes().is_main_process:
-        write_json(home / RESULTS, result)
+        write_json(model.with_name(RESULTS), result)
     return result
 
 

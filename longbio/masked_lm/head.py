@@ -23,8 +23,7 @@ from longbio.masked_lm.masking import Ids
 def head_of(model: nn.Module) -> nn.Module:
     """The masked-LM head of a model, wrapped for parallel training or not."""
     inner: Any = getattr(model, "module", model)
-    head: nn.Module = inner.get_submodule(FAMILIES[inner.config.model_type].head_module)
-    return head
+    return inner.get_submodule(FAMILIES[inner.config.model_type].head_module)
 
 
 def start_head(model: Any, counts: Ids) -> None:

@@ -58,8 +58,7 @@ def _parts(grams: dict[int, list[Hashes]], known: Hashes, length: int, part: int
 def _log_share(table: tuple[Hashes, Ids], hashes: Hashes) -> NDArray[np.float64]:
     """Logarithm of the share that each n-gram has among those of its length."""
     known, counts = table
-    share: NDArray[np.float64] = np.log(counts[np.searchsorted(known, hashes)] / counts.sum())
-    return share
+    return np.log(counts[np.searchsorted(known, hashes)] / counts.sum())
 
 
 def _pmi(chance: dict[int, list[NDArray[np.float64]]], length: int) -> NDArray[np.float64]:

@@ -217,8 +217,7 @@ class Classes(Task[WholeRows]):
     def probabilities(self, logits: Array) -> Array:
         """Of the classes, from (..., C) logits."""
         if self.multi_label:
-            probabilities: Array = np.exp(-np.logaddexp(0, -logits))
-            return probabilities
+            return np.exp(-np.logaddexp(0, -logits))
         return softmax(logits, axis=-1)
 
     def at_temperature(self, temperature: float) -> Classes:

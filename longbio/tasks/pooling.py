@@ -131,6 +131,5 @@ def pooled_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
     stacked = np.stack(outputs).astype(np.float64)
     if pooling == "attention":
         rows = torch.from_numpy(stacked)
-        attended: Array = _attended(rows, rows.new_zeros(len(rows), dtype=torch.long), 1)[0].numpy()
-        return attended
+        return _attended(rows, rows.new_zeros(len(rows), dtype=torch.long), 1)[0].numpy()
     return stacked.mean(axis=0) if pooling == "mean" else stacked.max(axis=0)

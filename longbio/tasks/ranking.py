@@ -71,8 +71,7 @@ class Rankings:
         both = zip(self._columns(), other._columns(), strict=True)
         parts = [_share_of_each(wanted_D, _twice_rank(a), _twice_rank(b)) for (wanted_D, a), (_, b) in both]
         part_D = np.nan_to_num(_mean(parts, self.shape[0]))
-        found: Numbers = sign_RU @ np.bincount(self._unit_D, part_D, self.count)
-        return found
+        return sign_RU @ np.bincount(self._unit_D, part_D, self.count)
 
     def _columns(self) -> list[tuple[Numbers, Places]]:
         """What is true, and the places, of each seed and class."""
@@ -105,8 +104,7 @@ def _share_of_each(wanted_D: Numbers, a_D: Places, b_D: Places) -> Numbers:
     def gained(weight_D: Numbers) -> Numbers:
         own = _below(a_D, a_D, weight_D) - _below(b_D, b_D, weight_D)
         crossed = _below(a_D, b_D, weight_D) - _below(b_D, a_D, weight_D)
-        half: Numbers = (own + crossed) / 2
-        return half
+        return (own + crossed) / 2
 
     others_D = 1 - wanted_D
     part_D = wanted_D * gained(others_D) - others_D * gained(wanted_D)
@@ -134,8 +132,7 @@ def _mean(columns: Sequence[Numbers], seeds: int) -> Numbers:
     found_SCN = np.stack(columns).reshape(seeds, -1, columns[0].shape[-1])
     has = np.isfinite(found_SCN)
     by_seed_SN = _share(np.where(has, found_SCN, 0).sum(axis=1), has.sum(axis=1).astype(np.float64))
-    mean: Numbers = by_seed_SN.mean(axis=0)
-    return mean
+    return by_seed_SN.mean(axis=0)
 
 
 def _below(at_D: Places, place_D: Places, weight_D: Numbers, unit_D: Places | None = None) -> Numbers:
@@ -153,12 +150,10 @@ def _below(at_D: Places, place_D: Places, weight_D: Numbers, unit_D: Places | No
     order = np.argsort(key_D, kind="stable")
     ordered, until = key_D[order], np.concatenate([[0.0], np.cumsum(weight_D[order])])
     low, high = np.searchsorted(ordered, at_D), np.searchsorted(ordered, at_D, "right")
-    below: Numbers = (until[low] + until[high]) / 2 - until[np.searchsorted(ordered, first_D)]
-    return below
+    return (until[low] + until[high]) / 2 - until[np.searchsorted(ordered, first_D)]
 
 
 def _twice_rank(place_D: Places) -> Places:
     """(D,) whole numbers: of equals the middle of their ranks, twice, from 0."""
     counts = np.bincount(place_D)
-    ranks: Places = (2 * np.cumsum(counts) - counts - 1)[place_D]
-    return ranks
+    return (2 * np.cumsum(counts) - counts - 1)[place_D]

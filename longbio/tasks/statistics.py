@@ -148,8 +148,7 @@ class Sums:
 
     def _score(self, sums: Numbers) -> Numbers:
         """(...) of (..., S, K)."""
-        mean: Numbers = self._measure(sums).mean(axis=-1)
-        return mean
+        return self._measure(sums).mean(axis=-1)
 
 
 S = TypeVar("S", Sums, Rankings)

@@ -68,8 +68,7 @@ def make_optimizer(settings: TrainingSettings, groups: Sequence[Group]) -> torch
             "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
         ) from error
     rate = settings.learning.learning_rate
-    stable: torch.optim.Optimizer = StableAdamW(list(groups), lr=rate, decouple_lr=False)
-    return stable
+    return StableAdamW(list(groups), lr=rate, decouple_lr=False)
 
 
 class UncorrectedAdamW(torch.optim.Optimizer):
