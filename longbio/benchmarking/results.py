@@ -17,7 +17,7 @@ from longbio.artifacts.files import read_json
 from longbio.benchmarking.cells import Cell
 from longbio.benchmarking.settings import Benchmark
 from longbio.finetuning.learn import REPORT, versions
-from longbio.tasks.statistics import difference, holm, score_interval
+from longbio.tasks.statistics import difference, holm
 
 Found = tuple[Cell, dict[str, Any], dict[str, Any]]
 """A cell, what its run says, what it cost."""
@@ -103,8 +103,7 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
         "kernel": runs[0]["kernel"],
         "seeds": [each["seed"] for each in runs],
         "scores": [each["test"]["main"] for each in runs],
-        **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed")},
-        "interval": score_interval([each["test"]["evidence"] for each in runs]),
+        **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed", "interval")},
         "steps": round(fmean(each["steps"] for each in runs)),
         "recipe": run["recipe"],
         "tried": run["grid"],
@@ -167,7 +166,7 @@ def _against(run: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[
     )
     seeds = [seed for seed in ours if seed in theirs]
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
-    if not pairs or any(one is None for pair in pairs for one in pair):
+    if not pairs:
         return None, None
     if run["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
         return (

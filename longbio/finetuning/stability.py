@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from longbio.encoders.families import dropout_names
+from longbio.encoders.families import FAMILIES, dropout_names
 from longbio.encoders.heads import initialise
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
-from longbio.finetuning.layers import Parts
 from longbio.finetuning.rdrop import LogitsOf, nothing_to_compare, with_rdrop
 from longbio.training import optimizers
 from longbio.training.optimizers import Group
@@ -85,6 +84,51 @@ class Stability:
             raise ValueError(f"r_drop is {self.r_drop:g}; a weight is 0 or more")
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The modules of an encoder; together they hold all its weights.
+
+    Args:
+        embeddings: with ELECTRA's projection, and their LayerNorm.
+        layers: the lowest first.
+        pooler: BERT's and its heirs', or what has its place and weights in a Longformer's head for documents
+            (`encoders.heads.begin_from_pooler`); None where there is none.
+    """
+
+    embeddings: Sequence[nn.Module]
+    layers: Sequence[nn.Module]
+    pooler: nn.Module | None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Parts:
+        """Of a model with a head or without.
+
+        Raises:
+            LongbioError: the family isn't known.
+        """
+        kind = model.config.model_type
+        if kind not in FAMILIES:
+            raise LongbioError(
+                f"the layers of a {kind} are not known here; those of {', '.join(FAMILIES)} are",
+                where="model",
+                remedy="leave freezing, layer_decay, reinitialise_layers and mixout off",
+            )
+        encoder = model.base_model
+        embeddings = [getattr(encoder, name, None) for name in ("embeddings", "embeddings_project")]
+        return cls(
+            [module for module in embeddings if module is not None],
+            list(encoder.get_submodule(FAMILIES[kind].layers).children()),
+            _pooler(model),
+        )
+
+
+def _pooler(model: PreTrainedModel) -> nn.Module | None:
+    pooler = getattr(model.base_model, "pooler", None)
+    if pooler is None and model.config.model_type == "longformer":
+        pooler = getattr(getattr(model, "classifier", None), "dense", None)
+    return pooler
+
+
 def prepare(model: PreTrainedModel, stability: Stability) -> None:
     """Re-initialise, freeze, and install mixout: after loading, before training.
 
@@ -95,17 +139,10 @@ def prepare(model: PreTrainedModel, stability: Stability) -> None:
             itself, or mixout meets weights that FSDP or DeepSpeed divides.
     """
     _refuse_equal_passes(model, stability)
-    if not any(
-        (
-            stability.freeze_embeddings,
-            stability.freeze_layers,
-            stability.reinitialise_layers,
-            stability.mixout,
-        )
-    ):
+    frozen, random = stability.freeze_layers, stability.reinitialise_layers
+    if not (frozen or random or stability.freeze_embeddings or stability.mixout):
         return
     parts = Parts.of(model)
-    frozen, random = stability.freeze_layers, stability.reinitialise_layers
     if frozen + random > len(parts.layers):
         raise LongbioError(
             f"{frozen} layers shall be frozen and {random} begin at random,"
