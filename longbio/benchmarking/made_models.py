@@ -61,8 +61,8 @@ class Made:
         """Whether it has been made, just so, of what is there now; what is gone is taken as it was."""
         if not (self.curriculum.out / DONE).is_file():
             return False
-        done, given = read_json(self.curriculum.out / DONE), self.given()
-        return bool(done["asked"] == given) and _made_of(given).items() <= done["made_of"].items()
+        done, asked = read_json(self.curriculum.out / DONE), self.given()
+        return bool(done["asked"] == asked) and _made_of(asked).items() <= done["made_of"].items()
 
 
 def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
@@ -129,7 +129,7 @@ def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
     return digests
 
 
-def described(made: Made, target_bits: float | None) -> dict[str, Any]:
+def describe(made: Made, target_bits: float | None) -> dict[str, Any]:
     """What making a model was like: held-out bits before and after each phase, and the curve of its training.
     Steps to the target bits compare models that mask alike and have one vocabulary; others compare by their
     held-out bits."""

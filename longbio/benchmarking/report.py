@@ -20,7 +20,7 @@ from longbio.benchmarking.figures import PALETTE, Look, looks, swatch
 from longbio.benchmarking.report_figures import drawings, pretraining
 from longbio.benchmarking.report_tables import Table
 from longbio.benchmarking.report_words import Result
-from longbio.benchmarking.shown_documents import SHOWN_CHARS, Example, rendered
+from longbio.benchmarking.shown_documents import SHOWN_CHARS, Example, render_example
 from longbio.corpus.marks import COLOURS
 
 
@@ -108,7 +108,7 @@ def as_html(results: Result, sections: Sequence[dict[str, Any]], examples: Seque
         plan=plan_text(results),
         palette=PALETTE,
         colours=COLOURS,
-        examples=[rendered(*example) for example in examples],
+        examples=[render_example(*example) for example in examples],
         shown_chars=SHOWN_CHARS,
     )
 
@@ -121,7 +121,7 @@ def as_markdown(results: Result, sections: Sequence[dict[str, Any]]) -> str:
     parts += [_safe(total or "")]
     if results["failed"]:
         failed = [f"{each['task']}, {each['arm']}: {each['what']}" for each in results["failed"]]
-        parts += [f"## Failed: {words.counted(len(failed), 'run')}", _list(failed)]
+        parts += [f"## Failed: {words.plural(len(failed), 'run')}", _list(failed)]
     if unfinished := words.unfinished(results):
         parts += [_safe(f"Not finished: {unfinished}.")]
     parts += ["## Overview", _markdown(tables.overview(results))]

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from longbio.benchmarking import report_tables as tables
-from longbio.benchmarking.figures import LOSS_POINTS, Curve, Look, chart, looks, smoothed
+from longbio.benchmarking.figures import LOSS_POINTS, Curve, Look, chart, looks, smooth
 from longbio.benchmarking.report_tables import Table
 from longbio.benchmarking.report_words import Result, points
 
@@ -28,13 +28,8 @@ class Drawing:
 def drawings(place: str, task: Result, styles: Mapping[str, Look]) -> list[Drawing]:
     """What can be drawn of a task, each name beginning with its `place` in the page; charts without data are
     left out."""
-    found = (
-        _by_length(place, task, styles),
-        _by_position(place, task, styles),
-        _reliability(place, task, styles),
-        _losses(place, task, styles),
-    )
-    return [drawing for drawing in found if drawing is not None]
+    made = [draw(place, task, styles) for draw in (_by_length, _by_position, _reliability, _losses)]
+    return [drawing for drawing in made if drawing is not None]
 
 
 def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
@@ -44,7 +39,7 @@ def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
         return None
     names = [each["name"] for each in models]
     styles = looks(names, names[0])
-    curves = {each["name"]: smoothed([each["bits"]]) for each in models if each["bits"]}
+    curves = {each["name"]: smooth([each["bits"]]) for each in models if each["bits"]}
     says = "Bits per masked token by step of pre-training"
     svg = _by_step(curves, styles, says, name="pretraining", y_label="bits per masked token")
     note = (
@@ -71,16 +66,16 @@ def _by_length(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing 
 def _by_position(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
     what = "answer" if task["kind"] == "qa" else "mention"
     measured = tables.found_measure(task)
-    found = "Which share of the true mentions was found"
+    shown = "Which share of the true mentions was found"
     if what == "answer":
-        found = "How well questions were answered"
+        shown = "How well questions were answered"
     return _over_ranges(
         task,
         styles,
         "by_position",
         name=f"{place}-position",
         title=f"By where the {what} stands",
-        note=f"{found}, by how far into the document the {what}s stand.",
+        note=f"{shown}, by how far into the document the {what}s stand.",
         says=f"{measured.capitalize()} by where in the document the {what} stands",
         x_label=f"tokens before the {what} (n: {what}s)",
         y_label=measured,
@@ -151,7 +146,7 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
 
 
 def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    curves = {arm["name"]: smoothed(arm["losses"]) for arm in task["arms"] if any(arm["losses"])}
+    curves = {arm["name"]: smooth(arm["losses"]) for arm in task["arms"] if any(arm["losses"])}
     if not curves:
         return None
     svg = _by_step(curves, styles, "Training loss by step", name=f"{place}-losses", y_label="training loss")

@@ -50,11 +50,11 @@ def overview(results: Result) -> Table:
     rows = []
     for name in arms:
         spoken = f"{name} (baseline)" if name == results["baseline"] else name
-        found = [next((arm for arm in task["arms"] if arm["name"] == name), None) for task in tasks]
-        cells = [
-            _overview_cell(arm) if arm else "failed" if (task["name"], name) in failed else "–"
-            for arm, task in zip(found, tasks, strict=True)
-        ]
+        cells = []
+        for task in tasks:
+            arm = next((arm for arm in task["arms"] if arm["name"] == name), None)
+            missing = "failed" if (task["name"], name) in failed else "–"
+            cells.append(_overview_cell(arm) if arm else missing)
         rows.append((spoken, *cells, *([points(score["arms"].get(name))] if score else [])))
     header = ("arm", *columns, *([score["name"]] if score else []))
     if len(header) > len(rows) + 1:
@@ -99,7 +99,7 @@ def _arm_row(arm: Result, baseline: Result | None) -> tuple[str, ...]:
     cost, against, is_baseline = arm["cost"], arm["against_baseline"], arm is baseline
     spread = "" if arm["standard_deviation"] is None else f" ± {points(arm['standard_deviation'])}"
     its = arm.get("interval")
-    own = f" {interval(its['low'], its['high'])}" if its else ""
+    around = f" {interval(its['low'], its['high'])}" if its else ""
     difference = p = "baseline" if is_baseline else "–"
     if against is not None:
         difference = (
@@ -108,7 +108,7 @@ def _arm_row(arm: Result, baseline: Result | None) -> tuple[str, ...]:
         p = chance(against["p_holm"]).removeprefix("p = ").removeprefix("p ")
     return (
         arm["name"],
-        f"{points(arm['mean'])}{spread}{own}",
+        f"{points(arm['mean'])}{spread}{around}",
         points(arm["minimum"]),
         f"{arm['collapsed']} of {len(arm['seeds'])}",
         difference,
@@ -176,8 +176,8 @@ Borders = tuple[int, int | None]
 
 def ranges_of(arms: Sequence[Result], key: str) -> list[Borders]:
     """The ranges of tokens that occur in any of the arms, in order."""
-    found = {(row["from_tokens"], row["to_tokens"]) for arm in arms for row in arm[key] or ()}
-    return sorted(found, key=lambda borders: (borders[0], borders[1] or float("inf")))
+    ranges = {(row["from_tokens"], row["to_tokens"]) for arm in arms for row in arm[key] or ()}
+    return sorted(ranges, key=lambda borders: (borders[0], borders[1] or float("inf")))
 
 
 def find(rows: Sequence[Result], borders: Borders) -> Result | None:

@@ -74,12 +74,14 @@ def _as_read(document: Document, cell: Cell) -> Document | None:
     return None
 
 
-def rendered(task: str, gold: Document, predicted: Mapping[str, Document]) -> dict[str, Any]:
+def render_example(task: str, gold: Document, predicted: Mapping[str, Document]) -> dict[str, Any]:
     """One example for the page: marked texts side by side where there are mentions, else a table."""
     columns = {"true": gold, **predicted}
     if gold.spans or any(document.spans for document in predicted.values()):
         types = sorted({span.label for document in columns.values() for span in document.spans})
-        panels = [(name, marked(gold, document, types, SHOWN_CHARS)) for name, document in columns.items()]
+        panels = [
+            (name, mark_mentions(gold, document, types, SHOWN_CHARS)) for name, document in columns.items()
+        ]
         return {"task": task, "id": gold.id, "panels": panels, "is_cut": len(gold.text) > SHOWN_CHARS}
     rows = tuple(
         (question.text, *(_answers(document, question.id) for document in columns.values()))
@@ -102,7 +104,7 @@ def _said(document: Document) -> str:
     return ", ".join(document.labels or ()) or "none"
 
 
-def marked(gold: Document, predicted: Document, types: Sequence[str], shown_chars: int) -> Markup:
+def mark_mentions(gold: Document, predicted: Document, types: Sequence[str], shown_chars: int) -> Markup:
     """The first `shown_chars` of a text with its mentions in `<mark class="KIND tTYPE">`: each of either side
     is a `hit`, `wrong` or `missed`; where they overlap, the colour is the shortest's, chosen by the place of
     its type. Mentions that go on beyond the cut are not marked."""

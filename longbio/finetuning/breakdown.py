@@ -38,15 +38,14 @@ def by_position(
 
     A place is in tokens of the model, reckoned from the share of the document's characters before it.
     """
-    places, found = [], []
-    for document, each, things in zip(
-        documents, predictions, task.places(documents, predictions), strict=True
-    ):
-        for start_char, credit in things:
-            places.append(each.details["tokens"] * start_char / len(document.text))
-            found.append(credit)
+    places, credits = [], []
+    things = task.places(documents, predictions)
+    for document, prediction, of_document in zip(documents, predictions, things, strict=True):
+        for start_char, credit in of_document:
+            places.append(prediction.details["tokens"] * start_char / len(document.text))
+            credits.append(credit)
     return [
-        {**bounds, "mentions": len(inside), "recall": float(np.mean([found[n] for n in inside]))}
+        {**bounds, "mentions": len(inside), "recall": float(np.mean([credits[n] for n in inside]))}
         for bounds, inside in _parts(np.array(places))
     ]
 
@@ -83,10 +82,10 @@ def evidence(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     """`Task.evidence`, ready for JSON, with the documents' names and whose they are."""
-    found = task.evidence(documents, predictions)
+    parts = task.evidence(documents, predictions)
     ids = [document.id for document in documents]
     groups = [document.group for document in documents]
-    return {"measure": found.measure, "ids": ids, "groups": groups, "totals": found.totals.tolist()}
+    return {"measure": parts.measure, "ids": ids, "groups": groups, "totals": parts.totals.tolist()}
 
 
 def _parts(tokens: Array) -> Iterator[tuple[dict[str, int | None], list[int]]]:

@@ -25,7 +25,7 @@ def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -
         "steps": report["steps"],
     }
     rows = [(key, f"`{value}`") for key, value in settings.items() if value not in (None, "", (), [])]
-    left_out = [(what, f"{count:,}") for what, count in report["left_out"].items() if count]
+    left_out = [(kind, f"{count:,}") for kind, count in report["left_out"].items() if count]
     sections = [
         (
             "How to load it",

@@ -121,10 +121,9 @@ def score(
     loaded, task = Predictor(model), model.task
     task.check(documents, loaded.inputs)
     start, tokens = time.monotonic(), loaded.batch_tokens
-    found = predict(
-        loaded.network, loaded.inputs, task, documents, batch_tokens=tokens, on_document=on_document
+    predictions = list(
+        predict(loaded.network, loaded.inputs, task, documents, batch_tokens=tokens, on_document=on_document)
     )
-    predictions = list(found)
     seconds = round(time.monotonic() - start, 1)
     return _report(task, documents, predictions, reading) | {"seconds": seconds}, predictions
 

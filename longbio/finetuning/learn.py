@@ -39,7 +39,7 @@ from longbio.tasks.task import Prediction, Sample, collate, forward, refuse_with
 from longbio.training.processes import processes
 from longbio.training.settings import TrainingSettings
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import OnStep, gone_on
+from longbio.training.trainer import OnStep, title_of_run
 
 REPORT = "finetuning.json"
 
@@ -87,7 +87,7 @@ def learn(
         refuse_without_examples(task, dev_documents, "data.dev")
         machine, stability = machine or Machine(), stability or Stability()
         learner = _begin(model_folder, train_documents, dev_documents, task, recipe, machine, seed)
-        on_start(learner.steps, gone_on("", work, learner.steps))
+        on_start(learner.steps, title_of_run("", work, learner.steps))
         trained, report = learner.learned(stability, work, on_step)
         if state.is_main_process:
             _save(trained, learner.inputs, report, model_folder, out)

@@ -25,7 +25,7 @@ from longbio.progress import Narrator, Silence
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.statistics import interval_text, score_interval
-from longbio.training.processes import opened_together, processes
+from longbio.training.processes import open_together, processes
 from longbio.training.requirements import refuse_kernel, refuse_settings
 from longbio.training.settings import TrainingSettings
 
@@ -54,7 +54,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     source = check(plan)
     if not (plan.out / RESULTS).is_file():
         check_machine(plan, source)
-    with opened_together(plan.out, bound(plan, source)):
+    with open_together(plan.out, bound(plan, source)):
         return _finetune(plan, source, tell)
 
 

@@ -35,7 +35,7 @@ class AnswerScore:
     f1: float
 
 
-def normalized(answer: str) -> str:
+def normalize(answer: str) -> str:
     """An answer without case, ASCII punctuation, articles and extra spaces, in this order."""
     bare = answer.lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
@@ -44,8 +44,8 @@ def normalized(answer: str) -> str:
 def score_answer(gold: Sequence[str], predicted: str) -> AnswerScore:
     """Score the answer given (empty for none) by the accepted ones (none where the text has no answer)."""
     # An accepted answer of which nothing is left, such as "the", is none (as SQuAD 2.0 has it).
-    accepted = [words for words in (normalized(answer).split() for answer in gold) if words] or [[]]
-    given = normalized(predicted).split()
+    accepted = [words for words in (normalize(answer).split() for answer in gold) if words] or [[]]
+    given = normalize(predicted).split()
     return AnswerScore(float(given in accepted), max(_f1(words, given) for words in accepted))
 
 

@@ -51,10 +51,10 @@ def class_scores(
     _check(truth, probabilities)
     if negative is not None and negative not in classes:
         raise ValueError(f"the negative class {negative!r} is not among {list(classes)}")
-    wanted, found = truth.argmax(axis=1), probabilities.argmax(axis=1)
-    predicted = found[:, None] == np.arange(len(classes))
+    wanted, chosen = truth.argmax(axis=1), probabilities.argmax(axis=1)
+    predicted = chosen[:, None] == np.arange(len(classes))
     return {
-        "accuracy": float((wanted == found).mean()),
+        "accuracy": float((wanted == chosen).mean()),
         **_by_class(truth, predicted, probabilities, classes, negative),
         "confusion": (truth.T.astype(int) @ predicted).tolist(),
     }

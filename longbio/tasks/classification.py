@@ -29,8 +29,8 @@ from longbio.tasks.pooling import (
     WEIGHT,
     Reading,
     WholeRows,
-    pooled,
-    pooled_outputs,
+    pool_logits,
+    pool_outputs,
     pooled_targets,
     query_of,
     whole_rows,
@@ -188,7 +188,7 @@ class Classes(Task[WholeRows]):
         return cross_entropy(logits, labels, weight=weights, reduction="sum")
 
     def _pooled(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        return pooled(outputs.logits, batch["row_samples"], self.reading.pooling)
+        return pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
         logits = self._pooled(outputs, batch)
@@ -201,7 +201,7 @@ class Classes(Task[WholeRows]):
 
     def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The likeliest class, or the labels that reach their thresholds."""
-        logits = pooled_outputs(outputs, self.reading.pooling)
+        logits = pool_outputs(outputs, self.reading.pooling)
         probabilities = self.probabilities(logits / self.temperature)
         by_name = dict(zip(self.classes, probabilities.tolist(), strict=True))
         details = {**encoded.details(), "probabilities": by_name}
@@ -263,8 +263,8 @@ class Classes(Task[WholeRows]):
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
         """Documents that are right, or labels that are found, made up and missed, or what is ranked."""
         wanted = [self._labels(document) for document in gold]
-        given = [self._chosen(each.details["probabilities"]) for each in predictions]
-        pairs = list(zip(wanted, given, strict=True))
+        chosen = [self._chosen(prediction.details["probabilities"]) for prediction in predictions]
+        pairs = list(zip(wanted, chosen, strict=True))
         if self.choose_by == "auroc":
             names, probabilities = self._table(predictions, wanted)
             ranked = [number for number, name in enumerate(names) if name != self.negative]

@@ -106,7 +106,7 @@ def pooled_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
     }
 
 
-def pooled(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
+def pool_logits(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
     """(S, C) logits of samples from those of their rows, float32."""
     count = int(samples_B.max()) + 1
     index = samples_B[:, None].expand_as(logits_BC)
@@ -126,7 +126,7 @@ def _attended(logits_BC: Tensor, samples_B: Tensor, count: int) -> Tensor:
     return sums / shares.new_zeros(count).index_add(0, samples_B, shares)[:, None]
 
 
-def pooled_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
+def pool_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
     """(C,) logits of a document from those of its rows."""
     stacked = np.stack(outputs).astype(np.float64)
     if pooling == "attention":

@@ -48,18 +48,14 @@ class Rankings:
     def of_drawn(self, times_RU: Numbers) -> Numbers:
         """(R,) that of documents whose units count so often."""
         times_RD = times_RU[:, self._unit_D]
-        found = []
+        by_column = []
         for wanted_D, place_D in self._columns():
             order = np.argsort(place_D, kind="stable")
             first = np.flatnonzero(np.diff(place_D[order], prepend=-1))
             counted_RD, is_wanted = times_RD[:, order], wanted_D[order]
-            found.append(
-                _auroc(
-                    np.add.reduceat(counted_RD * is_wanted, first, axis=1),
-                    np.add.reduceat(counted_RD * (1 - is_wanted), first, axis=1),
-                )
-            )
-        return _mean(found, self.shape[0])
+            sides = (counted_RD * is_wanted, counted_RD * (1 - is_wanted))
+            by_column.append(_auroc(*(np.add.reduceat(side, first, axis=1) for side in sides)))
+        return _mean(by_column, self.shape[0])
 
     def exchanged(self, other: Rankings, sign_RU: Numbers) -> Numbers:
         """(R,) this minus another's, what both say of units with the sign -1 exchanged.
@@ -102,9 +98,9 @@ def _share_of_each(wanted_D: Numbers, a_D: Places, b_D: Places) -> Numbers:
     """(D,) what each document adds to one AUROC minus another, by the places that two models give it."""
 
     def gained(weight_D: Numbers) -> Numbers:
-        own = _below(a_D, a_D, weight_D) - _below(b_D, b_D, weight_D)
+        within = _below(a_D, a_D, weight_D) - _below(b_D, b_D, weight_D)
         crossed = _below(a_D, b_D, weight_D) - _below(b_D, a_D, weight_D)
-        return (own + crossed) / 2
+        return (within + crossed) / 2
 
     others_D = 1 - wanted_D
     part_D = wanted_D * gained(others_D) - others_D * gained(wanted_D)
@@ -113,8 +109,7 @@ def _share_of_each(wanted_D: Numbers, a_D: Places, b_D: Places) -> Numbers:
 
 def auroc(totals_DK: Numbers) -> float:
     """That of one model's documents, see `Rankings`; 0 where there is none."""
-    found = Rankings([totals_DK], np.arange(len(totals_DK)), len(totals_DK)).of_all()
-    return float(np.nan_to_num(found))
+    return float(np.nan_to_num(Rankings([totals_DK], np.arange(len(totals_DK)), len(totals_DK)).of_all()))
 
 
 def _auroc(wanted_RL: Numbers, others_RL: Numbers) -> Numbers:

@@ -19,8 +19,8 @@ from longbio.tasks.evidence import Evidence, of_pairs
 from longbio.tasks.pooling import (
     Reading,
     WholeRows,
-    pooled,
-    pooled_outputs,
+    pool_logits,
+    pool_outputs,
     pooled_targets,
     query_of,
     whole_rows,
@@ -95,7 +95,7 @@ class Similarity(Task[WholeRows]):
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared error, summed over pairs."""
-        scores = pooled(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
+        scores = pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
         return (scores - batch["labels"]).square().sum()
 
     def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
@@ -103,7 +103,7 @@ class Similarity(Task[WholeRows]):
 
     def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The score in the corpus' own units."""
-        value = float(pooled_outputs(outputs, self.reading.pooling)[0])
+        value = float(pool_outputs(outputs, self.reading.pooling)[0])
         document = replace(encoded.document, score=self.mean + value * self.deviation)
         return Prediction(document, {**encoded.details(), "score": document.score})
 

@@ -91,13 +91,13 @@ class Prediction:
     @property
     def answers(self) -> list[Answer]:
         """Of each question, what a model of answers found; without text where it found none."""
-        found = []
+        answers = []
         for question, detail in zip(self.document.questions, self.details.get("questions", ()), strict=False):
             start, end = question.answers[0] if question.answers else (None, None)
             sure = detail["best"][0]["probability"] if question.answers else detail["null_probability"]
             words = None if start is None else self.text[start:end]
-            found.append(Answer(question.text, words, start, end, sure))
-        return found
+            answers.append(Answer(question.text, words, start, end, sure))
+        return answers
 
     @property
     def classes(self) -> dict[str, float]:

@@ -28,7 +28,7 @@ def processes() -> PartialState:
 
 
 @contextmanager
-def opened_together(out: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
+def open_together(out: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
     """As `Run.open`, for processes that train together: the main one locks and writes."""
     state = processes()
     opened = Run.open(out, plan) if state.is_main_process else nullcontext(Run(out, is_main=False))

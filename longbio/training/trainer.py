@@ -345,8 +345,8 @@ def last_whole_checkpoint(folder: Path) -> str | None:
     """
     state = processes()
     with state.main_process_first():
-        found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-        for path in sorted(found, key=_step_of, reverse=True):
+        named = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+        for path in sorted(named, key=_step_of, reverse=True):
             if not state.is_main_process or _is_whole(path):
                 return str(path)
             shutil.rmtree(path)
@@ -359,7 +359,7 @@ def steps_done(folder: Path) -> int:
     return 0 if checkpoint is None else _step_of(Path(checkpoint))
 
 
-def gone_on(title: str, folder: Path, steps: int) -> str:
+def title_of_run(title: str, folder: Path, steps: int) -> str:
     """The title of a run that was begun before, with the step where it goes on."""
     was_begun, done = folder.is_dir(), steps_done(folder)  # asked of all processes that train together
     if not was_begun:

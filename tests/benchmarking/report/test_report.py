@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from longbio.benchmarking import report
 from longbio.benchmarking import report_tables as tables
 from longbio.benchmarking import report_words as words
-from longbio.benchmarking.figures import PALETTE, looks, smoothed
+from longbio.benchmarking.figures import PALETTE, looks, smooth
 from longbio.corpus.records import Document, Question, Span
 
 Results = dict[str, Any]
@@ -526,12 +526,12 @@ def test_without_examples_no_text_is_shown(results: Results, tmp_path: Path) -> 
 
 
 def test_losses_are_means_of_neighbours_and_seeds() -> None:
-    xs, ys = smoothed([[4.0, 2.0, 1.0], [2.0]])
+    xs, ys = smooth([[4.0, 2.0, 1.0], [2.0]])
     assert (list(xs), list(ys)) == ([1, 2, 3], [3.0, 2.0, 1.0])
-    xs, ys = smoothed([list(np.arange(800.0))])
+    xs, ys = smooth([list(np.arange(800.0))])
     assert len(xs) == 80
     assert (xs[0], ys[0]) == (5.5, 4.5), "the mean of the first ten steps"
-    assert smoothed([]) == ((), ())
+    assert smooth([]) == ((), ())
 
 
 def luminance(colour: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from longbio.benchmarking.shown_documents import marked
+from longbio.benchmarking.shown_documents import mark_mentions
 from longbio.corpus.records import Document, Span
 
 TEXT = "left <ventricular> and atrial failure"
@@ -19,7 +19,7 @@ def plain(page: str) -> str:
 def test_mentions_that_overlap_and_broken_ones_are_all_marked() -> None:
     gold = Document("a", TEXT, spans=(OUTER, BROKEN))
     found = Document("a", TEXT, spans=(OUTER, INNER))
-    page = marked(gold, found, ["Disease", "Finding", "Place"], 1000)
+    page = mark_mentions(gold, found, ["Disease", "Finding", "Place"], 1000)
     assert plain(page) == "left &lt;ventricular&gt; and atrial failure"
     assert '<mark class="wrong t2" title="wrong: Place">atrial<sup>Place</sup></mark>' in page
     assert '<mark class="missed t1" title="missed: Finding">&lt;ventricular&gt;</mark>' in page
@@ -29,6 +29,6 @@ def test_mentions_that_overlap_and_broken_ones_are_all_marked() -> None:
 
 def test_a_mention_beyond_the_cut_is_not_marked() -> None:
     document = Document("a", TEXT, spans=(OUTER, Span.of(0, 4, "Place")))
-    page = marked(document, document, ["Disease", "Place"], 10)
+    page = mark_mentions(document, document, ["Disease", "Place"], 10)
     assert plain(page) == "left &lt;vent"
     assert page.count("<mark") == 1
