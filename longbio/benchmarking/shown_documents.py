@@ -28,12 +28,7 @@ Example = tuple[str, Document, Mapping[str, Document]]
 
 def examples_of(suite: Benchmark, cells: Sequence[Cell], *, show_text: bool) -> list[Example]:
     """The shortest test document of each task in which there is something to find, as the first seed of each
-    arm read it.
-
-    Args:
-        suite: the benchmark; tasks that allow it are shown.
-        cells: those that are finished.
-        show_text: show documents of the others too.
+    finished cell read it; of tasks that allow it, or of all with `show_text`.
 
     Raises:
         LongbioError: the documents can't be read any more.

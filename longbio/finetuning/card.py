@@ -20,7 +20,8 @@ def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -
     settings = {
         **report["task"],
         **report["recipe"],
-        **_changed(report["stability"]),
+        # What was done against unstable learning; all else is off.
+        **{key: value for key, value in report["stability"].items() if value != getattr(Stability(), key)},
         "seed": report["seed"],
         "steps": report["steps"],
     }
@@ -79,8 +80,3 @@ def _call(task: Mapping[str, Any], name: str, model_type: str, max_tokens: int) 
         answer_tokens=task.get("max_answer_tokens", 64),
         result=result,
     )
-
-
-def _changed(stability: Mapping[str, Any]) -> dict[str, Any]:
-    """What was done against unstable learning; all else is off."""
-    return {key: value for key, value in stability.items() if value != getattr(Stability(), key)}

@@ -225,13 +225,8 @@ def of_one_type(documents: Sequence[Document]) -> list[Document]:
 
 
 def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
-    """Divide documents at random, always in the same way, whole groups together.
-
-    If all documents share one group, it is ignored.
-
-    Args:
-        documents: what to divide.
-        share: of its groups, rounded up, that come out as the second list; at least one stays.
+    """Divide documents at random, always in the same way, whole groups together: a share of the groups,
+    rounded up, comes out as the second list. If all documents share one group, it is ignored.
 
     Raises:
         LongbioError: there is one document alone.

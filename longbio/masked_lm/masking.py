@@ -223,8 +223,8 @@ def unit_starts(
         ids: (T,) token ids.
         place: (N,) the positions of ordinary tokens.
         word_starts: (T,) True where a word begins.
-        masking: its strategy, and for spans their lengths.
-        draw: draws the lengths of spans.
+        masking: its strategy, and for spans their lengths, which are drawn.
+        draw: of these.
         phrases: for the strategy `pmi`; ValueError without.
     """
     if masking.strategy == "token":

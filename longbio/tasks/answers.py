@@ -70,19 +70,16 @@ def answer_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> di
 def best_null_threshold(
     margins: Sequence[float], answered: Sequence[float], unanswered: Sequence[float]
 ) -> tuple[float, float]:
-    """Above which margin no answer is given, so that development questions score best.
+    """Above which margin no answer is given, so that development questions score best; and the mean score
+    there.
 
-    Thresholds are tried between neighbouring margins, beyond both ends, and at 0. Of equally good ones
-    the nearest to 0 is taken, the lower of two.
+    Thresholds are tried between neighbouring margins, beyond both ends, and at 0. Of equally good ones the
+    nearest to 0 is taken, the lower of two; (0, 0) without questions.
 
     Args:
         margins: of each question, the score of no answer minus that of the best answer.
         answered: what each question scores when its best answer is given, F1 or another.
         unanswered: what it scores when none is: 1 where the text has no answer, else 0.
-
-    Returns:
-        The threshold, and the mean score at it; (0, 0) without questions. No answer is given where the
-        margin is **above** the threshold.
 
     Raises:
         ValueError: the three differ in length, or a margin is not finite.

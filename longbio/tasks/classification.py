@@ -22,19 +22,10 @@ from longbio.corpus.records import Document
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
+from longbio.tasks import pooling
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means, of_ranks
 from longbio.tasks.metrics import Counts
-from longbio.tasks.pooling import (
-    WEIGHT,
-    Reading,
-    WholeRows,
-    pool_logits,
-    pool_outputs,
-    pooled_targets,
-    query_of,
-    whole_rows,
-)
 from longbio.tasks.task import Array, Prediction, Sample, Task
 
 MANY = 20
@@ -46,7 +37,7 @@ SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
 
 
 @dataclass(frozen=True)
-class Classes(Task[WholeRows]):
+class Classes(Task[pooling.WholeRows]):
     """Classification of documents and pairs.
 
     Args:
@@ -73,7 +64,7 @@ class Classes(Task[WholeRows]):
     multi_label: bool = False
     negative: str | None = None
     choose_by: Measure = "accuracy"
-    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    reading: pooling.Reading = pooling.Reading()  # noqa: RUF009 - frozen
     balanced: bool = False
     weights: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
@@ -149,12 +140,12 @@ class Classes(Task[WholeRows]):
         """Each has its labels, and a query that leaves room for its text."""
         for document in documents:
             self._labels(document)
-            query_of(document, inputs)
+            pooling.query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
         """The classes' names, and what transformers calls the problem."""
         kind = "multi_label_classification" if self.multi_label else "single_label_classification"
-        names = [*self.classes, *([WEIGHT] if self.reading.pooling == "attention" else [])]
+        names = [*self.classes, *([pooling.WEIGHT] if self.reading.pooling == "attention" else [])]
         return {
             "id2label": dict(enumerate(names)),
             "label2id": {name: number for number, name in enumerate(names)},
@@ -177,7 +168,7 @@ class Classes(Task[WholeRows]):
         return [Sample(encoded.rows, (target,))]
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
-        return pooled_targets(samples)
+        return pooling.pooled_targets(samples)
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats, summed over documents, or over documents and labels."""
@@ -188,7 +179,7 @@ class Classes(Task[WholeRows]):
         return cross_entropy(logits, labels, weight=weights, reduction="sum")
 
     def _pooled(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        return pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)
+        return pooling.pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
         logits = self._pooled(outputs, batch)
@@ -196,12 +187,12 @@ class Classes(Task[WholeRows]):
             logits = torch.stack([torch.zeros_like(logits), logits], dim=-1)
         return [(logits, torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device))]
 
-    def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
-        return whole_rows(document, inputs, self.reading, self.global_tokens)
+    def encode(self, document: Document, inputs: InputFormat) -> pooling.WholeRows:
+        return pooling.whole_rows(document, inputs, self.reading, self.global_tokens)
 
-    def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
+    def decode(self, encoded: pooling.WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The likeliest class, or the labels that reach their thresholds."""
-        logits = pool_outputs(outputs, self.reading.pooling)
+        logits = pooling.pool_outputs(outputs, self.reading.pooling)
         probabilities = self.probabilities(logits / self.temperature)
         by_name = dict(zip(self.classes, probabilities.tolist(), strict=True))
         details = {**encoded.details(), "probabilities": by_name}

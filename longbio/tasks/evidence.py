@@ -24,13 +24,8 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A score's parts.
-
-    Args:
-        measure: one of `MEASURES`, or `AUROC`.
-        totals: (D, K) what each document adds; the measure of their sum is the score. For AUROC what
-            `Rankings` takes.
-    """
+    """A score's parts: (D, K) what each document adds; one of `MEASURES` of their sum is the score. For
+    `AUROC` what `Rankings` takes."""
 
     measure: str
     totals: Numbers

@@ -22,23 +22,11 @@ from longbio.encoders.batches import IGNORED, pad
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat, Row, default_overlap
 from longbio.encoders.tokens import Tokens, Window, windows_of
+from longbio.tasks import tags
 from longbio.tasks.bio import best_tags
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
 from longbio.tasks.mention_matching import entity_scores
 from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1
-from longbio.tasks.tags import (
-    UNLEARNED,
-    Ceiling,
-    Labels,
-    Tags,
-    Words,
-    ceiling,
-    decode,
-    encode,
-    first_words_of,
-    note_lost,
-    words_of,
-)
 from longbio.tasks.task import Array, Prediction, Sample, Task
 
 
@@ -98,9 +86,9 @@ class Entities(Task[TaggedRows]):
         return "entity F1" if self.score_by == "mentions" else "word F1"
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> tags.Labels:
         """The tags."""
-        return Labels(self.types)
+        return tags.Labels(self.types)
 
     @property
     def learned_names(self) -> tuple[str, ...]:
@@ -110,7 +98,7 @@ class Entities(Task[TaggedRows]):
         return (span.label for span in document.spans)
 
     def learned_from(self, documents: Sequence[Document]) -> Entities:
-        return replace(self, types=self.types or Labels.of(documents).types)
+        return replace(self, types=self.types or tags.Labels.of(documents).types)
 
     def config_changes(self) -> dict[str, Any]:
         names = self.labels.names()
@@ -119,27 +107,24 @@ class Entities(Task[TaggedRows]):
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """Stretches of the document, each word tagged in the window with most context around it."""
         tokens = self._tokens(document, inputs)
-        known = tuple(span for span in document.spans if span.label in self.types)
-        left_out.note(UNLEARNED, document.id, len(document.spans) - len(known))
-        tagged = encode(replace(document, spans=known), tokens, self.labels)
-        note_lost(tagged, document, left_out)
+        tagged = tags.encode_learned(document, tokens, self.labels, left_out)
         num_read = self._num_read(tokens, inputs)
         left_out.note("tokens that no row holds", document.id, len(tokens.ids) - num_read)
         stretches = windows_of(0, num_read, max_tokens=self.sample_tokens, overlap=0)
-        return [self._sample(tokens, tagged.tags, stretch, inputs) for stretch in stretches]
+        return [self._sample(tokens, tagged, stretch, inputs) for stretch in stretches]
 
-    def ceiling(self, documents: Sequence[Document], inputs: InputFormat) -> Ceiling:
+    def ceiling(self, documents: Sequence[Document], inputs: InputFormat) -> tags.Ceiling:
         """What a model that makes no mistake would score on documents."""
-        return ceiling(documents, inputs.tokenizer, self.labels)
+        return tags.ceiling(documents, inputs.tokenizer, self.labels)
 
-    def _sample(self, tokens: Tokens, tags: Tags, stretch: Window, inputs: InputFormat) -> Sample:
+    def _sample(self, tokens: Tokens, tagged: tags.Tags, stretch: Window, inputs: InputFormat) -> Sample:
         first, size = stretch.owned.start, stretch.owned.stop - stretch.owned.start
         rows, labels = [], []
         for window in self._windows(size, inputs):
             read, owned = _shifted(window.tokens, first), _shifted(window.owned, first)
             row = inputs.row(tokens, read, roles=self.global_tokens)
             tags_of_row = np.full(len(row.ids), IGNORED, dtype=np.int64)
-            tags_of_row[_shifted(owned, row.text.start - read.start)] = tags[owned]
+            tags_of_row[_shifted(owned, row.text.start - read.start)] = tagged[owned]
             rows.append(row)
             labels.append(tags_of_row)
         return Sample(tuple(rows), tuple(labels))
@@ -183,12 +168,12 @@ class Entities(Task[TaggedRows]):
         scores = np.zeros((num_read, len(self.labels.names())), dtype=np.float32)
         for window, row, output in zip(encoded.windows, encoded.rows, outputs, strict=True):
             scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
-        every = words_of(tokens)
-        words = Words(*(places[every.heads < num_read] for places in every))
-        logits, first_words = scores[words.heads], first_words_of(encoded.document, words)
-        tags = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
-        likely = softmax(logits / self.temperature, axis=-1)[np.arange(len(tags)), tags]
-        mentions = decode(tags, words, self.labels, first_words)
+        every = tags.words_of(tokens)
+        words = tags.Words(*(places[every.heads < num_read] for places in every))
+        logits, first_words = scores[words.heads], tags.first_words_of(encoded.document, words)
+        best = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
+        likely = softmax(logits / self.temperature, axis=-1)[np.arange(len(best)), best]
+        mentions = tags.decode(best, words, self.labels, first_words)
         details = {
             "windows": len(encoded.windows),
             "tokens": len(tokens.ids),

@@ -118,9 +118,6 @@ class Answers(Task[AskedRows]):
             " task.null_answers is false; set it to true"
         ]
 
-    def learned_from(self, documents: Sequence[Document]) -> Answers:
-        return self
-
     def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Each question has an id of its own, by which its answer is found, and leaves room for its text."""
         ids = Counter(question.id for document in documents for question in document.questions)
@@ -132,9 +129,6 @@ class Answers(Task[AskedRows]):
         for document in documents:
             for question in document.questions:
                 inputs.refuse_long_query(inputs.tokens(question.text), f"question {question.id}")
-
-    def config_changes(self) -> dict[str, Any]:
-        return {}
 
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """Windows with an answer, and some without; of several answers the first that is whole."""

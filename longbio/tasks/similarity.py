@@ -14,17 +14,9 @@ from longbio.corpus.records import Document
 from longbio.encoders.roles import Role
 from longbio.encoders.rows import InputFormat
 from longbio.errors import LongbioError
+from longbio.tasks import pooling
 from longbio.tasks.classes import similarity_scores
 from longbio.tasks.evidence import Evidence, of_pairs
-from longbio.tasks.pooling import (
-    Reading,
-    WholeRows,
-    pool_logits,
-    pool_outputs,
-    pooled_targets,
-    query_of,
-    whole_rows,
-)
 from longbio.tasks.task import Array, Prediction, Sample, Task
 
 COLLAPSED = 0.05
@@ -32,7 +24,7 @@ COLLAPSED = 0.05
 
 
 @dataclass(frozen=True)
-class Similarity(Task[WholeRows]):
+class Similarity(Task[pooling.WholeRows]):
     """Similarity of pairs: documents with a `query` and a `score`.
 
     Args:
@@ -50,7 +42,7 @@ class Similarity(Task[WholeRows]):
     kind: Literal["similarity"] = "similarity"
     mean: float = 0.0
     deviation: float = 0.0
-    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    reading: pooling.Reading = pooling.Reading()  # noqa: RUF009 - frozen
     global_tokens: tuple[Role, ...] = ("cls", "query")
 
     @property
@@ -78,7 +70,7 @@ class Similarity(Task[WholeRows]):
         """Each has its score, and a first text that leaves room for its second."""
         for document in documents:
             _score(document)
-            query_of(document, inputs)
+            pooling.query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
         """One number comes out, and the weight of its window where windows are weighed."""
@@ -91,19 +83,19 @@ class Similarity(Task[WholeRows]):
         return [Sample(encoded.rows, (np.array(target, dtype=np.float32),))]
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
-        return pooled_targets(samples)
+        return pooling.pooled_targets(samples)
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared error, summed over pairs."""
-        scores = pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
+        scores = pooling.pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
         return (scores - batch["labels"]).square().sum()
 
-    def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
-        return whole_rows(document, inputs, self.reading, self.global_tokens)
+    def encode(self, document: Document, inputs: InputFormat) -> pooling.WholeRows:
+        return pooling.whole_rows(document, inputs, self.reading, self.global_tokens)
 
-    def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
+    def decode(self, encoded: pooling.WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The score in the corpus' own units."""
-        value = float(pool_outputs(outputs, self.reading.pooling)[0])
+        value = float(pooling.pool_outputs(outputs, self.reading.pooling)[0])
         document = replace(encoded.document, score=self.mean + value * self.deviation)
         return Prediction(document, {**encoded.details(), "score": document.score})
 

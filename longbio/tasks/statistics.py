@@ -31,13 +31,8 @@ NO_SPREAD = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is drawn: documents, or groups such as patients, whose notes are no independent draws.
-
-    Args:
-        unit_D: the unit of each document, counted from 0.
-        count: how many there are.
-        kind: what they are.
-    """
+    """What is drawn, the unit of each document, counted from 0: documents, or groups such as patients, whose
+    notes are no independent draws."""
 
     unit_D: NDArray[np.int64]
     count: int
@@ -185,15 +180,12 @@ def compare(ours: S, theirs: S) -> dict[str, Any] | None:
 
 
 def interval(ours: S, theirs: S | None) -> tuple[float, float]:
-    """The 95% BCa bootstrap interval (Efron 1987) of a score, or of a difference, documents drawn in pairs.
+    """The 95% BCa bootstrap interval (Efron 1987) of a model's score, or of its difference to another's,
+    documents drawn in pairs.
 
     Where BCa has no answer, because all draws lie on one side of the value, it is the interval of
     percentiles; where every document says the same, there is no spread. Draws that have no score, because
     nothing in them can be ranked, are left out.
-
-    Args:
-        ours: a model's score.
-        theirs: another's, which is taken away; None for none.
     """
     value = ours.of_all() - (0.0 if theirs is None else theirs.of_all())
     without_one = ours.of_all_but_one() - (0.0 if theirs is None else theirs.of_all_but_one())

@@ -189,7 +189,8 @@ class Task(Protocol[E]):
         return [f"{counts.total():,} {self.named} that weren't learned, and are missed: {_listed(counts)}"]
 
     def learned_from(self, documents: Sequence[Document]) -> Self:
-        """The same task, its classes those of the training documents."""
+        """The same task, its classes those of the training documents, where it has classes."""
+        return self
 
     def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Raises LongbioError when documents can't be scored: their truth is missing, or a question is longer
@@ -198,6 +199,7 @@ class Task(Protocol[E]):
 
     def config_changes(self) -> dict[str, Any]:
         """What the task sets in a model's config."""
+        return {}
 
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """What is learned from a document; counts what can't be."""

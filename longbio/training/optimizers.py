@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from longbio.errors import LongbioError
+from longbio.training.requirements import refuse_optimizer
 from longbio.training.settings import TrainingSettings
 
 Group = dict[str, Any]
@@ -61,12 +62,9 @@ def make_optimizer(settings: TrainingSettings, groups: Sequence[Group]) -> torch
             where="bias_correction",
             remedy="leave it on, or choose optimizer adamw",
         )
-    try:
-        from optimi import StableAdamW
-    except ImportError as error:
-        raise LongbioError(
-            "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
-        ) from error
+    refuse_optimizer(settings.learning.optimizer)
+    from optimi import StableAdamW
+
     rate = settings.learning.learning_rate
     return StableAdamW(list(groups), lr=rate, decouple_lr=False)
 

@@ -12,7 +12,7 @@ from longbio.encoders.families import is_long
 from longbio.encoders.loading import cannot_run, ready_kernel
 from longbio.errors import LongbioError
 from longbio.training.processes import processes, several_without_gpu
-from longbio.training.settings import Precision, TrainingSettings
+from longbio.training.settings import Optimizer, Precision, TrainingSettings
 
 
 def refuse_precision(precision: Precision) -> None:
@@ -49,7 +49,12 @@ def refuse_settings(settings: TrainingSettings) -> None:
     among the processes."""
     refuse_precision(settings.machine.precision)
     settings.passes(processes().num_processes)
-    if settings.learning.optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
+    refuse_optimizer(settings.learning.optimizer)
+
+
+def refuse_optimizer(optimizer: Optimizer) -> None:
+    """Raises LongbioError for an optimizer that isn't installed."""
+    if optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
         raise LongbioError(
             "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
         )
