@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from longbio.errors import LongbioError
 
@@ -24,6 +24,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+
+HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which ~ is the user's home."""
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -13,8 +13,7 @@ from typing import Any
 from longbio.artifacts.atomic_files import read_json
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.artifacts.runs import is_run_of
-from longbio.benchmarking.readings import overrides_of
-from longbio.benchmarking.settings import Arm, Benchmark, TaskEntry, folder_name
+from longbio.benchmarking.settings import Arm, Benchmark, Overrides, Reads, TaskEntry, folder_name
 from longbio.benchmarking.worker import CELL
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, documents_bound, settings_bound
@@ -24,16 +23,28 @@ from longbio.settings import load_settings
 FAILURE = "failure.json"
 
 
+def _pooled(pooling: str) -> dict[str, Overrides]:
+    windows = ("task.reading.part=windows", f"task.reading.pooling={pooling}")
+    return {"classification": windows, "similarity": windows}
+
+
+HEAD = ("task.reading.part=head",)
+FIRST_WINDOW = ("task.first_window=true",)
+
+READINGS: dict[Reads, dict[str, Overrides]] = {
+    "whole": {},
+    "chunks-mean": _pooled("mean"),
+    "chunks-max": _pooled("max"),
+    "chunks-attention": _pooled("attention"),
+    "first": {"ner": FIRST_WINDOW, "qa": FIRST_WINDOW, "classification": HEAD, "similarity": HEAD},
+}
+"""How an arm reads documents: what has to be set, by kind of task. Entities and answers of chunks are merged
+as those of any windows are, so pooling is of documents alone."""
+
+
 @dataclass(frozen=True)
 class Cell:
-    """What has to be run.
-
-    Args:
-        task: of the benchmark.
-        arm: of the benchmark.
-        plan: of both.
-        command: that runs it alone.
-    """
+    """What has to be run: an arm at a task, the plan made of both, and the command that runs it alone."""
 
     task: TaskEntry
     arm: Arm
@@ -63,11 +74,7 @@ class Cell:
 
 
 def cells_of(suite: Benchmark, models: Mapping[str, str]) -> list[Cell]:
-    """Every cell, task by task.
-
-    Args:
-        suite: the benchmark.
-        models: a folder or hub name for each name that arms have.
+    """Every cell, task by task, with a folder or hub name for each model that arms name.
 
     Raises:
         LongbioError: a plan can't be made: an override names what there isn't.
@@ -90,20 +97,36 @@ def _cell(suite: Benchmark, task: TaskEntry, arm: Arm, models: Mapping[str, str]
         *ours,
     ]
     plan = load_settings(Finetuning, task.config, overrides)
-    words = ["longbio", "finetune", str(task.config)]
-    for each in overrides:
-        words += ["--set", each]
-    return Cell(task, arm, plan, shlex.join(words))
+    flags = [word for override in overrides for word in ("--set", override)]
+    return Cell(task, arm, plan, shlex.join(["longbio", "finetune", str(task.config), *flags]))
 
 
-def _of_all(suite: Benchmark, task: TaskEntry) -> tuple[str, ...]:
+def overrides_of(reads: Reads | None, kind: str, chunk_tokens: int) -> Overrides:
+    """What makes a plan of a `kind` of task read so; None for as the plan says. Chunks hold so many tokens,
+    special ones included.
+
+    Raises:
+        LongbioError: the task can't be read so.
+    """
+    if reads is None:
+        return ()
+    if reads == "first" and kind not in READINGS[reads]:
+        raise LongbioError(
+            f"{kind} are read a pair at a time: there is no first chunk of a document",
+            where="reads",
+            remedy="leave the task out of this arm",
+        )
+    chunk = "null" if reads == "whole" else str(chunk_tokens)
+    return (f"recipe.max_tokens={chunk}", *READINGS[reads].get(kind, ()))
+
+
+def _of_all(suite: Benchmark, task: TaskEntry) -> Overrides:
     """What the benchmark says for every cell: corpora, seeds, and the rates that each of them tries."""
-    said = []
+    overrides = []
     if suite.data is not None:
-        folder: Path = suite.data if task.data is None else suite.data / task.data
-        said.append(f"data.path={json.dumps(str(folder))}")
+        overrides.append(f"data.path={json.dumps(str(suite.data / (task.data or '')))}")
     if suite.seeds is not None:
-        said.append(f"seeds={json.dumps(suite.seeds)}")
+        overrides.append(f"seeds={json.dumps(suite.seeds)}")
     if suite.learning_rates:
-        said.append(f"grid.learning_rates={json.dumps(suite.learning_rates)}")
-    return tuple(said)
+        overrides.append(f"grid.learning_rates={json.dumps(suite.learning_rates)}")
+    return tuple(overrides)

@@ -47,13 +47,8 @@ Curve = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is drawn, in every chart of a report.
-
-    Args:
-        colour: one of `DRAWN`.
-        marker: matplotlib's name of it.
-        dashes: matplotlib's style of a line.
-    """
+    """How an arm is drawn in every chart of a report: one of the colours of `DRAWN`, and matplotlib's marker
+    and style of a line."""
 
     colour: str
     marker: str
@@ -62,13 +57,11 @@ class Look:
 
 def looks(arms: Sequence[str], baseline: str) -> dict[str, Look]:
     """A look for each arm that no other has: the baseline in ink, dashed, with round markers."""
-    others = [arm for arm in arms if arm != baseline]
-    found = {baseline: Look(INK, "o", (0, (3, 2)))}
-    for n, arm in enumerate(others):
-        found[arm] = Look(
-            ARM_COLOURS[n % len(ARM_COLOURS)], MARKERS[n % len(MARKERS)], DASHES[n % len(DASHES)]
-        )
-    return found
+    by_arm = {baseline: Look(INK, "o", (0, (3, 2)))}
+    for n, arm in enumerate(arm for arm in arms if arm != baseline):
+        colour, marker = ARM_COLOURS[n % len(ARM_COLOURS)], MARKERS[n % len(MARKERS)]
+        by_arm[arm] = Look(colour, marker, DASHES[n % len(DASHES)])
+    return by_arm
 
 
 def swatch(look: Look, name: str) -> Markup:
@@ -123,12 +116,9 @@ def chart(
     return _svg(figure, name, says)
 
 
-def smoothed(losses: Sequence[Sequence[float]]) -> Curve:
-    """Losses of several seeds as one curve of at most 80 points, each the mean of the steps around it.
-
-    Args:
-        losses: of each step, by seed; where some seeds have ended, the mean is over the others.
-    """
+def smooth(losses: Sequence[Sequence[float]]) -> Curve:
+    """Losses of each step, by seed, as one curve of at most 80 points, each the mean of the steps around it;
+    where some seeds have ended, of the others."""
     steps = max((len(each) for each in losses), default=0)
     if steps == 0:
         return (), ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,44 +17,11 @@ from longbio.artifacts.cards import markdown_table
 from longbio.benchmarking import report_tables as tables
 from longbio.benchmarking import report_words as words
 from longbio.benchmarking.figures import PALETTE, Look, looks, swatch
-from longbio.benchmarking.notes import compared, marked
-from longbio.benchmarking.report_figures import Drawing, drawings, pretraining
+from longbio.benchmarking.report_figures import drawings, pretraining
 from longbio.benchmarking.report_tables import Table
 from longbio.benchmarking.report_words import Result
+from longbio.benchmarking.shown_documents import SHOWN_CHARS, Example, render_example
 from longbio.corpus.marks import COLOURS
-from longbio.corpus.records import Document
-
-SHOWN_CHARS = 2000
-
-Example = tuple[str, Document, Mapping[str, Document]]
-"""A task's name, a document with what is true of it, and the same as each arm reads it."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """What is said of one task.
-
-    Args:
-        name: of the task.
-        about: its documents and measure.
-        sentences: how each arm compares with the baseline.
-        arms: scores and costs.
-        types: scores by entity type.
-        key: a piece of the line that each arm is drawn with.
-        drawings: charts, each with its numbers.
-        tried: budgets and settings.
-        commands: what runs an arm again, by arm.
-    """
-
-    name: str
-    about: str
-    sentences: tuple[str, ...]
-    arms: Table
-    types: Table | None
-    key: tuple[tuple[str, Markup], ...]
-    drawings: tuple[Drawing, ...]
-    tried: Table
-    commands: tuple[tuple[str, str], ...]
 
 
 def write(out: Path, results: dict[str, Any], examples: Sequence[Example] | None = None) -> None:
@@ -64,8 +30,8 @@ def write(out: Path, results: dict[str, Any], examples: Sequence[Example] | None
     Args:
         out: the folder.
         results: the content of its `results.json`.
-        examples: documents to be shown with what is true and what each arm found; whoever gives them
-            answers for their text being public. None shows no text.
+        examples: documents to be shown with what is true and what each arm found; whoever gives them answers
+            for their text being public. None shows no text.
 
     Raises:
         LongbioError: the disk is full.
@@ -76,23 +42,23 @@ def write(out: Path, results: dict[str, Any], examples: Sequence[Example] | None
     write_text_atomically(out / "report.csv", tables.as_csv(results))
 
 
-def _section(number: int, task: Result, results: Result) -> Section:
+def _section(number: int, task: Result, results: Result) -> dict[str, Any]:
     documents = task["documents"] or {}
     counts = ", ".join(f"{documents[split]:,} {split}" for split in documents if documents[split] is not None)
     kind = words.KINDS.get(task["kind"], task["kind"])
     names, place = [arm["name"] for arm in task["arms"]], f"t{number}"
     styles = looks(tables.arm_names(results), results["baseline"])
-    return Section(
-        name=task["name"],
-        about=f"{kind}, scored by {task['measure']}; documents: {counts or 'not known'}",
-        sentences=tuple(words.sentence(arm, task, results) for arm in words.rivals(task, results)),
-        arms=tables.arms_table(task, results),
-        types=tables.types_table(task),
-        key=_key(place, {name: styles[name] for name in names}),
-        drawings=tuple(drawings(place, task, styles)),
-        tried=tables.tried_table(task),
-        commands=tuple((arm["name"], arm["command"]) for arm in task["arms"] if arm["command"]),
-    )
+    return {
+        "name": task["name"],
+        "about": f"{kind}, scored by {task['measure']}; documents: {counts or 'not known'}",
+        "sentences": [words.sentence(arm, task, results) for arm in words.rivals(task, results)],
+        "arms": tables.arms_table(task, results),
+        "types": tables.types_table(task),
+        "key": _key(place, {name: styles[name] for name in names}),
+        "drawings": drawings(place, task, styles),
+        "tried": tables.tried_table(task),
+        "commands": [(arm["name"], arm["command"]) for arm in task["arms"] if arm["command"]],
+    }
 
 
 def _key(place: str, styles: Mapping[str, Look]) -> tuple[tuple[str, Markup], ...]:
@@ -121,7 +87,7 @@ def plan_text(results: Result) -> str:
     return yaml.safe_dump(results["plan"], sort_keys=False, allow_unicode=True, width=100)
 
 
-def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Example]) -> str:
+def as_html(results: Result, sections: Sequence[dict[str, Any]], examples: Sequence[Example]) -> str:
     """One page without a script, and nothing that is fetched."""
     template = files("longbio.benchmarking").joinpath("report.html.jinja").read_text("utf-8")
     made = pretraining(results)
@@ -142,76 +108,45 @@ def as_html(results: Result, sections: Sequence[Section], examples: Sequence[Exa
         plan=plan_text(results),
         palette=PALETTE,
         colours=COLOURS,
-        examples=[shown(*example) for example in examples],
+        examples=[render_example(*example) for example in examples],
         shown_chars=SHOWN_CHARS,
     )
 
 
-def shown(task: str, gold: Document, predicted: Mapping[str, Document]) -> dict[str, Any]:
-    """One example for the page: marked texts side by side where there are mentions, else a table."""
-    columns = {"true": gold, **predicted}
-    if gold.spans or any(document.spans for document in predicted.values()):
-        types = sorted({span.label for document in columns.values() for span in document.spans})
-        panels = [
-            (name, marked(gold.text, compared(gold, document), types, SHOWN_CHARS))
-            for name, document in columns.items()
-        ]
-        return {"task": task, "id": gold.id, "panels": panels, "is_cut": len(gold.text) > SHOWN_CHARS}
-    rows = tuple(
-        (question.text, *(_answers(document, question.id) for document in columns.values()))
-        for question in gold.questions
-    ) or ((gold.query or "the whole text", *(_said(document) for document in columns.values())),)
-    header = ("question" if gold.questions or gold.query else "read", *columns)
-    table = Table(f"{task}: {gold.id}", header, rows, frozenset(range(len(header))))
-    return {"task": task, "id": gold.id, "table": table}
-
-
-def _answers(document: Document, question_id: str) -> str:
-    """The answers to a question, in the document's own words."""
-    found = next((each.answers for each in document.questions if each.id == question_id), ())
-    return " · ".join(dict.fromkeys(document.text[start:end] for start, end in found)) or "no answer"
-
-
-def _said(document: Document) -> str:
-    if document.score is not None:
-        return f"{document.score:.2f}"
-    return ", ".join(document.labels or ()) or "none"
-
-
-def as_markdown(results: Result, sections: Sequence[Section]) -> str:
+def as_markdown(results: Result, sections: Sequence[dict[str, Any]]) -> str:
     """The page's text and tables; what its charts show stands in tables."""
     total = words.total_score(results)
     answers = "\n".join(f"- **{_safe(task)}**: {_safe(said)}" for task, said in words.answers(results))
     parts = [f"# {_safe(results['title'])}", _safe(words.lead(results)), answers]
-    parts += [_safe(total)] if total else []
+    parts += [_safe(total or "")]
     if results["failed"]:
-        failed = [f"- {each['task']}, {each['arm']}: {each['what']}" for each in results["failed"]]
-        parts += [f"## Failed: {words.counted(len(failed), 'run')}", _safe("\n".join(failed))]
+        failed = [f"{each['task']}, {each['arm']}: {each['what']}" for each in results["failed"]]
+        parts += [f"## Failed: {words.plural(len(failed), 'run')}", _list(failed)]
     if unfinished := words.unfinished(results):
         parts += [_safe(f"Not finished: {unfinished}.")]
     parts += ["## Overview", _markdown(tables.overview(results))]
     for section in sections:
-        parts += [f"## {_safe(section.name)}", _safe(section.about)]
-        parts += ["\n".join(f"- {_safe(said)}" for said in section.sentences)] if section.sentences else []
-        parts += [_markdown(table) for table in (section.arms, section.types) if table is not None]
-        for drawing in section.drawings:
-            parts += [f"### {drawing.title}", _safe(drawing.note)]
-            parts += [_markdown(drawing.table)] if drawing.table else []
-        parts += [f"### {section.tried.caption}", _markdown(section.tried)]
-        parts += ["\n".join(f"    {' '.join(command.split())}" for _, command in section.commands)]
+        parts += [f"## {_safe(section['name'])}", _safe(section["about"]), _list(section["sentences"])]
+        parts += [_markdown(section["arms"]), _markdown(section["types"])]
+        for drawing in section["drawings"]:
+            parts += [f"### {drawing.title}", _safe(drawing.note), _markdown(drawing.table)]
+        parts += [f"### {section['tried'].caption}", _markdown(section["tried"])]
+        parts += ["\n".join(f"    {' '.join(command.split())}" for _, command in section["commands"])]
     if made := pretraining(results):
-        parts += [
-            "## Models made first",
-            _safe(made[0].note),
-            *([_markdown(made[0].table)] if made[0].table else []),
-        ]
-    parts += ["## What this can't say", "\n".join(f"- {_safe(said)}" for said in words.limits(results))]
+        parts += ["## Models made first", _safe(made[0].note), _markdown(made[0].table)]
+    parts += ["## What this can't say", _list(words.limits(results))]
     parts += ["## To run it again", "\n".join(f"- {name}: {_safe(value)}" for name, value in rerun(results))]
     parts += ["\n".join(f"    {line}" for line in plan_text(results).splitlines())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown(table: Table) -> str:
+def _list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {_safe(sentence)}" for sentence in sentences)
+
+
+def _markdown(table: Table | None) -> str:
+    if table is None:
+        return ""
     header = [_safe(name) for name in table.header]
     return markdown_table(header, [[_safe(cell) for cell in row] for row in table.rows])
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from longbio.benchmarking import report_tables as tables
-from longbio.benchmarking.figures import LOSS_POINTS, Curve, Look, chart, looks, smoothed
+from longbio.benchmarking.figures import LOSS_POINTS, Curve, Look, chart, looks, smooth
 from longbio.benchmarking.report_tables import Table
 from longbio.benchmarking.report_words import Result, points
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A chart.
-
-    Args:
-        title: what it is about.
-        note: how it is to be read.
-        svg: the drawing.
-        table: its numbers, where a table of a few lines can hold them.
-    """
+    """A chart: what it is about, how it is to be read, the drawing, and its numbers, where a table of a few
+    lines can hold them."""
 
     title: str
     note: str
@@ -31,20 +26,10 @@ class Drawing:
 
 
 def drawings(place: str, task: Result, styles: Mapping[str, Look]) -> list[Drawing]:
-    """What can be drawn of a task; charts without data are left out.
-
-    Args:
-        place: of the task in the page, before the name of each drawing.
-        task: of `results.json`.
-        styles: by arm.
-    """
-    found = (
-        _by_length(place, task, styles),
-        _by_position(place, task, styles),
-        _reliability(place, task, styles),
-        _losses(place, task, styles),
-    )
-    return [drawing for drawing in found if drawing is not None]
+    """What can be drawn of a task, each name beginning with its `place` in the page; charts without data are
+    left out."""
+    made = [draw(place, task, styles) for draw in (_by_length, _by_position, _reliability, _losses)]
+    return [drawing for drawing in made if drawing is not None]
 
 
 def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
@@ -54,17 +39,9 @@ def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
         return None
     names = [each["name"] for each in models]
     styles = looks(names, names[0])
-    curves = {each["name"]: smoothed([each["bits"]]) for each in models if each["bits"]}
-    said = [f"{name}: from {ys[0]:.2f} to {ys[-1]:.2f}." for name, (_, ys) in curves.items()]
-    svg = chart(
-        curves,
-        styles,
-        name="pretraining",
-        says=f"Bits per masked token by step of pre-training. {' '.join(said)}",
-        x_label="step",
-        y_label="bits per masked token",
-        has_markers=False,
-    )
+    curves = {each["name"]: smooth([each["bits"]]) for each in models if each["bits"]}
+    says = "Bits per masked token by step of pre-training"
+    svg = _by_step(curves, styles, says, name="pretraining", y_label="bits per masked token")
     note = (
         "Bits while learning compare models that mask alike and share a vocabulary; held-out bits compare the"
         " others too."
@@ -73,62 +50,65 @@ def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
 
 
 def _by_length(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    table = tables.length_table(task)
-    if table is None:
-        return None
-    curves, ticks = _over_ranges(task, "by_length", "documents", "main")
-    svg = chart(
-        curves,
+    return _over_ranges(
+        task,
         styles,
+        "by_length",
         name=f"{place}-length",
-        says=f"{task['measure']} by length of the document. {_ends(curves, ticks)}",
+        title="By length of the document",
+        note="Mean over seeds; lengths are in tokens of each arm's own model.",
+        says=f"{task['measure']} by length of the document",
         x_label="tokens in the document (n: documents)",
         y_label=task["measure"],
-        ticks=ticks,
     )
-    note = "Mean over seeds; lengths are in tokens of each arm's own model."
-    return Drawing("By length of the document", note, svg, table)
 
 
 def _by_position(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    table = tables.position_table(task)
-    if table is None:
-        return None
-    curves, ticks = _over_ranges(task, "by_position", "mentions", "recall")
     what = "answer" if task["kind"] == "qa" else "mention"
     measured = tables.found_measure(task)
-    svg = chart(
-        curves,
+    shown = "Which share of the true mentions was found"
+    if what == "answer":
+        shown = "How well questions were answered"
+    return _over_ranges(
+        task,
         styles,
+        "by_position",
         name=f"{place}-position",
-        says=f"{measured.capitalize()} by where in the document the {what} stands. {_ends(curves, ticks)}",
+        title=f"By where the {what} stands",
+        note=f"{shown}, by how far into the document the {what}s stand.",
+        says=f"{measured.capitalize()} by where in the document the {what} stands",
         x_label=f"tokens before the {what} (n: {what}s)",
         y_label=measured,
-        ticks=ticks,
     )
-    found = (
-        "How well questions were answered"
-        if task["kind"] == "qa"
-        else f"Which share of the true {what}s was found"
-    )
-    note = f"{found}, by how far into the document the {what}s stand."
-    return Drawing(f"By where the {what} stands", note, svg, table)
 
 
-def _over_ranges(task: Result, key: str, count: str, value: str) -> tuple[dict[str, Curve], list[str]]:
-    """A curve for each arm over the ranges of tokens that occur, and what stands below each."""
+def _over_ranges(
+    task: Result,
+    styles: Mapping[str, Look],
+    key: str,
+    *,
+    title: str,
+    note: str,
+    says: str,
+    **labels: Any,
+) -> Drawing | None:
+    """A curve for each arm over the ranges of tokens that occur."""
+    table = tables.ranges_table(task, key)
+    if table is None:
+        return None
+    _, count, value = tables.RANGES[key]
     arms = [arm for arm in task["arms"] if arm[key]]
-    ranges, ticks = tables.ranges_of(arms, key), []
-    curves: dict[str, Curve] = {}
-    for arm in arms:
-        cells = [(n, tables.find(arm[key], borders)) for n, borders in enumerate(ranges)]
-        known = [(float(n), 100 * cell[value]) for n, cell in cells if cell and cell[value] is not None]
-        curves[arm["name"]] = [n for n, _ in known], [share for _, share in known]
-    for borders in ranges:
-        first = next(cell for arm in arms if (cell := tables.find(arm[key], borders)))
-        low, high = borders
-        ticks.append(f"{f'{low:,}+' if high is None else f'< {high:,}'}\nn = {first[count]:,.0f}")
-    return curves, ticks
+    curves: dict[str, tuple[list[float], list[float]]] = {arm["name"]: ([], []) for arm in arms}
+    ticks = []
+    for place, (low, high) in enumerate(tables.ranges_of(arms, key)):
+        cells = {arm["name"]: cell for arm in arms if (cell := tables.find(arm[key], (low, high)))}
+        for name, cell in cells.items():
+            curves[name][0].append(float(place))
+            curves[name][1].append(100 * cell[value])
+        number = next(iter(cells.values()))[count]
+        ticks.append(f"{f'{low:,}+' if high is None else f'< {high:,}'}\nn = {number:,.0f}")
+    says = f"{says}. {_ends(curves, ticks)}"
+    return Drawing(title, note, chart(curves, styles, says=says, ticks=ticks, **labels), table)
 
 
 def _ends(curves: Mapping[str, Curve], ticks: Sequence[str]) -> str:
@@ -146,15 +126,12 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
     table = tables.reliability_table(task)
     if table is None:
         return None
-    curves, said = {}, []
-    for arm in task["arms"]:
-        if arm["reliability"]:
-            bins = [each for each in arm["reliability"]["bins"] if each["count"]]
-            curves[arm["name"]] = (
-                [each["confidence"] for each in bins],
-                [each["accuracy"] for each in bins],
-            )
-            said.append(f"{arm['name']}: {points(arm['reliability']['expected_calibration_error'])}.")
+    known = {arm["name"]: arm["reliability"] for arm in task["arms"] if arm["reliability"]}
+    curves = {}
+    for name, reliability in known.items():
+        bins = [each for each in reliability["bins"] if each["count"]]
+        curves[name] = [each["confidence"] for each in bins], [each["accuracy"] for each in bins]
+    said = [f"{name}: {points(each['expected_calibration_error'])}." for name, each in known.items()]
     svg = chart(
         curves,
         styles,
@@ -169,20 +146,19 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
 
 
 def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    curves = {arm["name"]: smoothed(arm["losses"]) for arm in task["arms"] if any(arm["losses"])}
+    curves = {arm["name"]: smooth(arm["losses"]) for arm in task["arms"] if any(arm["losses"])}
     if not curves:
         return None
-    said = [f"{arm}: from {ys[0]:.2f} to {ys[-1]:.2f}." for arm, (_, ys) in curves.items()]
-    svg = chart(
-        curves,
-        styles,
-        name=f"{place}-losses",
-        says=f"Training loss by step. {' '.join(said)}",
-        x_label="step",
-        y_label="training loss",
-        has_markers=False,
-    )
+    svg = _by_step(curves, styles, "Training loss by step", name=f"{place}-losses", y_label="training loss")
     longest = max(len(each) for arm in task["arms"] for each in arm["losses"])
     by = -(-longest // LOSS_POINTS)
     note = "Mean over seeds" + (f", each point the mean of about {by:,} steps." if by > 1 else ".")
     return Drawing("Training loss", note, svg, tables.loss_table(task))
+
+
+def _by_step(
+    curves: Mapping[str, Curve], styles: Mapping[str, Look], says: str, *, name: str, y_label: str
+) -> Markup:
+    said = " ".join(f"{arm}: from {ys[0]:.2f} to {ys[-1]:.2f}." for arm, (_, ys) in curves.items())
+    says = f"{says}. {said}"
+    return chart(curves, styles, name=name, says=says, x_label="step", y_label=y_label, has_markers=False)

@@ -10,17 +10,8 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from longbio.benchmarking.report_words import (
-    Result,
-    baseline_of,
-    chance,
-    cost_ratio,
-    doubt,
-    interval,
-    points,
-    too_few,
-    verdict,
-)
+from longbio.benchmarking import report_words as words
+from longbio.benchmarking.report_words import Result, interval, points
 
 LEARNED_BY = {
     "learning_rate": "rate {:g}",
@@ -33,14 +24,7 @@ SPOKEN = {"better": "better", "worse": "worse", "unclear": "not told apart"}
 
 @dataclass(frozen=True)
 class Table:
-    """Cells to be shown as they are.
-
-    Args:
-        caption: what the table holds.
-        header: of the columns.
-        rows: as long as the header.
-        texts: columns that hold words, not numbers.
-    """
+    """Cells to be shown as they are, below a header; `texts` are the columns that hold words, not numbers."""
 
     caption: str
     header: tuple[str, ...]
@@ -57,11 +41,11 @@ def overview(results: Result) -> Table:
     rows = []
     for name in arms:
         spoken = f"{name} (baseline)" if name == results["baseline"] else name
-        found = [next((arm for arm in task["arms"] if arm["name"] == name), None) for task in tasks]
-        cells = [
-            _overview_cell(arm) if arm else "failed" if (task["name"], name) in failed else "–"
-            for arm, task in zip(found, tasks, strict=True)
-        ]
+        cells = []
+        for task in tasks:
+            arm = next((arm for arm in task["arms"] if arm["name"] == name), None)
+            missing = "failed" if (task["name"], name) in failed else "–"
+            cells.append(_overview_cell(arm) if arm else missing)
         rows.append((spoken, *cells, *([points(score["arms"].get(name))] if score else [])))
     header = ("arm", *columns, *([score["name"]] if score else []))
     if len(header) > len(rows) + 1:
@@ -74,15 +58,16 @@ def _overview_cell(arm: Result) -> str:
     mean = points(arm["mean"])
     if against is None:
         return mean
-    why = ""
-    if doubt(against) is not None:
-        why = f" by {against['units']} {against['over']}" if too_few(against) else ": interval and p differ"
-    return f"{mean} ({points(against['difference'], signed=True)}, {SPOKEN[verdict(against)]}{why})"
+    verdict, why = SPOKEN[words.verdict(against)], ""
+    if words.doubt(against) is not None:
+        is_few = words.too_few(against) is not None
+        why = f" by {against['units']} {against['over']}" if is_few else ": interval and p differ"
+    return f"{mean} ({points(against['difference'], signed=True)}, {verdict}{why})"
 
 
 def arms_table(task: Result, results: Result) -> Table:
     """What each arm of a task reached, how it differs from the baseline, and what it cost."""
-    baseline = baseline_of(task, results)
+    baseline = words.baseline_of(task, results)
     rows = [_arm_row(arm, baseline) for arm in task["arms"]]
     done = {arm["name"] for arm in task["arms"]}
     failed = [each for each in results["failed"] if each["task"] == task["name"] and each["arm"] not in done]
@@ -106,36 +91,31 @@ def _arm_row(arm: Result, baseline: Result | None) -> tuple[str, ...]:
     cost, against, is_baseline = arm["cost"], arm["against_baseline"], arm is baseline
     spread = "" if arm["standard_deviation"] is None else f" ± {points(arm['standard_deviation'])}"
     its = arm.get("interval")
-    own = f" {interval(its['low'], its['high'])}" if its else ""
+    around = f" {interval(its['low'], its['high'])}" if its else ""
     difference = p = "baseline" if is_baseline else "–"
     if against is not None:
-        difference = (
-            f"{points(against['difference'], signed=True)} {interval(against['low'], against['high'])}"
-        )
-        p = chance(against["p_holm"]).removeprefix("p = ").removeprefix("p ")
+        around_difference = interval(against["low"], against["high"])
+        difference = f"{points(against['difference'], signed=True)} {around_difference}"
+        p = words.chance(against["p_holm"]).removeprefix("p = ").removeprefix("p ")
     return (
         arm["name"],
-        f"{points(arm['mean'])}{spread}{own}",
+        f"{points(arm['mean'])}{spread}{around}",
         points(arm["minimum"]),
         f"{arm['collapsed']} of {len(arm['seeds'])}",
         difference,
         "" if is_baseline else p,
-        cost_ratio(arm, baseline) or "–",
+        words.cost_ratio(arm, baseline) or "–",
         f"{duration(cost['training_seconds'])} + {duration(cost['prediction_seconds'])}",
-        _or_dash(cost["tokens_per_second"], "{:,.0f}"),
+        "–" if cost["tokens_per_second"] is None else f"{cost['tokens_per_second']:,.0f}",
         "–" if cost["peak_memory_mb"] is None else f"{cost['peak_memory_mb'] / 1000:.1f} GB",
     )
 
 
-def length_table(task: Result) -> Table | None:
-    """The score of documents of each length; None where all are of one, which says no more than the mean."""
-    return _by_tokens(task, "by_length", "documents", "main", "document's tokens")
-
-
-def position_table(task: Result) -> Table | None:
-    """How much was found, by where in the document it stands; None where that isn't known or the same for
-    all."""
-    return _by_tokens(task, "by_position", "mentions", "recall", "tokens before it")
+RANGES = {
+    "by_length": ("document's tokens", "documents", "main"),
+    "by_position": ("tokens before it", "mentions", "recall"),
+}
+"""By the name of a table of ranges of tokens: what they are of, what is counted and measured there."""
 
 
 def found_measure(task: Result) -> str:
@@ -143,7 +123,10 @@ def found_measure(task: Result) -> str:
     return "mean F1" if task["kind"] == "qa" else "recall"
 
 
-def _by_tokens(task: Result, key: str, count: str, value: str, first: str) -> Table | None:
+def ranges_table(task: Result, key: str) -> Table | None:
+    """The score of documents of each length, or how much was found at each place of a document; None where
+    that isn't known, or all are in one range, which says no more than the mean."""
+    first, count, value = RANGES[key]
     arms = [arm for arm in task["arms"] if arm[key]]
     ranges = ranges_of(arms, key)
     if len(ranges) < 2:
@@ -184,8 +167,8 @@ Borders = tuple[int, int | None]
 
 def ranges_of(arms: Sequence[Result], key: str) -> list[Borders]:
     """The ranges of tokens that occur in any of the arms, in order."""
-    found = {(row["from_tokens"], row["to_tokens"]) for arm in arms for row in arm[key] or ()}
-    return sorted(found, key=lambda borders: (borders[0], borders[1] or float("inf")))
+    ranges = {(row["from_tokens"], row["to_tokens"]) for arm in arms for row in arm[key] or ()}
+    return sorted(ranges, key=lambda borders: (borders[0], borders[1] or float("inf")))
 
 
 def find(rows: Sequence[Result], borders: Borders) -> Result | None:
@@ -237,8 +220,8 @@ def pretraining_table(models: Sequence[Result]) -> Table:
             f"{before[n]:.2f} → {after[n]:.2f}" if n in before and n in after else "–" for n in lengths
         ]
         reached = "not reached" if each["steps_to_target"] is None else f"{each['steps_to_target']:,}"
-        words = f", new words by {each['new_words']}" if each["new_words"] else ""
-        cells = [each["name"], each["start"] + words, f"{each['steps']:,}", *held_out]
+        new = f", new words by {each['new_words']}" if each["new_words"] else ""
+        cells = [each["name"], each["start"] + new, f"{each['steps']:,}", *held_out]
         rows.append((*cells, *([] if target is None else [reached])))
     header = ["model", "begins with", "steps", *(f"held-out bits at {length} tokens" for length in lengths)]
     header += [] if target is None else [f"steps to {target:g} bits"]
@@ -273,10 +256,6 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _or_dash(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
-
-
 def as_csv(results: Result) -> str:
     """A line for each task, arm and seed, and one for each cell that failed; shares as they are, from 0 to
     1. Only what is of an arm, not of a seed, repeats."""
@@ -307,10 +286,7 @@ def _csv_lines(task: Result, arm: Result, baseline: str) -> list[dict[str, Any]]
     }
     of_arm = {
         "is_baseline": arm["name"] == baseline,
-        "mean": arm["mean"],
-        "standard_deviation": arm["standard_deviation"],
-        "minimum": arm["minimum"],
-        "collapsed": arm["collapsed"],
+        **{key: arm[key] for key in ("mean", "standard_deviation", "minimum", "collapsed")},
         **{f"score_{end}": (arm.get("interval") or {}).get(end) for end in ("low", "high")},
         **{key: against.get(key) for key in ("difference", "low", "high", "p", "p_holm")},
         "steps": arm["steps"],

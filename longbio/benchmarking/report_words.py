@@ -56,7 +56,7 @@ def too_few(against: Result) -> float | None:
 
 def _units(against: Result) -> str:
     """`3 documents`."""
-    return counted(against["units"], against["over"].removesuffix("s"))
+    return plural(against["units"], against["over"].removesuffix("s"))
 
 
 def points(value: float | None, *, signed: bool = False) -> str:
@@ -127,15 +127,14 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
         return f"{arm['name']} was not compared with {baseline}{why}: {points(arm['mean'])} {measure}."
     low, high, difference = against["low"], against["high"], against["difference"]
     holds = verdict(against)
-    if holds == "unclear":
-        size = f"{points(difference, signed=True)} points of {measure} {interval(low, high)}"
-        start = f"{arm['name']} and {baseline} can't be told apart: {size}"
-    elif holds == "better":
-        size = f"{points(difference)} points of {measure} {interval(low, high)}"
-        start = f"{arm['name']} beats {baseline} by {size}"
-    else:
-        size = f"{points(-difference)} points of {measure} {interval(-high, -low)}"
-        start = f"{arm['name']} loses to {baseline} by {size}"
+    if holds == "worse":
+        low, high, difference = -high, -low, -difference
+    size = f"{points(difference, signed=holds == 'unclear')} points of {measure} {interval(low, high)}"
+    start = {
+        "unclear": f"{arm['name']} and {baseline} can't be told apart: {size}",
+        "better": f"{arm['name']} beats {baseline} by {size}",
+        "worse": f"{arm['name']} loses to {baseline} by {size}",
+    }[holds]
     parts = [start, f"{chance(against['p_holm'])}{'' if against['p_holm'] is None else ' after Holm'}"]
     doubted = doubt(against)
     parts += [] if doubted is None else [doubted]
@@ -144,7 +143,7 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
     if ratio:
         parts.append(f"at {ratio} the cost")
     collapsed = [
-        f"{each['name']}: {each['collapsed']} of {counted(len(each['seeds']), 'seed')} collapsed"
+        f"{each['name']}: {each['collapsed']} of {plural(len(each['seeds']), 'seed')} collapsed"
         for each in (arm, theirs)
         if each and each["collapsed"]
     ]
@@ -165,20 +164,16 @@ def unlearned(task: Result) -> str | None:
 
 def answers(results: Result) -> list[tuple[str, str]]:
     """(task, the sentence of its first arm): the whole report in a few lines."""
-    found = []
+    answered = []
     for task in results["tasks"]:
-        others = rivals(task, results)
-        if others:
-            said = [unlearned(task), sentence(others[0], task, results)]
-            found.append((task["name"], " ".join(filter(None, said))))
+        answer = "no arm has a result."
+        if others := rivals(task, results):
+            answer = " ".join(filter(None, [unlearned(task), sentence(others[0], task, results)]))
         elif task["arms"]:
             only = task["arms"][0]
-            found.append(
-                (task["name"], f"only {only['name']} was scored: {points(only['mean'])} {task['measure']}.")
-            )
-        else:
-            found.append((task["name"], "no arm has a result."))
-    return found
+            answer = f"only {only['name']} was scored: {points(only['mean'])} {task['measure']}."
+        answered.append((task["name"], answer))
+    return answered
 
 
 def unfinished(results: Result) -> str | None:
@@ -208,12 +203,12 @@ def lead(results: Result) -> str:
     tasks, seeds = len(results["tasks"]), len(results["seeds"])
     arms = len({arm["name"] for task in results["tasks"] for arm in task["arms"]})
     return (
-        f"{counted(arms, 'arm')} on {counted(tasks, 'task')}, {counted(seeds, 'seed')}; every arm is compared"
+        f"{plural(arms, 'arm')} on {plural(tasks, 'task')}, {plural(seeds, 'seed')}; every arm is compared"
         f" with {results['baseline']}."
     )
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """`3 seeds`, `1 seed`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -225,7 +220,7 @@ def _few(task: Result) -> str | None:
         if against is not None and against.get("over") == "groups" and against["units"] < FEW_DOCUMENTS:
             return _units(against)
     documents = (task["documents"] or {}).get("test")
-    return counted(documents, "document") if documents is not None and documents < FEW_DOCUMENTS else None
+    return plural(documents, "document") if documents is not None and documents < FEW_DOCUMENTS else None
 
 
 def limits(results: Result) -> list[str]:

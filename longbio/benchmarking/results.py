@@ -15,32 +15,39 @@ import torch
 
 from longbio.artifacts.atomic_files import read_json
 from longbio.benchmarking.cells import Cell
-from longbio.benchmarking.scores import SCORES, score_over_tasks
 from longbio.benchmarking.settings import Benchmark
 from longbio.finetuning.learn import REPORT, versions
-from longbio.tasks.statistics import difference, holm, score_interval
+from longbio.tasks.statistics import difference, holm
 
-Found = tuple[Cell, dict[str, Any], dict[str, Any]]
+Finished = tuple[Cell, dict[str, Any], dict[str, Any]]
 """A cell, what its run says, what it cost."""
+
+SCORES: dict[str, dict[str, tuple[str, ...]]] = {
+    # Gu et al. 2021, table 2: six kinds of task count the same, however many sets they have.
+    "blurb": {
+        "entities": ("bc5-chem", "bc5-disease", "ncbi-disease", "bc2gm", "jnlpba"),
+        "PICO": ("ebm-pico",),
+        "relations": ("chemprot", "ddi", "gad"),
+        "similarity": ("biosses",),
+        "documents": ("hoc",),
+        "questions": ("pubmedqa", "bioasq"),
+    }
+}
+"""Scores over many tasks: means over groups of tasks, each the mean of its own."""
 
 
 def results_of(
     suite: Benchmark, cells: Sequence[Cell], failed: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """Gather what is finished, and compare it.
-
-    Args:
-        suite: the benchmark.
-        cells: all of it; those that aren't finished are left out.
-        failed: cells that failed: their `task`, their `arm`, and `what` happened.
-    """
-    found = [(cell, *done) for cell in cells if (done := cell.results()) is not None]
-    tasks, faults = [], [*failed, *_other_weights(found)]
+    """Gather the cells that are finished, and compare them; `failed` are a `task`, an `arm`, and `what`
+    happened."""
+    finished = [(cell, *done) for cell in cells if (done := cell.results()) is not None]
+    tasks, faults = [], [*failed, *_other_weights(finished)]
     for task in suite.tasks:
-        of_task = [each for each in found if each[0].task.name == task.name]
+        of_task = [done for done in finished if done[0].task.name == task.name]
         if of_task:
             tasks.append(_task(suite, of_task, faults))
-    _correct(tasks)
+    _correct_p_values(tasks)
     return {
         "title": suite.title,
         "plan": suite.model_dump(mode="json"),
@@ -54,34 +61,32 @@ def results_of(
     }
 
 
-def _other_weights(found: Sequence[Found]) -> Iterator[dict[str, str]]:
+def _other_weights(finished: Sequence[Finished]) -> Iterator[dict[str, str]]:
     """Cells whose model was replaced, under its old name, since another cell was run."""
     first: dict[str, str] = {}
-    for cell, run, _ in found:
-        digest = run["model"]["sha256"]
-        if first.setdefault(cell.arm.model, digest) != digest:
-            what = (
-                f"the model {cell.arm.model} has other weights here than in cells before; delete what is old"
-            )
-            yield {"task": cell.task.name, "arm": cell.arm.name, "what": what}
+    for cell, run, _ in finished:
+        digest, arm = run["model"]["sha256"], cell.arm
+        if first.setdefault(arm.model, digest) != digest:
+            fault = f"the model {arm.model} has other weights here than in cells before; delete what is old"
+            yield {"task": cell.task.name, "arm": arm.name, "what": fault}
 
 
-def _task(suite: Benchmark, found: Sequence[Found], faults: list[Mapping[str, str]]) -> dict[str, Any]:
-    first, run, _ = found[0]
-    baseline = next((each for each in found if each[0].arm.name == suite.baseline), None)
+def _task(suite: Benchmark, finished: Sequence[Finished], faults: list[Mapping[str, str]]) -> dict[str, Any]:
+    first, first_run, _ = finished[0]
+    baseline = next((run for cell, run, _ in finished if cell.arm.name == suite.baseline), None)
     arms = []
-    for each in found:
+    for cell, run, cost in finished:
         against = None
-        if baseline is not None and each is not baseline:
-            against, fault = _against(each[1], baseline[1])
+        if baseline is not None and run is not baseline:
+            against, fault = _against(run, baseline)
             if fault is not None:
-                faults.append({"task": first.task.name, "arm": each[0].arm.name, "what": fault})
-        arms.append({**_arm(*each), "against_baseline": against})
+                faults.append({"task": first.task.name, "arm": cell.arm.name, "what": fault})
+        arms.append({**_arm(cell, run, cost), "against_baseline": against})
     return {
         "name": first.task.name,
         "kind": first.plan.task.kind,
         "measure": first.plan.task.measure,
-        "documents": run["data"]["documents"],
+        "documents": first_run["data"]["documents"],
         "arms": arms,
     }
 
@@ -96,8 +101,7 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
         "kernel": runs[0]["kernel"],
         "seeds": [each["seed"] for each in runs],
         "scores": [each["test"]["main"] for each in runs],
-        **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed")},
-        "interval": score_interval([each["test"]["evidence"] for each in runs]),
+        **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed", "interval")},
         "steps": round(fmean(each["steps"] for each in runs)),
         "recipe": run["recipe"],
         "tried": run["grid"],
@@ -115,13 +119,13 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
 def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] | None:
     """F1 of each entity type, mean over seeds, and how often it occurs; None for other tasks."""
     types = [each["test"]["scores"]["strict"]["types"] for each in runs if "strict" in each["test"]["scores"]]
-    found: dict[str, dict[str, float]] = {}
+    by_type: dict[str, dict[str, float]] = {}
     for label in dict.fromkeys(label for each in types for label in each):
         rows = [each[label] for each in types if label in each]
         # A type that a seed only made up occurs in its scores alone.
         mentions = sum(rows[0][count] for count in ("correct", "incorrect", "partial", "missed"))
-        found[label] = {"f1": sum(row["f1"] for row in rows) / len(types), "mentions": mentions}
-    return found or None
+        by_type[label] = {"f1": sum(row["f1"] for row in rows) / len(types), "mentions": mentions}
+    return by_type or None
 
 
 def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +164,7 @@ def _against(run: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[
     )
     seeds = [seed for seed in ours if seed in theirs]
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
-    if not pairs or any(one is None for pair in pairs for one in pair):
+    if not pairs:
         return None, None
     if run["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
         return (
@@ -173,7 +177,7 @@ def _against(run: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[
         return None, "its classes aren't the baseline's"
 
 
-def _correct(tasks: Sequence[Mapping[str, Any]]) -> None:
+def _correct_p_values(tasks: Sequence[Mapping[str, Any]]) -> None:
     """Give every comparison of an arm its p after Holm's correction over tasks."""
     by_arm: dict[str, list[dict[str, float]]] = {}
     for task in tasks:
@@ -197,7 +201,16 @@ def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, An
         score = score_over_tasks(means, suite.score)
         if score is not None:
             arms[arm.name] = score
-    return {"name": SCORES[suite.score].name, "arms": arms} if arms else None
+    return {"name": f"{suite.score.upper()} score", "arms": arms} if arms else None
+
+
+def score_over_tasks(means: Mapping[str, float], score: str) -> float | None:
+    """One of `SCORES` of an arm, by the means of its tasks; None when a task is missing: a score of fewer
+    tasks is another score."""
+    groups = SCORES[score].values()
+    if any(name not in means for group in groups for name in group):
+        return None
+    return fmean(fmean(means[name] for name in group) for group in groups)
 
 
 def machine() -> dict[str, Any]:

@@ -13,10 +13,10 @@ from longbio.artifacts.locks import alone
 from longbio.artifacts.staged_folders import refuse_unless_writable
 from longbio.benchmarking import report
 from longbio.benchmarking.cells import Cell, cells_of
-from longbio.benchmarking.examples import examples_of
-from longbio.benchmarking.pretraining import Made, described, make, models_of
+from longbio.benchmarking.made_models import Made, describe, make, models_of
 from longbio.benchmarking.results import results_of
 from longbio.benchmarking.settings import Benchmark, refuse_unknown
+from longbio.benchmarking.shown_documents import Example, examples_of
 from longbio.benchmarking.worker import learn_cell, run_apart
 from longbio.errors import LongbioError
 from longbio.finetuning.data import places_of
@@ -53,7 +53,10 @@ def benchmark(
         LongbioError: a plan can't be made, a name isn't known, or the folder can't be written to.
     """
     tell = tell or Silence()
-    _refuse_several_processes()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise LongbioError(
+            "a benchmark starts processes of its own", remedy="start it once, without torchrun or accelerate"
+        )
     for name in only_tasks:
         refuse_unknown(name, [task.name for task in suite.tasks], "--task")
     for name in only_arms:
@@ -86,11 +89,11 @@ def _without_faults(
     sound = []
     for cell in cells:
         is_done = cell.results() is not None
-        what = None if is_done else _wrong(cell.plan, has_model=cell.arm.model not in made_later)
-        if what is None:
+        fault = None if is_done else _fault_of(cell.plan, has_model=cell.arm.model not in made_later)
+        if fault is None:
             sound.append(cell)
-            continue
-        _failed(cell, what, titles[cell.plan.out], tell)
+        else:
+            _note_failure(cell, fault, titles[cell.plan.out], tell)
     return sound
 
 
@@ -105,25 +108,24 @@ def _report(
     """Compare what is finished, and write it down."""
     tell.begin("compare", 0)
     failed = [
-        {"task": cell.task.name, "arm": cell.arm.name, "what": what}
+        {"task": cell.task.name, "arm": cell.arm.name, "what": reason}
         for cell in cells
-        if (what := _failure(cell, not_made)) is not None
+        if (reason := _failure_of(cell, not_made)) is not None
     ]
     trusted = [cell for cell in cells if cell.arm.model not in not_made]
     results = results_of(suite, trusted, failed)
-    done = [described(made, suite.target_bits) for made in to_make if made.is_done()]
+    done = [describe(made, suite.target_bits) for made in to_make if made.is_done()]
     if done:
         results["pretraining"] = done
     write_json(suite.out / RESULTS, results)
     report.write(suite.out, results, _examples(suite, trusted, show_text, tell))
-    over = tell.fail if failed else tell.end
-    over(f"{_in_words(results, cells)}; report: {suite.out / 'report.html'}")
+    finished, faults = sum(len(task["arms"]) for task in results["tasks"]), len(results["failed"])
+    words = f"{finished} of {len(cells)} cells are finished" + (f", {faults} failed" if faults else "")
+    (tell.fail if failed else tell.end)(f"{words}; report: {suite.out / 'report.html'}")
     return results
 
 
-def _examples(
-    suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator
-) -> list[report.Example]:
+def _examples(suite: Benchmark, cells: Sequence[Cell], show_text: bool, tell: Narrator) -> list[Example]:
     finished = [cell for cell in cells if cell.results() is not None]
     try:
         return examples_of(suite, finished, show_text=show_text)
@@ -138,15 +140,15 @@ def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:
     failed: dict[str, str] = {}
     for made in to_make:
         name, title = made.asked.name, f"pre-training, {made.asked.name}"
-        what = failed.get(made.asked.start)
-        if what is None and not made.is_done():
+        reason = failed.get(made.asked.start)
+        if reason is None and not made.is_done():
             with _alone_at(made.curriculum.out):
                 # Another process may just have made it.
-                what = None if made.is_done() else run_apart(make, made.given(), tell, title)
-        if what is not None:
-            failed[name] = what
+                reason = None if made.is_done() else run_apart(make, made.given(), tell, title)
+        if reason is not None:
+            failed[name] = reason
             tell.begin(title, 0)
-            tell.fail(f"failed: {what}")
+            tell.fail(f"failed: {reason}")
     return failed
 
 
@@ -159,7 +161,7 @@ def _models_asked(suite: Benchmark, arms: Collection[str]) -> set[str]:
     return asked
 
 
-def _failure(cell: Cell, not_made: Mapping[str, str]) -> str | None:
+def _failure_of(cell: Cell, not_made: Mapping[str, str]) -> str | None:
     """Why a cell failed, if it did."""
     if cell.arm.model in not_made:
         return f"its model could not be made: {not_made[cell.arm.model]}"
@@ -171,20 +173,20 @@ def _run(cell: Cell, title: str, tell: Narrator) -> None:
     if cell.results() is not None:  # by another process, which this one waited for
         return
     cell.failure.unlink(missing_ok=True)
-    what = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
-    if what is not None:
-        _failed(cell, what, title, tell)
+    reason = run_apart(learn_cell, cell.plan.model_dump(mode="json"), tell, title)
+    if reason is not None:
+        _note_failure(cell, reason, title, tell)
 
 
-def _failed(cell: Cell, what: str, title: str, tell: Narrator) -> None:
+def _note_failure(cell: Cell, reason: str, title: str, tell: Narrator) -> None:
     """Say why a cell failed, and note it."""
     tell.begin(title, 0)
-    tell.fail(f"failed: {what}")
+    tell.fail(f"failed: {reason}")
     cell.failure.parent.mkdir(parents=True, exist_ok=True)
-    write_json(cell.failure, {"what": what})
+    write_json(cell.failure, {"what": reason})
 
 
-def _wrong(plan: Finetuning, *, has_model: bool) -> str | None:
+def _fault_of(plan: Finetuning, *, has_model: bool) -> str | None:
     """What is wrong with a plan that can be known at once."""
     try:
         refuse_unless_writable(plan.out)
@@ -196,19 +198,6 @@ def _wrong(plan: Finetuning, *, has_model: bool) -> str | None:
     return None
 
 
-def _in_words(results: Mapping[str, Any], cells: Sequence[Cell]) -> str:
-    done = sum(len(task["arms"]) for task in results["tasks"])
-    failed = len(results["failed"])
-    return f"{done} of {len(cells)} cells are finished" + (f", {failed} failed" if failed else "")
-
-
 def _alone_at(folder: Path) -> AbstractContextManager[None]:
     """Other processes of the benchmark that make the same run wait; the run itself has a lock of its own."""
     return alone(folder.with_name(f"{folder.name}.cell"), wait=True)
-
-
-def _refuse_several_processes() -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise LongbioError(
-            "a benchmark starts processes of its own", remedy="start it once, without torchrun or accelerate"
-        )

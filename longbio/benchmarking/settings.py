@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from longbio.benchmarking.readings import Reads
 from longbio.conversion.settings import Settings as Conversion
 from longbio.errors import LongbioError
-from longbio.settings import Settings, load_settings, settings_file
+from longbio.settings import HomePath, Settings, load_settings, settings_file
 from longbio.tasks import TASKS
 from longbio.vocabulary.initialise import Method
+
+Reads = Literal["whole", "chunks-mean", "chunks-max", "chunks-attention", "first"]
 
 Overrides = tuple[str, ...]
 """`a.b=c` each, as for `--set`."""
@@ -29,7 +30,7 @@ class Arm(Settings):
     Args:
         name: in tables; its letters and digits name folders.
         model: one of the benchmark's.
-        reads: how it reads documents (`readings.READINGS`); None for what each task says.
+        reads: how it reads documents (`cells.READINGS`); None for what each task says.
         set: overrides of every task's configuration.
         by_task: more of them, by the name of a task or its kind (`ner`, `qa`, ...).
     """
@@ -125,13 +126,13 @@ class Benchmark(Settings):
     """
 
     title: str
-    out: Path
+    out: HomePath
     models: dict[str, str] = Field(min_length=1)
     pretrained: tuple[Pretrained, ...] = ()
     arms: tuple[Arm, ...] = ()
     tasks: tuple[TaskEntry, ...] = Field(min_length=1)
     baseline: str
-    data: Path | None = None
+    data: HomePath | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     chunk_tokens: int = Field(default=512, ge=16)
@@ -139,11 +140,6 @@ class Benchmark(Settings):
     set_pretrained: Overrides = ()
     target_bits: float | None = Field(default=None, gt=0)
     score: Literal["blurb"] | None = None
-
-    @field_validator("out", "data")
-    @classmethod
-    def _at_home(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser()
 
     @model_validator(mode="before")
     @classmethod
@@ -180,11 +176,8 @@ class Benchmark(Settings):
 
 
 def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Benchmark:
-    """Read a benchmark; the paths of its configurations then start where the caller is.
-
-    Args:
-        file: the YAML file, or what could stand in one.
-        overrides: as for `load_settings`.
+    """Read a benchmark, a YAML file or what could stand in one; the paths of its configurations then start
+    where the caller is.
 
     Raises:
         LongbioError: a setting is wrong, or a configuration isn't there; names the nearest.
@@ -209,11 +202,7 @@ def folder_name(name: str) -> str:
 
 
 def refuse_unknown(name: str, known: Sequence[str], where: str) -> None:
-    """Return if a name that was asked for is known.
-
-    Raises:
-        LongbioError: it isn't; says the nearest one.
-    """
+    """Raises LongbioError, which says the nearest one, for a name that isn't known."""
     if name not in known:
         raise LongbioError(
             f"there is no {name!r}", where=where, remedy=f"did you mean {_near(name, known)!r}?"

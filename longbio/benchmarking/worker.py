@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from longbio.artifacts.atomic_files import read_json, write_json
-from longbio.benchmarking.cost import peak_memory_mb
 from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator
 from longbio.workers import end_with, interrupts_held_back
+
+BYTES_PER_MB = 1_000_000
+BYTES_PER_KIB = 1024
 
 CELL, INTERRUPTED = "cell.json", "interrupted"
 
@@ -26,13 +32,7 @@ Work = Callable[[Mapping[str, Any], Narrator], None]
 
 
 def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
-    """Do work in a new process, and wait for it.
-
-    Args:
-        work: what to do; it tells of its progress as if it were here.
-        given: for it.
-        tell: told of it.
-        title: before all that is told.
+    """Do work in a new process, and wait for it; what it tells is told here behind the title.
 
     Returns:
         Why it failed, in one line; None when it is done.
@@ -55,11 +55,7 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
 
 
 def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
-    """Run a plan of fine-tuning, and leave what it cost in its folder.
-
-    Args:
-        given: a `Finetuning`, as JSON has it.
-        tell: told of the progress.
+    """Run a plan of fine-tuning, as JSON has it, and leave what it cost in its folder.
 
     Raises:
         LongbioError: as `finetune`.
@@ -83,6 +79,19 @@ def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
     write_json(file, {"cost": cost})
 
 
+def peak_memory_mb() -> float:
+    """The most that this process has held: on the GPU where it uses one, else in memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / BYTES_PER_MB
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not getrusage: there a process inherits the peak of the one that started it.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * BYTES_PER_KIB / BYTES_PER_MB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else BYTES_PER_KIB) / BYTES_PER_MB
+
+
 def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
     """What the new process does."""
     parent = multiprocessing.parent_process()
@@ -98,22 +107,19 @@ def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
 
 
 class _Relay:
-    """A narrator whose words are told in another process."""
+    """A `Narrator` whose words are told in another process."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def begin(self, title: str, total: int) -> Callable[[int, str], None]:
-        """See `Narrator.begin`."""
         self.connection.send(("begin", title, total))
         return lambda step, words: self.connection.send(("step", step, words))
 
     def end(self, result: str) -> None:
-        """See `Narrator.end`."""
         self.connection.send(("end", result))
 
     def fail(self, what: str) -> None:
-        """See `Narrator.fail`."""
         self.connection.send(("fail", what))
 
 
@@ -125,16 +131,17 @@ def _listen(connection: Connection, tell: Narrator, title: str) -> str | None:
             kind, *said = connection.recv()
         except EOFError:
             return None
-        if kind == "begin":
-            advance = tell.begin(f"{title}: {said[0]}", said[1])
-        elif kind == "step":
-            advance(*said)
-        elif kind == "end":
-            tell.end(said[0])
-        elif kind == "fail":
-            tell.fail(said[0])
-        else:
-            return str(said[0])
+        match kind:
+            case "begin":
+                advance = tell.begin(f"{title}: {said[0]}", said[1])
+            case "step":
+                advance(*said)
+            case "end":
+                tell.end(said[0])
+            case "fail":
+                tell.fail(said[0])
+            case _:
+                return str(said[0])
 
 
 def _in_words(code: int | None) -> str | None:

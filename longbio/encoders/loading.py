@@ -197,7 +197,7 @@ def ready_kernel(name: str, *, gradients: bool = False, dropout: float = 0.0) ->
         raise LongbioError(str(error), where="kernel") from error
     if chosen is not None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # At best: who learns is asked for more (`training.machine`).
+        # At best: who learns is asked for more (`training.requirements`).
         with torch.set_grad_enabled(gradients):
             reason = chosen.supports(None, device=device, dtype=torch.bfloat16, dropout=dropout)
         if reason is not None:

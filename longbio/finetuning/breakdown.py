@@ -21,8 +21,7 @@ NUM_BINS = 10
 def by_length(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> list[dict[str, Any]]:
-    """The main score of documents of each length, in tokens of the model; lengths that don't occur are
-    left out."""
+    """The main score of documents of each length that occurs, in tokens of the model."""
     lengths = np.array([each.details["tokens"] for each in predictions])
     rows = []
     for bounds, inside in _parts(lengths):
@@ -34,20 +33,19 @@ def by_length(
 def by_position(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> list[dict[str, Any]]:
-    """How much was found of what begins at each place of a document: the share of mentions, or the mean F1
-    of answers. None for documents that are judged as a whole.
+    """How much was found of what begins at each place of a document: the share of mentions, or the mean F1 of
+    answers. None for documents that are judged as a whole.
 
     A place is in tokens of the model, reckoned from the share of the document's characters before it.
     """
-    places, found = [], []
-    for document, each, things in zip(
-        documents, predictions, task.places(documents, predictions), strict=True
-    ):
-        for start_char, credit in things:
-            places.append(each.details["tokens"] * start_char / len(document.text))
-            found.append(credit)
+    places, credits = [], []
+    things = task.places(documents, predictions)
+    for document, prediction, of_document in zip(documents, predictions, things, strict=True):
+        for start_char, credit in of_document:
+            places.append(prediction.details["tokens"] * start_char / len(document.text))
+            credits.append(credit)
     return [
-        {**bounds, "mentions": len(inside), "recall": float(np.mean([found[n] for n in inside]))}
+        {**bounds, "mentions": len(inside), "recall": float(np.mean([credits[n] for n in inside]))}
         for bounds, inside in _parts(np.array(places))
     ]
 
@@ -84,10 +82,10 @@ def evidence(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     """`Task.evidence`, ready for JSON, with the documents' names and whose they are."""
-    found = task.evidence(documents, predictions)
+    parts = task.evidence(documents, predictions)
     ids = [document.id for document in documents]
     groups = [document.group for document in documents]
-    return {"measure": found.measure, "ids": ids, "groups": groups, "totals": found.totals.tolist()}
+    return {"measure": parts.measure, "ids": ids, "groups": groups, "totals": parts.totals.tolist()}
 
 
 def _parts(tokens: Array) -> Iterator[tuple[dict[str, int | None], list[int]]]:

@@ -14,24 +14,19 @@ from longbio.tasks import TASKS
 
 
 def render(report: Mapping[str, Any], name: str, config: Any, max_tokens: int) -> str:
-    """The README.md of a folder, from its `finetuning.json`. It holds no text of the corpus.
-
-    Args:
-        report: what `learn` saved.
-        name: of the folder.
-        config: of the model.
-        max_tokens: of the rows that it learned with.
-    """
+    """The README.md of a model's folder, from what `learn` saved and the tokens of a row. It holds no text of
+    the corpus."""
     model_type, task = config.model_type, report["task"]
     settings = {
         **report["task"],
         **report["recipe"],
-        **_changed(report["stability"]),
+        # What was done against unstable learning; all else is off.
+        **{key: value for key, value in report["stability"].items() if value != getattr(Stability(), key)},
         "seed": report["seed"],
         "steps": report["steps"],
     }
     rows = [(key, f"`{value}`") for key, value in settings.items() if value not in (None, "", (), [])]
-    left_out = [(what, f"{count:,}") for what, count in report["left_out"].items() if count]
+    left_out = [(kind, f"{count:,}") for kind, count in report["left_out"].items() if count]
     sections = [
         (
             "How to load it",
@@ -85,8 +80,3 @@ def _call(task: Mapping[str, Any], name: str, model_type: str, max_tokens: int) 
         answer_tokens=task.get("max_answer_tokens", 64),
         result=result,
     )
-
-
-def _changed(stability: Mapping[str, Any]) -> dict[str, Any]:
-    """What was done against unstable learning; all else is off."""
-    return {key: value for key, value in stability.items() if value != getattr(Stability(), key)}

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,14 @@ from longbio.corpus.tag_schemes import UNNAMED
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import DataSettings
 from longbio.tasks import AnyTask
-from longbio.tasks.examples import refuse_without_examples
+from longbio.tasks.task import refuse_without_examples
 
 DEV_NAMES = ("dev", "valid", "validation", "val")
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What is learned from, what is chosen by, what is scored.
+    """What is learned from (`train`), what is chosen by (`dev`), what is scored (`test`).
 
     Args:
         train: documents.
@@ -91,19 +92,17 @@ def read_data(settings: DataSettings) -> Splits:
     Raises:
         LongbioError: a split is missing or empty, or a file is broken.
     """
-    paths = places_of(settings)
+    paths = {split: path for split, path in places_of(settings).items() if path is not None}
+    formats = {split: settings.format or format_of(path) for split, path in paths.items()}
     reading = Reading(settings.encoding, settings.columns)
     read: dict[str, list[Document]] = {}
-    formats = {}
     for split, path in paths.items():
-        if path is not None:
-            formats[split] = settings.format or format_of(path)
-            read[split] = read_documents(
-                path, formats[split], reading=reading, max_misaligned=settings.max_misaligned
-            )
-            if not read[split]:
-                raise LongbioError("there is no document", where=path)
-            read[split] = _adapted(read[split], settings)
+        read[split] = read_documents(
+            path, formats[split], reading=reading, max_misaligned=settings.max_misaligned
+        )
+        if not read[split]:
+            raise LongbioError("there is no document", where=path)
+        read[split] = _adapted(read[split], settings)
     read, separator = _with_labels(read, settings.label_separator)
     train, dev, test = read["train"], read.get("dev"), read.get("test")
     if test is None:
@@ -122,7 +121,7 @@ def read_data(settings: DataSettings) -> Splits:
         "labels_divided_at": separator,
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
-    sources = {split: (str(path), formats[split]) for split, path in paths.items() if path is not None}
+    sources = {split: (str(path), formats[split]) for split, path in paths.items()}
     for split in ("dev", "test"):
         held_out = f"{paths['train']}, the part held out as {split} (data.{split}_share)"
         sources.setdefault(split, (held_out, formats["train"]))
@@ -159,19 +158,19 @@ def places_of(settings: DataSettings) -> dict[str, Path | None]:
 
 
 def _place(settings: DataSettings, split: str) -> Path | None:
-    given: Path | None = getattr(settings, split)
-    if given is not None or settings.path is None:
-        return given
+    path: Path | None = getattr(settings, split)
+    if path is not None or settings.path is None:
+        return path
     folder = _of_set(settings.path, settings.name)
     if not folder.is_dir():
         raise LongbioError("there is no such folder", where=folder, remedy="set data.path, or give --data")
     names = DEV_NAMES if split == "dev" else (split,)
-    return next((found for name in names if (found := split_of(folder, name)) is not None), None)
+    return next((path for name in names if (path := split_of(folder, name)) is not None), None)
 
 
 def _shared_groups(*splits: Sequence[Document]) -> int:
     """Groups of which documents stand in more than one split."""
-    groups = Counter(group for split in splits for group in {d.group for d in split if d.group is not None})
+    groups = Counter(group for split in splits for group in {document.group for document in split} - {None})
     return sum(count > 1 for count in groups.values())
 
 
@@ -179,8 +178,8 @@ def _of_set(folder: Path, name: str | None) -> Path:
     """The set of this name in a folder of several, whatever its case; else the folder itself."""
     if name is None or not folder.is_dir():
         return folder
-    found = [path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower()]
-    return found[0] if found else folder
+    named = (path for path in sorted(folder.iterdir()) if path.name.lower() == name.lower())
+    return next(named, folder)
 
 
 def _adapted(documents: list[Document], settings: DataSettings) -> list[Document]:
@@ -203,14 +202,13 @@ def _with_labels(
     read: dict[str, list[Document]], separator: str | None
 ) -> tuple[dict[str, list[Document]], str | None]:
     """Splits whose labels are spelled alike, several of a cell apart; and what stood between them."""
-    everything = [document for documents in read.values() for document in documents]
-    found = separator_of(everything) if separator is None else separator or None
-    if found is not None:
-        read = {split: divided(documents, found) for split, documents in read.items()}
-        everything = [document for documents in read.values() for document in documents]
-    if are_whole_numbers(everything):
+    if separator is None:
+        separator = separator_of([*chain.from_iterable(read.values())])
+    if separator:
+        read = {split: divided(documents, separator) for split, documents in read.items()}
+    if are_whole_numbers([*chain.from_iterable(read.values())]):
         read = {split: as_whole_numbers(documents) for split, documents in read.items()}
-    return read, found
+    return read, separator or None
 
 
 def of_one_type(documents: Sequence[Document]) -> list[Document]:
@@ -227,13 +225,8 @@ def of_one_type(documents: Sequence[Document]) -> list[Document]:
 
 
 def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
-    """Divide documents at random, always in the same way, whole groups together.
-
-    A group that all documents have in common divides nothing: each stands for itself then.
-
-    Args:
-        documents: what to divide.
-        share: of its groups, rounded up, that come out as the second list; at least one stays.
+    """Divide documents at random, always in the same way, whole groups together: a share of the groups,
+    rounded up, comes out as the second list. If all documents share one group, it is ignored.
 
     Raises:
         LongbioError: there is one document alone.
@@ -242,16 +235,14 @@ def hold_out(documents: Sequence[Document], share: float) -> tuple[list[Document
         raise LongbioError(
             "a single document can't be divided", where="data.train", remedy="name another as data.dev"
         )
-    together = [document.id if document.group is None else document.group for document in documents]
-    if len(set(together)) == 1:
-        together = [document.id for document in documents]
-    groups = sorted(set(together))
-    order = np.random.default_rng(0).permutation(len(groups))
-    count = min(math.ceil(len(groups) * share), len(groups) - 1)
-    chosen = {groups[number] for number in order[:count]}
-    pairs = list(zip(documents, together, strict=True))
-    kept = [document for document, group in pairs if group not in chosen]
-    return kept, [document for document, group in pairs if group in chosen]
+    groups = [document.id if document.group is None else document.group for document in documents]
+    if len(set(groups)) == 1:
+        groups = [document.id for document in documents]
+    ordered = sorted(set(groups))
+    count = min(math.ceil(len(ordered) * share), len(ordered) - 1)
+    chosen = {ordered[number] for number in np.random.default_rng(0).permutation(len(ordered))[:count]}
+    kept = [document for document, group in zip(documents, groups, strict=True) if group not in chosen]
+    return kept, [document for document, group in zip(documents, groups, strict=True) if group in chosen]
 
 
 def _some(documents: list[Document], count: int | None) -> list[Document]:

@@ -28,11 +28,10 @@ from longbio.finetuning.learn import inputs_of, task_of
 from longbio.prediction.predictor import Model, Predictor, predict
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
-from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.statistics import interval_text, score_interval
-from longbio.tasks.task import Prediction
+from longbio.tasks.task import Prediction, refuse_without_examples
 from longbio.training.processes import processes
 
 REPORT = "scores.json"
@@ -99,8 +98,7 @@ def evaluate(
     if processes().is_main_process:
         make_once(out, REPORT, made_of, make)
     processes().wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+    return read_json(out / REPORT)
 
 
 def score(
@@ -110,13 +108,7 @@ def score(
     reading: Reading | None = None,
     on_document: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, Any], list[Prediction]]:
-    """Score a fine-tuned model on documents.
-
-    Args:
-        model: fine-tuned.
-        documents: with what is true of them, classes spelled as the model spells them.
-        reading: of the documents.
-        on_document: told how many documents are done.
+    """As `evaluate`, of documents whose classes are spelled as the model spells them, and without a folder.
 
     Returns:
         What `evaluate` saves, and the predictions.
@@ -124,18 +116,11 @@ def score(
     Raises:
         LongbioError: the model can't be loaded, or the documents can't be scored.
     """
-    predictor, task = Predictor(model), model.task
-    task.check(documents, predictor.inputs)
-    start = time.monotonic()
+    loaded, task = Predictor(model), model.task
+    task.check(documents, loaded.inputs)
+    start, tokens = time.monotonic(), loaded.batch_tokens
     predictions = list(
-        predict(
-            predictor.network,
-            predictor.inputs,
-            task,
-            documents,
-            batch_tokens=predictor.batch_tokens,
-            on_document=on_document,
-        )
+        predict(loaded.network, loaded.inputs, task, documents, batch_tokens=tokens, on_document=on_document)
     )
     seconds = round(time.monotonic() - start, 1)
     return _report(task, documents, predictions, reading) | {"seconds": seconds}, predictions
@@ -162,7 +147,7 @@ def fine_tuned(folder: Path) -> Path:
     """The folder of a fine-tuned model: the one that is given, or that of the first seed of a run.
 
     Raises:
-        LongbioError: it is the folder of a run that has no model yet.
+        LongbioError: the run has no model yet.
     """
     if (folder / "config.json").is_file() or not (folder / RUN).is_file():
         return folder
@@ -225,7 +210,7 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
     """What a model was fine-tuned for: as `learn` recorded it, or as its config tells.
 
     Args:
-        model_folder: a fine-tuned model, longbio's or another's.
+        model_folder: longbio's model or another's.
         kind: what it shall be; None for whatever it is.
 
     Raises:
@@ -282,21 +267,15 @@ def seqeval_report(gold: Sequence[Document], predicted: Sequence[Document]) -> d
     from seqeval.metrics import classification_report
 
     tags = [[tags_of(document, document.units) for document in side] for side in (gold, predicted)]
-    found = classification_report(*tags, output_dict=True, zero_division=0)
-    return {name: {key: float(value) for key, value in each.items()} for name, each in found.items()}
+    by_name = classification_report(*tags, output_dict=True, zero_division=0)
+    return {name: {key: float(value) for key, value in each.items()} for name, each in by_name.items()}
 
 
 def write_predictions(
     predictions: Sequence[Prediction], task: AnyTask, format_name: str, folder: Path
 ) -> None:
-    """Predictions in the format of the corpus where it can hold them, and their details as JSON lines.
-
-    Args:
-        predictions: of one model.
-        task: what it learned.
-        format_name: of the corpus.
-        folder: an empty one.
-    """
+    """Predictions in the format of the corpus where it can hold them, and their details as JSON lines, in an
+    empty folder."""
     name = PREDICTION_FORMATS.get((task.kind, format_name), "jsonl")
     documents = [each.document for each in predictions]
     try:

@@ -32,13 +32,10 @@ def recipes_of(recipe: Recipe, grid: Grid) -> list[Recipe]:
 def learn_best(
     recipes: Sequence[Recipe], learn_one: LearnOne, folder: Path, out: Path
 ) -> tuple[Recipe, list[dict[str, Any]]]:
-    """Try recipes and leave the model of the best one in `out`; of equally good ones the first.
+    """Try recipes and leave the model of the best one in `out`; of equally good ones the first. A single
+    recipe isn't tried.
 
-    Args:
-        recipes: what to try; a single one isn't tried here, and nothing is done.
-        learn_one: makes a model.
-        folder: where trials are kept, without their models once one is chosen.
-        out: the model's folder.
+    Trials are kept in `folder`, without their models once one is chosen.
 
     Returns:
         The best recipe, and the name and the development score of each.

@@ -6,15 +6,15 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from pydantic import TypeAdapter
-from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
 
 import longbio
@@ -30,16 +30,16 @@ from longbio.encoders.loading import load, load_tokenizer
 from longbio.encoders.saving import save
 from longbio.errors import LongbioError
 from longbio.finetuning import card
-from longbio.finetuning.samples import Samples
+from longbio.finetuning.sample_order import SampleOrder
 from longbio.finetuning.settings import Machine, Recipe
 from longbio.finetuning.stability import Stability, train_stably
 from longbio.prediction.predictor import predict
 from longbio.tasks import AnyTask
-from longbio.tasks.examples import refuse_without_examples
-from longbio.tasks.task import Prediction, Sample, collate, forward
+from longbio.tasks.task import Prediction, Sample, collate, forward, refuse_without_examples
 from longbio.training.processes import processes
+from longbio.training.settings import TrainingSettings
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import OnStep, TrainingSettings, gone_on
+from longbio.training.trainer import OnStep, title_of_run
 
 REPORT = "finetuning.json"
 
@@ -76,90 +76,116 @@ def learn(
         on_step: told of every step.
 
     Returns:
-        What is saved as `finetuning.json` in `out`: task, recipe, losses, scores on the development
-        documents.
+        What is saved as `finetuning.json` in `out`: task, recipe, losses, scores on development documents.
 
     Raises:
         LongbioError: there is nothing to learn from, or the model has diverged.
     """
-    work = out.with_name(out.name + ".training")
-    state = processes()
-    if (out / REPORT).is_file():
+    work, state = out.with_name(out.name + ".training"), processes()
+    if not (out / REPORT).is_file():
+        refuse_without_examples(task, train_documents, "data.train")
+        refuse_without_examples(task, dev_documents, "data.dev")
+        machine, stability = machine or Machine(), stability or Stability()
+        learner = _begin(model_folder, train_documents, dev_documents, task, recipe, machine, seed)
+        on_start(learner.steps, title_of_run("", work, learner.steps))
+        trained, report = learner.learned(stability, work, on_step)
         if state.is_main_process:
-            shutil.rmtree(work, ignore_errors=True)
-        done: dict[str, Any] = read_json(out / REPORT)
-        return done
-    refuse_without_examples(task, train_documents, "data.train")
-    refuse_without_examples(task, dev_documents, "data.dev")
-    machine, stability = machine or Machine(), stability or Stability()
-    begun = _begin(model_folder, train_documents, task, recipe, machine, seed)
-    steps = recipe.steps(len(begun.samples))
-    on_start(steps, gone_on("", work, steps))
-    start = time.monotonic()
-    trained, losses, history = _train(
-        begun, dev_documents, recipe, stability, machine, seed=seed, work=work, on_step=on_step
-    )
-    seconds = time.monotonic() - start
-
-    found = list(begun.predicted(trained, dev_documents, machine))
-    task = begun.task.tuned(dev_documents, found) if found else begun.task
-    report = {
-        "task": asdict(task),
-        "recipe": asdict(recipe),
-        "stability": asdict(stability),
-        "kernel": _kernel_of(trained, machine),
-        "versions": versions(),
-        "seed": seed,
-        "steps": len(losses),
-        "samples": len(begun.samples),
-        "left_out": dict(begun.left_out),
-        "left_out_at": begun.left_out.places,
-        "origin": model_folder.name,
-        "dev": task.score(dev_documents, found) if found else None,
-        "dev_has_collapsed": task.has_collapsed(found),
-        "history": history,
-        "seconds": round(seconds, 1),
-        "losses": losses,
-    }
+            _save(trained, learner.inputs, report, model_folder, out)
     if state.is_main_process:
-        _save(trained, begun.inputs, report, model_folder, out)
         shutil.rmtree(work, ignore_errors=True)
     state.wait_for_everyone()
-    saved: dict[str, Any] = read_json(out / REPORT)
-    return saved
+    return read_json(out / REPORT)
 
 
 @dataclass(frozen=True, eq=False)
-class _Begun:
-    """A model with a new head, and what it shall learn from."""
+class _Learner:
+    """A model with a new head, what it shall learn from, and how."""
 
+    origin: str
     model: PreTrainedModel
     inputs: InputFormat
     task: AnyTask
     samples: Sequence[Sample]
     left_out: PassedOver
+    dev_documents: Sequence[Document]
+    recipe: Recipe
+    machine: Machine
+    seed: int
 
-    def collated(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        return collate(self.task, self.inputs, samples)
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps(len(self.samples))
 
-    def summed_loss(self, model: nn.Module, batch: Any) -> Tensor:
-        return self.task.summed_loss(forward(model, batch), batch)
+    def learned(
+        self, stability: Stability, work: Path, on_step: OnStep
+    ) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """The trained model, and what is to be known of its learning."""
+        start, recipe, stopping = time.monotonic(), self.recipe, None
+        if recipe.patience is not None and self.dev_documents:
+            every = max(1, math.ceil(len(self.samples) / recipe.batch / recipe.evaluations))
+            stopping = EarlyStopping(self._dev_score, every, recipe.patience)
+        trained, losses = train_stably(
+            self.model,
+            SampleOrder(
+                self.samples,
+                batch=recipe.batch,
+                steps=self.steps,
+                seed=self.seed,
+                group_by_length=recipe.group_by_length,
+            ),
+            partial(collate, self.task, self.inputs),
+            lambda model, batch: self.task.summed_loss(forward(model, batch), batch),
+            TrainingSettings(self.steps, recipe, recipe.batch, self.machine, self.seed),
+            work,
+            stability,
+            logits_of=self.task.logits,
+            stopping=stopping,
+            on_step=on_step,
+        )
+        seconds = round(time.monotonic() - start, 1)
+        task, predictions = self._tuned(trained)
+        return trained, {
+            "task": asdict(task),
+            "recipe": asdict(recipe),
+            "stability": asdict(stability),
+            "kernel": _kernel_of(trained, self.machine),
+            "versions": versions(),
+            "seed": self.seed,
+            "steps": len(losses),
+            "samples": len(self.samples),
+            "left_out": dict(self.left_out),
+            "left_out_at": self.left_out.places,
+            "origin": self.origin,
+            "dev": task.score(self.dev_documents, predictions) if predictions else None,
+            "dev_has_collapsed": task.has_collapsed(predictions),
+            "history": [] if stopping is None else stopping.history,
+            "seconds": seconds,
+            "losses": losses,
+        }
 
-    def predicted(
-        self, model: PreTrainedModel, documents: Sequence[Document], machine: Machine
-    ) -> Iterator[Prediction]:
-        return predict(model.eval(), self.inputs, self.task, documents, batch_tokens=machine.batch_tokens)
+    def _tuned(self, model: PreTrainedModel) -> tuple[AnyTask, list[Prediction]]:
+        """The task with thresholds tuned on the development documents, and what the model says of these."""
+        batch_tokens = self.machine.batch_tokens
+        predictions = list(
+            predict(model.eval(), self.inputs, self.task, self.dev_documents, batch_tokens=batch_tokens)
+        )
+        return self.task.tuned(self.dev_documents, predictions) if predictions else self.task, predictions
+
+    def _dev_score(self, model: PreTrainedModel) -> float:
+        task, predictions = self._tuned(model)
+        return float(task.score(self.dev_documents, predictions)["main"])
 
 
 def _begin(
     model_folder: Path,
-    documents: Sequence[Document],
+    train_documents: Sequence[Document],
+    dev_documents: Sequence[Document],
     task: AnyTask,
     recipe: Recipe,
     machine: Machine,
     seed: int,
-) -> _Begun:
-    task = task.learned_from(documents)
+) -> _Learner:
+    task = task.learned_from(train_documents)
     set_seed(seed)
     tokenizer = load_tokenizer(model_folder)
     model = load(
@@ -175,50 +201,12 @@ def _begin(
     begin_from_pooler(model, model_folder)
     inputs = InputFormat.of(model.config, tokenizer, recipe.max_tokens)
     left_out = PassedOver()
-    samples = [sample for document in documents for sample in task.samples(document, inputs, left_out)]
+    samples = [sample for each in train_documents for sample in task.samples(each, inputs, left_out)]
     if not samples:
         raise LongbioError("there is nothing to learn from", where="data.train")
-    return _Begun(model, inputs, task, samples, left_out)
-
-
-def _train(
-    begun: _Begun,
-    dev_documents: Sequence[Document],
-    recipe: Recipe,
-    stability: Stability,
-    machine: Machine,
-    *,
-    seed: int,
-    work: Path,
-    on_step: OnStep,
-) -> tuple[PreTrainedModel, list[float], list[tuple[int, float]]]:
-    """The trained model, its losses, and its scores on development documents when it may stop early."""
-
-    def dev_score(model: PreTrainedModel) -> float:
-        found = list(begun.predicted(model, dev_documents, machine))
-        return float(begun.task.tuned(dev_documents, found).score(dev_documents, found)["main"])
-
-    steps = recipe.steps(len(begun.samples))
-    order = Samples(
-        begun.samples, batch=recipe.batch, steps=steps, seed=seed, group_by_length=recipe.group_by_length
+    return _Learner(
+        model_folder.name, model, inputs, task, samples, left_out, dev_documents, recipe, machine, seed
     )
-    stopping = None
-    if recipe.patience is not None and dev_documents:
-        every = max(1, math.ceil(len(begun.samples) / recipe.batch / recipe.evaluations))
-        stopping = EarlyStopping(dev_score, every, recipe.patience)
-    trained, losses = train_stably(
-        begun.model,
-        order,
-        begun.collated,
-        begun.summed_loss,
-        training_settings(recipe, machine, steps, seed),
-        work,
-        stability,
-        logits_of=begun.task.logits,
-        stopping=stopping,
-        on_step=on_step,
-    )
-    return trained, losses, [] if stopping is None else stopping.history
 
 
 def _save(
@@ -263,23 +251,13 @@ def task_of(model_folder: Path) -> AnyTask:
         raise LongbioError(
             f"the folder has no {REPORT}", where=model_folder, remedy="give a model that longbio fine-tuned"
         )
-    recorded: AnyTask = TypeAdapter(AnyTask).validate_python(read_json(model_folder / REPORT)["task"])
-    return recorded
+    return TypeAdapter(AnyTask).validate_python(read_json(model_folder / REPORT)["task"])
 
 
 def inputs_of(model_folder: Path, config: Any) -> InputFormat:
-    """The input format of a fine-tuned model: rows as long as those that it learned from.
-
-    Args:
-        model_folder: longbio's, or another's.
-        config: of the model.
-    """
+    """The input format of a fine-tuned model, longbio's or another's: rows as long as those that it learned
+    from."""
     record = model_folder / REPORT
     recipe = read_json(record)["recipe"] if record.is_file() else {}
     # Others' models have no record, and read all that they can.
     return InputFormat.of(config, load_tokenizer(model_folder), recipe.get("max_tokens"))
-
-
-def training_settings(recipe: Recipe, machine: Machine, steps: int, seed: int) -> TrainingSettings:
-    """What the one training loop is told of a recipe."""
-    return TrainingSettings(steps, recipe, recipe.batch, machine, seed)

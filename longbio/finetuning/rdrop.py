@@ -24,8 +24,8 @@ LOWEST = -1e4
 def with_rdrop(summed_loss: SummedLoss, weight: float, logits_of: LogitsOf) -> SummedLoss:
     """A loss that runs `summed_loss` twice, each with draws of its own.
 
-    Two passes, and not one over a doubled batch: so it is right for rows of any shape, and needs
-    no more memory for activations than twice a pass.
+    Two passes, and not one over a doubled batch: so it is right for rows of any shape, and needs no more
+    memory for activations than twice a pass.
 
     Args:
         summed_loss: calls its model once.
@@ -33,8 +33,8 @@ def with_rdrop(summed_loss: SummedLoss, weight: float, logits_of: LogitsOf) -> S
         logits_of: the softmaxes to compare.
 
     Returns:
-        The mean of both losses and `weight` times the divergence, summed over the same items: half
-        of KL(p||q) + KL(q||p), in nats.
+        The mean of both losses and `weight` times the divergence, half of KL(p||q) + KL(q||p), summed in nats
+        over the same items.
     """
 
     def loss(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
@@ -58,13 +58,8 @@ def with_rdrop(summed_loss: SummedLoss, weight: float, logits_of: LogitsOf) -> S
 
 
 def divergence(one: Tensor, other: Tensor, learned: Tensor) -> Tensor:
-    """Half of KL(p||q) + KL(q||p) in nats, summed over what is learned from.
-
-    Args:
-        one: (..., C) logits.
-        other: (..., C) logits.
-        learned: (...) bool.
-    """
+    """Half of KL(p||q) + KL(q||p) of two (..., C) logits in nats, summed over what is `learned` from, (...)
+    bool."""
     log_p, log_q = (logits[learned].float().log_softmax(-1).clamp(min=LOWEST) for logits in (one, other))
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum() / 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,21 @@ from longbio.encoders.loading import config_of, load_tokenizer
 from longbio.finetuning.data import Splits, places_of, read_data
 from longbio.finetuning.evaluate import evaluate, model_of
 from longbio.finetuning.grid import learn_best, recipes_of
-from longbio.finetuning.learn import learn, training_settings
+from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Finetuning, Recipe
 from longbio.progress import Narrator, Silence
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.statistics import interval_text, score_interval
-from longbio.training.machine import refuse_kernel, refuse_settings
-from longbio.training.processes import opened_together, processes
+from longbio.training.processes import open_together, processes
+from longbio.training.requirements import refuse_kernel, refuse_settings
+from longbio.training.settings import TrainingSettings
 
 RESULTS = "results.json"
+
+OF_LEARNING = ("task", "steps", "kernel", "versions", "left_out", "left_out_at", "history", "seconds")
+OF_SCORING = ("scores", "interval", "by_length", "by_position", "reliability", "evidence", "seconds")
+"""What the results of a run keep of `finetuning.json`, and of `scores.json`, of each seed."""
 
 LOW_CEILING = 0.98
 """The F1 that tags allow, below which a run says so as a warning."""
@@ -36,23 +42,19 @@ LOW_CEILING = 0.98
 def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     """Run a plan, or what is left of it.
 
-    Args:
-        plan: what to do.
-        tell: told of the progress.
-
     Returns:
-        What is saved as `results.json`: the chosen recipe, of each seed the scores on development
-        and test documents, and mean, standard deviation, minimum and collapsed runs over seeds.
+        What is saved as `results.json`: the chosen recipe, of each seed the scores on development and test
+        documents, and mean, standard deviation, minimum and collapsed runs over seeds.
 
     Raises:
-        LongbioError: `out` holds another run, or one is at work there, documents or the model
-            can't be read, or a model has diverged.
+        LongbioError: `out` holds another run, or one is at work there, documents or the model can't be read,
+            or a model has diverged.
     """
     tell = tell or Silence()
     source = check(plan)
     if not (plan.out / RESULTS).is_file():
         check_machine(plan, source)
-    with opened_together(plan.out, bound(plan, source)):
+    with open_together(plan.out, bound(plan, source)):
         return _finetune(plan, source, tell)
 
 
@@ -64,8 +66,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
     done = read_json(out / RESULTS) if (out / RESULTS).is_file() else None
     if done is not None and [run["seed"] for run in done["runs"]] == list(plan.seeds):
         tell.end(f"finished before: {_in_words(done)}; results: {out / RESULTS}")
-        finished: dict[str, Any] = done
-        return finished
+        return done
 
     check_machine(plan, source)
     learned = data.refuse_without_examples(plan.task)
@@ -77,14 +78,11 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
     for documents in (data.dev, data.test):
         plan.task.check(documents, inputs)
     ceiling = _tag_ceiling(plan.task, data, inputs, tell)
-    first = plan.seeds[0]
+    learn_one, first = partial(_learn, plan, source, data, tell), plan.seeds[0]
     recipe, tried = learn_best(
-        recipes_of(plan.recipe, plan.grid),
-        lambda recipe, folder, title: _learn(plan, source, data, recipe, first, folder, title, tell),
-        out / "grid",
-        _home(plan, first) / "model",
+        recipes_of(plan.recipe, plan.grid), partial(learn_one, first), out / "grid", _model_of(plan, first)
     )
-    runs = [_run(plan, source, data, recipe, seed, tell) for seed in plan.seeds]
+    runs = [_run(plan, data, learn_one, recipe, seed, tell) for seed in plan.seeds]
     interval = score_interval([run["test"]["evidence"] for run in runs])
     results = {
         "task": runs[0]["task"],
@@ -103,8 +101,7 @@ def _finetune(plan: Finetuning, source: Path, tell: Narrator) -> dict[str, Any]:
         write_json(out / RESULTS, results)
     processes().wait_for_everyone()
     tell.end(f"{_in_words(results)}; results: {out / RESULTS}")
-    saved: dict[str, Any] = read_json(out / RESULTS)
-    return saved
+    return read_json(out / RESULTS)
 
 
 def check(plan: Finetuning) -> Path:
@@ -121,11 +118,7 @@ def check(plan: Finetuning) -> Path:
 
 
 def check_machine(plan: Finetuning, source: Path) -> None:
-    """Whether this machine can learn by the plan.
-
-    Args:
-        plan: what to do.
-        source: the model's folder.
+    """Whether this machine can learn by the plan, its model being in the folder `source`.
 
     Raises:
         LongbioError: it lacks what the kernel, the precision or the optimizer needs, or the batch can't be
@@ -133,7 +126,7 @@ def check_machine(plan: Finetuning, source: Path) -> None:
     """
     config, machine = config_of(source), plan.machine
     for recipe in recipes_of(plan.recipe, plan.grid):
-        refuse_settings(training_settings(recipe, machine, 1, 0))
+        refuse_settings(TrainingSettings(1, recipe, recipe.batch, machine))
     dropout = plan.recipe.dropout
     if dropout is None:
         dropout = getattr(config, dropout_names(config.model_type)[1], 0.0)
@@ -141,11 +134,8 @@ def check_machine(plan: Finetuning, source: Path) -> None:
 
 
 def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
-    """All that decides the results of a plan, the model and the documents by what they hold.
-
-    Args:
-        plan: what to do.
-        source: the model's folder.
+    """All that decides the results of a plan, the model in the folder `source` and the documents by what they
+    hold.
 
     Raises:
         LongbioError: the model or the documents can't be read.
@@ -155,11 +145,7 @@ def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
 
 
 def documents_bound(plan: Finetuning) -> dict[str, Any]:
-    """What the files of a plan hold.
-
-    Raises:
-        LongbioError: there are none, or they can't be read.
-    """
+    """What the files of a plan hold. Raises LongbioError where there are none, or they can't be read."""
     places = places_of(plan.data).items()
     return {"documents": {split: place and digest_of_path(place) for split, place in places}}
 
@@ -180,10 +166,7 @@ def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrato
     if not isinstance(task, Entities):
         return None
     task = task.learned_from(data.train)
-    ceilings = {
-        split: task.ceiling(documents, inputs)
-        for split, documents in (("train", data.train), ("test", data.test))
-    }
+    ceilings = {"train": task.ceiling(data.train, inputs), "test": task.ceiling(data.test, inputs)}
     tell.begin("mentions as tags", 0)
     test = ceilings["test"]
     line = f"F1 {test.counts.f1:.4f} at best on test documents"
@@ -194,19 +177,19 @@ def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrato
     return {split: each.as_dict() for split, each in ceilings.items()}
 
 
-def _home(plan: Finetuning, seed: int) -> Path:
-    return plan.out / f"seed-{seed}"
+def _model_of(plan: Finetuning, seed: int) -> Path:
+    return plan.out / f"seed-{seed}" / "model"
 
 
 def _learn(
     plan: Finetuning,
     source: Path,
     data: Splits,
-    recipe: Recipe,
+    tell: Narrator,
     seed: int,
+    recipe: Recipe,
     out: Path,
     title: str,
-    tell: Narrator,
 ) -> dict[str, Any]:
     advance: list[Callable[[int, str], None]] = []
 
@@ -232,44 +215,36 @@ def _learn(
 
 
 def _run(
-    plan: Finetuning, source: Path, data: Splits, recipe: Recipe, seed: int, tell: Narrator
+    plan: Finetuning,
+    data: Splits,
+    learn_one: Callable[[int, Recipe, Path, str], dict[str, Any]],
+    recipe: Recipe,
+    seed: int,
+    tell: Narrator,
 ) -> dict[str, Any]:
-    home = _home(plan, seed)
-    learned = _learn(plan, source, data, recipe, seed, home / "model", f"seed {seed}", tell)
+    model, machine = _model_of(plan, seed), plan.machine
+    learned = learn_one(seed, recipe, model, f"seed {seed}")
     advance = tell.begin(f"seed {seed}: test documents", len(data.test))
-    machine = plan.machine
     scored = evaluate(
-        model_of(home / "model", kernel=machine.kernel, batch_tokens=machine.batch_tokens),
+        model_of(model, kernel=machine.kernel, batch_tokens=machine.batch_tokens),
         data.test,
-        home / "test",
+        model.with_name("test"),
         format_name=data.format,
         on_document=lambda done: advance(done, ""),
     )
     tell.end(f"{scored['scores']['main']:.4f}")
     result = {
         "seed": seed,
-        "task": learned["task"],
-        "steps": learned["steps"],
-        "kernel": learned["kernel"],
-        "versions": learned["versions"],
-        "left_out": learned["left_out"],
-        "left_out_at": learned["left_out_at"],
-        "history": learned["history"],
-        "seconds": learned["seconds"],
+        **{name: learned[name] for name in OF_LEARNING},
         "dev": {"main": learned["dev"]["main"], "has_collapsed": learned["dev_has_collapsed"]},
         "test": {
             "main": scored["scores"]["main"],
             "has_collapsed": scored["has_collapsed"],
-            "scores": scored["scores"],
-            **{
-                name: scored[name]
-                for name in ("interval", "by_length", "by_position", "reliability", "evidence")
-            },
-            "seconds": scored["seconds"],
+            **{name: scored[name] for name in OF_SCORING},
         },
     }
     if processes().is_main_process:
-        write_json(home / RESULTS, result)
+        write_json(model.with_name(RESULTS), result)
     return result
 
 

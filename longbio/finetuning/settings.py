@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from longbio.corpus.reading import MAX_MISALIGNED
 from longbio.finetuning.stability import Stability
-from longbio.settings import Settings
+from longbio.settings import HomePath, Settings
 from longbio.tasks import AnyTask
 from longbio.training import settings as training
 from longbio.training.settings import Learning
@@ -42,11 +41,11 @@ class DataSettings(Settings):
         eval_documents: how many development and how many test documents are read at most.
     """
 
-    path: Path | None = None
+    path: HomePath | None = None
     name: str | None = None
-    train: Path | None = None
-    dev: Path | None = None
-    test: Path | None = None
+    train: HomePath | None = None
+    dev: HomePath | None = None
+    test: HomePath | None = None
     format: str | None = None
     encoding: str = "utf-8"
     columns: dict[str, str] = Field(default_factory=dict)
@@ -58,11 +57,6 @@ class DataSettings(Settings):
     dev_share: float = Field(default=0.1, gt=0, lt=1)
     train_documents: int | None = Field(default=None, gt=0)
     eval_documents: int | None = Field(default=None, gt=0)
-
-    @field_validator("path", "train", "dev", "test")
-    @classmethod
-    def _at_home(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser()
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
@@ -170,18 +164,13 @@ class Finetuning(Settings):
 
     task: Annotated[AnyTask, Field(discriminator="kind")]
     model: str
-    out: Path
+    out: HomePath
     data: DataSettings
     recipe: Recipe
     stability: Stability = Stability()
     grid: Grid = Grid()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     machine: Machine = Machine()
-
-    @field_validator("out")
-    @classmethod
-    def _at_home(cls, path: Path) -> Path:
-        return path.expanduser()
 
     @model_validator(mode="after")
     def _epochs_count(self) -> Self:

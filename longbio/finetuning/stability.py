@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from longbio.encoders.families import dropout_names
+from longbio.encoders.families import FAMILIES, dropout_names
 from longbio.encoders.heads import initialise
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
-from longbio.finetuning.layers import Parts
 from longbio.finetuning.rdrop import LogitsOf, nothing_to_compare, with_rdrop
 from longbio.training import optimizers
 from longbio.training.optimizers import Group
 from longbio.training.processes import refuse_sharded
+from longbio.training.settings import TrainingSettings
 from longbio.training.stopping import EarlyStopping
-from longbio.training.trainer import OnStep, SummedLoss, TrainingSettings, train
+from longbio.training.trainer import OnStep, SummedLoss, train
 
 TOP_DEPTH = {"zhang": 1, "electra": 2}
 """How often the decay is applied to the top layer, by convention."""
@@ -84,29 +84,65 @@ class Stability:
             raise ValueError(f"r_drop is {self.r_drop:g}; a weight is 0 or more")
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The modules of an encoder; together they hold all its weights.
+
+    Args:
+        embeddings: with ELECTRA's projection, and their LayerNorm.
+        layers: the lowest first.
+        pooler: BERT's and its heirs', or what has its place and weights in a Longformer's head for documents
+            (`encoders.heads.begin_from_pooler`); None where there is none.
+    """
+
+    embeddings: Sequence[nn.Module]
+    layers: Sequence[nn.Module]
+    pooler: nn.Module | None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Parts:
+        """Of a model with a head or without.
+
+        Raises:
+            LongbioError: the family isn't known.
+        """
+        kind = model.config.model_type
+        if kind not in FAMILIES:
+            raise LongbioError(
+                f"the layers of a {kind} are not known here; those of {', '.join(FAMILIES)} are",
+                where="model",
+                remedy="leave freezing, layer_decay, reinitialise_layers and mixout off",
+            )
+        encoder = model.base_model
+        embeddings = [getattr(encoder, name, None) for name in ("embeddings", "embeddings_project")]
+        return cls(
+            [module for module in embeddings if module is not None],
+            list(encoder.get_submodule(FAMILIES[kind].layers).children()),
+            _pooler(model),
+        )
+
+
+def _pooler(model: PreTrainedModel) -> nn.Module | None:
+    pooler = getattr(model.base_model, "pooler", None)
+    if pooler is None and model.config.model_type == "longformer":
+        pooler = getattr(getattr(model, "classifier", None), "dense", None)
+    return pooler
+
+
 def prepare(model: PreTrainedModel, stability: Stability) -> None:
     """Re-initialise, freeze, and install mixout: after loading, before training.
 
-    Args:
-        model: changed in place. What begins at random is drawn from torch's generator: seed it.
-        stability: what to do.
+    The model is changed in place. What begins at random is drawn from torch's generator: seed it.
 
     Raises:
-        LongbioError: the model has too few layers or an unknown family, R-Drop would compare a
-            pass with itself, or mixout meets weights that FSDP or DeepSpeed divides.
+        LongbioError: the model has too few layers or an unknown family, R-Drop would compare a pass with
+            itself, or mixout meets weights that FSDP or DeepSpeed divides.
     """
     _refuse_equal_passes(model, stability)
-    if not any(
-        (
-            stability.freeze_embeddings,
-            stability.freeze_layers,
-            stability.reinitialise_layers,
-            stability.mixout,
-        )
-    ):
+    frozen, random = stability.freeze_layers, stability.reinitialise_layers
+    if not (frozen or random or stability.freeze_embeddings or stability.mixout):
         return
     parts = Parts.of(model)
-    frozen, random = stability.freeze_layers, stability.reinitialise_layers
     if frozen + random > len(parts.layers):
         raise LongbioError(
             f"{frozen} layers shall be frozen and {random} begin at random,"
@@ -138,12 +174,8 @@ def _refuse_equal_passes(model: PreTrainedModel, stability: Stability) -> None:
 
 
 def parameter_groups(model: PreTrainedModel, settings: TrainingSettings, stability: Stability) -> list[Group]:
-    """The weights that learn, each with its rate and decay, for `train`.
-
-    Args:
-        model: prepared; frozen weights are in no group.
-        settings: the rate, the decay, and `head_factor` for the pooler and what is outside the encoder.
-        stability: layer-wise decay, and whether Adam corrects its bias.
+    """The weights of a prepared model that learn, each with its rate and decay, for `train`; frozen ones are
+    in no group.
 
     Raises:
         LongbioError: layers decay and the family isn't known.
@@ -167,15 +199,10 @@ def _factors(parts: Parts, stability: Stability) -> dict[int, float]:
 
 
 def wrap_loss(summed_loss: SummedLoss, stability: Stability, logits_of: LogitsOf | None = None) -> SummedLoss:
-    """The loss with R-Drop, or as it is without.
-
-    Args:
-        summed_loss: of a task; calls its model once.
-        stability: how much the passes' divergence weighs.
-        logits_of: the softmaxes of a model's outputs, see `rdrop.LogitsOf`; None for a regression.
+    """The loss of a task with R-Drop, or as it is without.
 
     Raises:
-        LongbioError: R-Drop is on and there is nothing to compare.
+        LongbioError: R-Drop is on and there are no softmaxes to compare, as of a regression.
     """
     if not stability.r_drop:
         return summed_loss
@@ -198,13 +225,11 @@ def train_stably(
     on_step: OnStep = lambda step, loss: None,
     callbacks: Sequence[transformers.TrainerCallback] = (),
 ) -> tuple[PreTrainedModel, list[float]]:
-    """`train` with everything that `stability` asks for, from a model fresh from its folder.
+    """`train` with everything that `stability` asks for, from a model fresh from its folder; no mixout is
+    left in it.
 
-    A killed run ends with the same result when the model is loaded again, under the same seed of
-    torch, before it is taken up.
-
-    Returns:
-        What `train` does; no mixout is left in the model.
+    A killed run ends with the same result when the model is loaded again, under the same seed of torch,
+    before it is taken up.
 
     Raises:
         LongbioError: as `prepare`, `wrap_loss` and `train` do.

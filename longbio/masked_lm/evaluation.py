@@ -31,13 +31,8 @@ def masked_batch(pieces: Pieces, padding_id: int) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def bits_of(model: nn.Module, pieces: Pieces, padding_id: int) -> float:
-    """Sum of -log2 of the probabilities given to the right tokens.
-
-    Args:
-        model: a masked-LM model, in evaluation mode.
-        pieces: each predicts something.
-        padding_id: of the tokenizer.
-    """
+    """Sum of -log2 of the probabilities that a masked-LM model, in evaluation mode, gives to the right tokens
+    of pieces, each of which predicts something."""
     device, nats = next(model.parameters()).device, 0.0
     for numbers in length_batches([len(ids) for ids, _ in pieces], TOKENS_AT_ONCE):
         batch = masked_batch([pieces[number] for number in numbers], padding_id)

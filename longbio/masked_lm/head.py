@@ -23,18 +23,15 @@ from longbio.masked_lm.masking import Ids
 def head_of(model: nn.Module) -> nn.Module:
     """The masked-LM head of a model, wrapped for parallel training or not."""
     inner: Any = getattr(model, "module", model)
-    head: nn.Module = inner.get_submodule(FAMILIES[inner.config.model_type].head_module)
-    return head
+    return inner.get_submodule(FAMILIES[inner.config.model_type].head_module)
 
 
 def start_head(model: Any, counts: Ids) -> None:
-    """Let a new head start from what is known: the word embeddings and how frequent words are.
+    """Let a masked-LM model's new head start from what is known: the word embeddings and how frequent words
+    are.
 
-    Its dense layer is the identity, its bias the logarithm of each token's frequency.
-
-    Args:
-        model: a masked-LM model whose head is at random.
-        counts: (V,) how often each token occurs in what it will learn from.
+    Its dense layer is the identity, its bias the logarithm of each token's frequency, by (V,) counts of what
+    it will learn from.
     """
     smooth = counts + 0.5
     with torch.no_grad():
@@ -50,12 +47,8 @@ def start_head(model: Any, counts: Ids) -> None:
 
 @contextmanager
 def only_at(model: nn.Module, positions_M: Tensor) -> Iterator[None]:
-    """Within, the model's logits are (number chosen, vocabulary) instead of (B, T, vocabulary).
-
-    Args:
-        model: any masked-LM model of a known family.
-        positions_M: int64, flat positions (row * T + token) to predict.
-    """
+    """Within, a masked-LM model's logits are (M, vocabulary), at int64 flat positions (row * T + token),
+    instead of (B, T, vocabulary)."""
 
     def choose(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (arguments[0].flatten(0, 1)[positions_M], *arguments[1:])

@@ -126,12 +126,8 @@ EVALUATION = Masking()
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """What masking knows of a tokenizer.
-
-    Args:
-        mask_id: the id of [MASK].
-        drawable: (V,) ids that a random token may be: all but the special ones.
-    """
+    """What masking knows of a tokenizer: the id of [MASK], and (V,) ids that a random token may be: all but
+    the special ones."""
 
     mask_id: int
     drawable: Ids
@@ -144,7 +140,7 @@ class Vocabulary:
 
 
 Phrases = Mapping[int, Hashes]
-"""Hashes of word n-grams, sorted, by their number of words (`masked_lm.phrases`)."""
+"""Hashes of word n-grams, sorted, by their number of words (`masked_lm.pmi`)."""
 
 
 def mask_tokens(
@@ -221,21 +217,15 @@ def unit_starts(
     draw: np.random.Generator,
     phrases: Phrases | None = None,
 ) -> Bools:
-    """Where the units begin that are masked as a whole or not at all.
+    """(N,) True for the first token of each unit that is masked as a whole or not at all.
 
     Args:
         ids: (T,) token ids.
         place: (N,) the positions of ordinary tokens.
         word_starts: (T,) True where a word begins.
-        masking: its strategy, and for spans their lengths.
-        draw: draws the lengths of spans.
-        phrases: for the strategy `pmi`.
-
-    Returns:
-        (N,) True for the first token of a unit.
-
-    Raises:
-        ValueError: `pmi` without phrases.
+        masking: its strategy, and for spans their lengths, which are drawn.
+        draw: of these.
+        phrases: for the strategy `pmi`; ValueError without.
     """
     if masking.strategy == "token":
         return np.ones(len(place), dtype=bool)
@@ -246,7 +236,7 @@ def unit_starts(
         return borders | _some_of(words, _span_starts(int(words.sum()), masking, draw))
     if masking.strategy == "pmi":
         if phrases is None:
-            raise ValueError("the strategy 'pmi' needs phrases; mine them with masked_lm.phrases")
+            raise ValueError("the strategy 'pmi' needs phrases; mine them with masked_lm.pmi")
         document: Ids = np.cumsum(borders, dtype=np.int64)[words]
         return _some_of(words, _outside_phrases(word_hashes(ids[place], words), document, phrases))
     return words
@@ -273,10 +263,10 @@ def _outside_phrases(hashes: Hashes, document: Ids, phrases: Phrases) -> Bools:
     """(W,) False for words of a phrase but its first; longer phrases are found first."""
     taken, outside = np.zeros(len(hashes), dtype=bool), np.ones(len(hashes), dtype=bool)
     for length in sorted(phrases, reverse=True):
-        table, found = phrases[length], ngram_hashes(hashes, length)
+        table, runs = phrases[length], ngram_hashes(hashes, length)
         if not len(table):
             continue
-        known = table[np.searchsorted(table, found).clip(max=len(table) - 1)] == found
+        known = table[np.searchsorted(table, runs).clip(max=len(table) - 1)] == runs
         for start in np.flatnonzero(known):
             stop = start + length
             if document[start] == document[stop - 1] and not taken[start:stop].any():
@@ -286,12 +276,8 @@ def _outside_phrases(hashes: Hashes, document: Ids, phrases: Phrases) -> Bools:
 
 
 def word_hashes(ids: Ids, words: Bools) -> Hashes:
-    """(W,) a 64-bit number of each word: the same for the same pieces.
-
-    Args:
-        ids: (N,) token ids, the first one a word's first.
-        words: (N,) True where a word begins.
-    """
+    """(W,) a 64-bit number of each word, the same for the same pieces, from (N,) ids and (N,) True where a
+    word begins, the first being one."""
     begin = np.flatnonzero(words)
     if not len(begin):
         return np.zeros(0, dtype=np.uint64)

@@ -26,10 +26,9 @@ from longbio.errors import LongbioError
 from longbio.prediction.predictor import Model, Predictor
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
-from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
-from longbio.tasks.task import TARGETS, Sample, collate, forward
+from longbio.tasks.task import TARGETS, Sample, collate, forward, refuse_without_examples
 
 FILE = "calibration.json"
 COLDEST, HOTTEST = 0.05, 20.0

@@ -31,10 +31,10 @@ from longbio.pretraining.phase import Phase, training_settings
 from longbio.pretraining.train_phase import REPORT, refuse_positions, train_phase, work_folder
 from longbio.pretraining.trainable import choose_learning
 from longbio.progress import Narrator, Silence
-from longbio.training.machine import refuse_kernel, refuse_settings
-from longbio.training.processes import opened_together, processes
+from longbio.training.processes import open_together, processes
+from longbio.training.requirements import refuse_kernel, refuse_settings
 from longbio.training.settings import Machine
-from longbio.training.trainer import gone_on
+from longbio.training.trainer import title_of_run
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 
@@ -59,7 +59,7 @@ def pretrain(curriculum: Curriculum, tell: Narrator | None = None) -> dict[str, 
         if not (_target(out, number, phase) / REPORT).is_file()
     ]
     check(curriculum, folder, to_do)
-    with opened_together(out, plan_of(curriculum, folder)) as run:
+    with open_together(out, plan_of(curriculum, folder)) as run:
         return _run(curriculum, run, folder, to_do, tell or Silence())
 
 
@@ -152,7 +152,7 @@ def _phase(
     needed = training_bytes(config, phase, curriculum.machine, processes().num_processes)
     title = f"phase {number} of {len(curriculum.phases)}: {phase.name}"
     title += f", about {needed / 1e9:.1f} GB of memory"
-    advance = tell.begin(gone_on(title, work_folder(target), phase.num_steps), phase.num_steps)
+    advance = tell.begin(title_of_run(title, work_folder(target), phase.num_steps), phase.num_steps)
 
     def callbacks(samples: MaskedSamples) -> list[TrainerCallback]:
         metrics = Metrics(curriculum.out / METRICS, phase, number, samples)

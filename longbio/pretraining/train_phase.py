@@ -26,7 +26,7 @@ from longbio.encoders.saving import save_whole
 from longbio.errors import LongbioError
 from longbio.masked_lm.head import start_head, summed_loss
 from longbio.masked_lm.masking import Ids, Phrases, Vocabulary
-from longbio.masked_lm.phrases import mine_phrases
+from longbio.masked_lm.pmi import mine_phrases
 from longbio.pretraining.holding_out import HeldOut, Source
 from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part
 from longbio.pretraining.packing import Frame, plan

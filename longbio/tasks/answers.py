@@ -29,33 +29,23 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 @dataclass(frozen=True, slots=True)
 class AnswerScore:
-    """How well one question was answered; both between 0 and 1.
-
-    Args:
-        exact_match: 1 when the answer is an accepted one.
-        f1: of its words.
-    """
+    """How well one question was answered, from 0 to 1: whether by an accepted answer, and F1 of the words."""
 
     exact_match: float
     f1: float
 
 
-def normalized(answer: str) -> str:
+def normalize(answer: str) -> str:
     """An answer without case, ASCII punctuation, articles and extra spaces, in this order."""
     bare = answer.lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
 def score_answer(gold: Sequence[str], predicted: str) -> AnswerScore:
-    """Score one answer.
-
-    Args:
-        gold: accepted answers; none where the text has no answer.
-        predicted: the answer given; empty for none.
-    """
+    """Score the answer given (empty for none) by the accepted ones (none where the text has no answer)."""
     # An accepted answer of which nothing is left, such as "the", is none (as SQuAD 2.0 has it).
-    accepted = [words for words in (normalized(answer).split() for answer in gold) if words] or [[]]
-    given = normalized(predicted).split()
+    accepted = [words for words in (normalize(answer).split() for answer in gold) if words] or [[]]
+    given = normalize(predicted).split()
     return AnswerScore(float(given in accepted), max(_f1(words, given) for words in accepted))
 
 
@@ -64,14 +54,11 @@ def answer_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> di
 
     Args:
         gold: accepted answers of each question; none where the text has no answer.
-        predicted: the answer given to each, in the same order; empty for none.
+        predicted: the answer given to each, in the same order; empty for none. ValueError for another number.
 
     Returns:
-        `overall`, and `has_answer` and `no_answer` where there are such questions: the means of
-        `exact_match` and `f1` and the `count` of questions, ready for JSON.
-
-    Raises:
-        ValueError: questions and answers differ in number.
+        `overall`, and `has_answer` and `no_answer` where there are such questions: the means of `exact_match`
+        and `f1` and the `count` of questions, ready for JSON.
     """
     scores = [score_answer(answers, answer) for answers, answer in zip(gold, predicted, strict=True)]
     answerable = [score for score, answers in zip(scores, gold, strict=True) if answers]
@@ -83,19 +70,16 @@ def answer_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> di
 def best_null_threshold(
     margins: Sequence[float], answered: Sequence[float], unanswered: Sequence[float]
 ) -> tuple[float, float]:
-    """Above which margin no answer is given, so that development questions score best.
+    """Above which margin no answer is given, so that development questions score best; and the mean score
+    there.
 
-    Thresholds are tried between neighbouring margins, beyond both ends, and at 0. Of equally good ones
-    the nearest to 0 is taken, the lower of two.
+    Thresholds are tried between neighbouring margins, beyond both ends, and at 0. Of equally good ones the
+    nearest to 0 is taken, the lower of two; (0, 0) without questions.
 
     Args:
         margins: of each question, the score of no answer minus that of the best answer.
         answered: what each question scores when its best answer is given, F1 or another.
         unanswered: what it scores when none is: 1 where the text has no answer, else 0.
-
-    Returns:
-        The threshold, and the mean score at it; (0, 0) without questions. No answer is given where the
-        margin is **above** the threshold.
 
     Raises:
         ValueError: the three differ in length, or a margin is not finite.
@@ -123,14 +107,8 @@ def best_null_threshold(
 
 
 def nbest_probabilities(scores: Sequence[float]) -> list[float]:
-    """The probability of each answer among those that were kept, no answer being one of them.
-
-    Args:
-        scores: of the answers, in logits; -inf for an impossible one.
-
-    Raises:
-        ValueError: a score is NaN or infinite, or all are -inf.
-    """
+    """The probability of each answer among those that were kept, no answer being one of them, by their
+    logits: -inf for an impossible one; ValueError for NaN, infinity, or -inf alone."""
     if not len(scores):
         return []
     values: NDArray[Any] = np.asarray(scores, dtype=float)
@@ -143,8 +121,8 @@ def offset_f1(gold: Sequence[tuple[int, int]], predicted: tuple[int, int] | None
     """F1 of the characters of an answer by its place: the same words elsewhere count nothing.
 
     Args:
-        gold: (start_char, end_char) of the accepted answers, the best of which counts; none where the
-            text has no answer.
+        gold: (start_char, end_char) of the accepted answers, the best of which counts; none where there is
+            none.
         predicted: (start_char, end_char) of the answer given; None for none.
     """
     if predicted is None or not gold:
@@ -174,16 +152,13 @@ def _means(scores: Sequence[AnswerScore]) -> dict[str, float]:
 def best_pairs(
     starts: NDArray[Any], ends: NDArray[Any], max_length: int, count: int
 ) -> list[tuple[int, int, float]]:
-    """The pairs of first and last token with the highest sums.
+    """The pairs of first and last token with the highest sums: (first, last, sum), of equal ones the earlier.
 
     Args:
         starts: (N,) scores.
         ends: (N,) scores.
-        max_length: tokens between first and last, both included.
+        max_length: tokens from first to last, both included.
         count: how many pairs.
-
-    Returns:
-        (first, last, sum), the highest first; of equal ones the earlier.
     """
     if not len(starts):
         return []

@@ -51,10 +51,10 @@ def class_scores(
     _check(truth, probabilities)
     if negative is not None and negative not in classes:
         raise ValueError(f"the negative class {negative!r} is not among {list(classes)}")
-    wanted, found = truth.argmax(axis=1), probabilities.argmax(axis=1)
-    predicted = found[:, None] == np.arange(len(classes))
+    wanted, chosen = truth.argmax(axis=1), probabilities.argmax(axis=1)
+    predicted = chosen[:, None] == np.arange(len(classes))
     return {
-        "accuracy": float((wanted == found).mean()),
+        "accuracy": float((wanted == chosen).mean()),
         **_by_class(truth, predicted, probabilities, classes, negative),
         "confusion": (truth.T.astype(int) @ predicted).tolist(),
     }
@@ -96,18 +96,11 @@ def label_scores(
 def tuned_thresholds(
     gold: Sequence[Collection[str]], probabilities: Numbers, labels: Sequence[str]
 ) -> list[float]:
-    """For each label, the threshold with the best F1 on development documents.
+    """For each label, the threshold with the best F1 on development documents; gold and probabilities as of
+    `label_scores`.
 
-    Tried are 0.5, the middle between neighbouring probabilities, and half the lowest. Of equally good
-    ones the nearest to 0.5 is taken, the lower of two; so a label that is never true keeps 0.5.
-
-    Args:
-        gold: the true labels of each document.
-        probabilities: (D, L) of each document and label.
-        labels: the L labels.
-
-    Raises:
-        ValueError: as `label_scores`.
+    Tried are 0.5, the middle between neighbouring probabilities, and half the lowest. Of equally good ones
+    the nearest to 0.5 is taken, the lower of two; so a label that is never true keeps 0.5.
     """
     truth = _flags(gold, labels)
     _check(truth, probabilities)
@@ -115,15 +108,11 @@ def tuned_thresholds(
 
 
 def similarity_scores(gold: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]:
-    """How well scores of likeness follow the true ones.
-
-    Args:
-        gold: the true score of each pair.
-        predicted: the score given to each.
+    """How well the scores given to pairs follow the true ones.
 
     Returns:
-        `pearson` and `spearman`; and `constant`, True where one side is the same for all pairs or there
-        are fewer than two, so that there is no correlation, and both are given as 0.
+        `pearson` and `spearman`; and `constant`, True where one side is the same for all pairs or there are
+        fewer than two, so that there is no correlation, and both are given as 0.
 
     Raises:
         ValueError: the sides differ in length, or a score is not finite.

@@ -7,7 +7,7 @@ with a whole article.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -22,21 +22,11 @@ from longbio.corpus.records import Document
 from longbio.encoders.input_format import InputFormat
 from longbio.encoders.roles import Role
 from longbio.errors import LongbioError
+from longbio.tasks import pooling
 from longbio.tasks.classes import EVEN, class_scores, label_scores, tuned_thresholds
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type, of_means, of_ranks
-from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts
 from longbio.tasks.task import Array, Prediction, Sample, Task
-from longbio.tasks.whole import (
-    WEIGHT,
-    Reading,
-    WholeRows,
-    pooled,
-    pooled_outputs,
-    query_of,
-    row_samples,
-    whole_rows,
-)
 
 MANY = 20
 """Documents, of which fewer than half can be of a class of their own."""
@@ -47,7 +37,7 @@ SPOKEN = {"micro_f1": "micro F1", "macro_f1": "macro F1", "auroc": "AUROC"}
 
 
 @dataclass(frozen=True)
-class Classes(Task[WholeRows]):
+class Classes(Task[pooling.WholeRows]):
     """Classification of documents and pairs.
 
     Args:
@@ -67,13 +57,14 @@ class Classes(Task[WholeRows]):
     head: ClassVar[str] = "classification"
     finds: ClassVar[str] = "labels"
     looks_for: ClassVar[str] = "a label that is learned"
+    named: ClassVar[str] = "labels of classes"
 
     kind: Literal["classification"] = "classification"
     classes: tuple[str, ...] = ()
     multi_label: bool = False
     negative: str | None = None
     choose_by: Measure = "accuracy"
-    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    reading: pooling.Reading = pooling.Reading()  # noqa: RUF009 - frozen
     balanced: bool = False
     weights: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
@@ -94,17 +85,14 @@ class Classes(Task[WholeRows]):
 
     @property
     def measure(self) -> str:
-        """The main score, for people."""
         return SPOKEN.get(self.choose_by, self.choose_by)
 
-    def has_example(self, document: Document) -> bool:
-        """A label, of a class that is known."""
-        return any(not self.classes or label in self.classes for label in document.labels or ())
+    @property
+    def learned_names(self) -> tuple[str, ...]:
+        return self.classes
 
-    def warnings(self, documents: Sequence[Document]) -> list[str]:
-        """Labels of other classes."""
-        names = (label for document in documents for label in document.labels or ())
-        return unlearned(names, self.classes, "labels of classes") if self.classes else []
+    def names_in(self, document: Document) -> tuple[str, ...]:
+        return document.labels or ()
 
     def learned_from(self, documents: Sequence[Document]) -> Classes:
         """With the classes of some documents, and their weights when they are balanced.
@@ -152,12 +140,12 @@ class Classes(Task[WholeRows]):
         """Each has its labels, and a query that leaves room for its text."""
         for document in documents:
             self._labels(document)
-            query_of(document, inputs)
+            pooling.query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
         """The classes' names, and what transformers calls the problem."""
         kind = "multi_label_classification" if self.multi_label else "single_label_classification"
-        names = [*self.classes, *([WEIGHT] if self.reading.pooling == "attention" else [])]
+        names = [*self.classes, *([pooling.WEIGHT] if self.reading.pooling == "attention" else [])]
         return {
             "id2label": dict(enumerate(names)),
             "label2id": {name: number for number, name in enumerate(names)},
@@ -180,9 +168,7 @@ class Classes(Task[WholeRows]):
         return [Sample(encoded.rows, (target,))]
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
-        """`labels` (S,) or, of several labels, (S, L) float; `row_samples` (B,)."""
-        labels = torch.from_numpy(np.stack([sample.labels[0] for sample in samples]))
-        return {"labels": labels, "row_samples": row_samples(samples)}
+        return pooling.pooled_targets(samples)
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats, summed over documents, or over documents and labels."""
@@ -193,22 +179,20 @@ class Classes(Task[WholeRows]):
         return cross_entropy(logits, labels, weight=weights, reduction="sum")
 
     def _pooled(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        return pooled(outputs.logits, batch["row_samples"], self.reading.pooling)
+        return pooling.pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """One softmax a document, or one of two classes for each label."""
         logits = self._pooled(outputs, batch)
         if self.multi_label:
             logits = torch.stack([torch.zeros_like(logits), logits], dim=-1)
         return [(logits, torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device))]
 
-    def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
-        """The document, behind its query if it has one."""
-        return whole_rows(document, inputs, self.reading, self.global_tokens)
+    def encode(self, document: Document, inputs: InputFormat) -> pooling.WholeRows:
+        return pooling.whole_rows(document, inputs, self.reading, self.global_tokens)
 
-    def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
+    def decode(self, encoded: pooling.WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The likeliest class, or the labels that reach their thresholds."""
-        logits = pooled_outputs(outputs, self.reading.pooling)
+        logits = pooling.pool_outputs(outputs, self.reading.pooling)
         probabilities = self.probabilities(logits / self.temperature)
         by_name = dict(zip(self.classes, probabilities.tolist(), strict=True))
         details = {**encoded.details(), "probabilities": by_name}
@@ -224,14 +208,13 @@ class Classes(Task[WholeRows]):
     def probabilities(self, logits: Array) -> Array:
         """Of the classes, from (..., C) logits."""
         if self.multi_label:
-            found: Array = np.exp(-np.logaddexp(0, -logits))
-            return found
+            return np.exp(-np.logaddexp(0, -logits))
         return softmax(logits, axis=-1)
 
     def at_temperature(self, temperature: float) -> Classes:
         """The same classes, with other probabilities; thresholds move with them."""
         factor = self.temperature / temperature
-        moved = tuple(float(expit(factor * logit(each))) for each in self.thresholds)
+        moved = tuple(float(expit(factor * logit(threshold))) for threshold in self.thresholds)
         return replace(self, temperature=temperature, thresholds=moved)
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Classes:
@@ -239,21 +222,22 @@ class Classes(Task[WholeRows]):
         if not self.multi_label:
             return self
         wanted = [self._labels(document) for document in gold]
-        names, found = self._table(predictions, wanted)
-        thresholds = tuned_thresholds(wanted, found, names)
+        names, probabilities = self._table(predictions, wanted)
+        thresholds = tuned_thresholds(wanted, probabilities, names)
         return replace(self, thresholds=tuple(thresholds[: len(self.classes)]))
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """See `classes.class_scores` and `classes.label_scores`; documents of a class that wasn't
         learned count as wrong."""
         wanted = [self._labels(document) for document in gold]
-        names, found = self._table(predictions, wanted)
+        names, probabilities = self._table(predictions, wanted)
         if self.multi_label:
             thresholds = [*(self.thresholds or (EVEN,) * len(self.classes))]
             thresholds += [EVEN] * (len(names) - len(thresholds))
-            scores = label_scores(wanted, found, names, thresholds)
+            scores = label_scores(wanted, probabilities, names, thresholds)
         else:
-            scores = class_scores([labels[0] for labels in wanted], found, names, negative=self.negative)
+            single = [labels[0] for labels in wanted]
+            scores = class_scores(single, probabilities, names, negative=self.negative)
         # No label is both there and not there: nothing can be ranked.
         return {"main": scores[self.choose_by] or 0.0, **scores}
 
@@ -263,44 +247,37 @@ class Classes(Task[WholeRows]):
         """Names of the classes, those not learned last, and (D, C) probabilities."""
         unknown = sorted({label for labels in wanted for label in labels} - set(self.classes))
         names = [*self.classes, *unknown]
-        found = [[each.details["probabilities"].get(name, 0.0) for name in names] for each in predictions]
-        return names, np.array(found, dtype=np.float64).reshape(len(predictions), len(names))
+        by_name = [prediction.details["probabilities"] for prediction in predictions]
+        table = [[probabilities.get(name, 0.0) for name in names] for probabilities in by_name]
+        return names, np.array(table, dtype=np.float64).reshape(len(predictions), len(names))
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
         """Documents that are right, or labels that are found, made up and missed, or what is ranked."""
         wanted = [self._labels(document) for document in gold]
-        given = [self._chosen(each.details["probabilities"]) for each in predictions]
-        pairs = list(zip(wanted, given, strict=True))
+        chosen = [self._chosen(prediction.details["probabilities"]) for prediction in predictions]
+        pairs = list(zip(wanted, chosen, strict=True))
         if self.choose_by == "auroc":
-            names, found = self._table(predictions, wanted)
+            names, probabilities = self._table(predictions, wanted)
             ranked = [number for number, name in enumerate(names) if name != self.negative]
             truth = np.array([[float(name in labels) for name in names] for labels in wanted])
-            return of_ranks(truth[:, ranked], found[:, ranked])
+            return of_ranks(truth[:, ranked], probabilities[:, ranked])
         if self.choose_by == "accuracy":
-            return of_means([float(w == g) for w, g in pairs], [1] * len(pairs))
+            return of_means([float(true == said) for true, said in pairs], [1] * len(pairs))
         counts = [
             {
-                name: Counts(name in w and name in g, name in {*g} - {*w}, name in {*w} - {*g})
-                for name in {*w, *g}
+                name: Counts(name in true and name in said, name not in true, name not in said)
+                for name in {*true, *said} - {self.negative}
             }
-            for w, g in pairs
+            for true, said in pairs
         ]
-        counts = [{name: each for name, each in one.items() if name != self.negative} for one in counts]
         if self.choose_by == "micro_f1":
             return of_counts(counts)
         return of_counts_by_type(counts, (name for name in self.classes if name != self.negative))
 
-    def confidences(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[tuple[float, bool]]:
-        """Of each document's class, or of each label of each document."""
-        found = []
-        for document, each in zip(gold, predictions, strict=True):
-            wanted, probabilities = self._labels(document), each.details["probabilities"]
-            names = self.classes if self.multi_label else self._chosen(probabilities)
-            found += [(float(probabilities[name]), name in wanted) for name in names]
-        return found
+    def confidences_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[float, bool]]:
+        wanted, probabilities = self._labels(gold), predicted.details["probabilities"]
+        names = self.classes if self.multi_label else self._chosen(probabilities)
+        return ((float(probabilities[name]), name in wanted) for name in names)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
-        """The same of every document."""
         return len({self._chosen(each.details["probabilities"]) for each in predictions}) <= 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from longbio.tasks.metrics import Counts
+from longbio.tasks.metrics import Counts, micro
 from longbio.tasks.ranking import AUROC, auroc
 
 Numbers = NDArray[np.float64]
@@ -24,13 +24,8 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A score's parts.
-
-    Args:
-        measure: one of `MEASURES`, or `AUROC`.
-        totals: (D, K) what each document adds; the measure of their sum is the score. For AUROC what
-            `Rankings` takes.
-    """
+    """A score's parts: (D, K) what each document adds; one of `MEASURES` of their sum is the score. For
+    `AUROC` what `Rankings` takes."""
 
     measure: str
     totals: Numbers
@@ -45,33 +40,15 @@ class Evidence:
 
 def of_counts(documents: Sequence[dict[str, Counts]]) -> Evidence:
     """Micro F1 of things counted by type."""
-    rows = [
-        [
-            sum(each.true_positives for each in counts.values()),
-            sum(each.false_positives for each in counts.values()),
-            sum(each.false_negatives for each in counts.values()),
-        ]
-        for counts in documents
-    ]
-    return Evidence("micro F1", np.array(rows, dtype=np.float64).reshape(-1, 3))
+    totals = np.array([micro(counts) for counts in documents], dtype=np.float64)
+    return Evidence("micro F1", totals.reshape(-1, 3))
 
 
 def of_counts_by_type(documents: Sequence[dict[str, Counts]], types: Iterable[str]) -> Evidence:
-    """Macro F1 of things counted by type.
-
-    Args:
-        documents: the counts of each.
-        types: all there can be, so that two models' totals have the same columns; those that occur
-            nowhere count nothing.
-    """
+    """Macro F1 of things counted by type; types that occur nowhere count nothing. `types` are all there can
+    be, so that two models' totals have the same columns."""
     labels = sorted({*types, *(label for counts in documents for label in counts)})
-    rows = [
-        [
-            [each.true_positives, each.false_positives, each.false_negatives]
-            for each in (counts.get(label, Counts()) for label in labels)
-        ]
-        for counts in documents
-    ]
+    rows = [[counts.get(label, Counts()) for label in labels] for counts in documents]
     return Evidence("macro F1", np.array(rows, dtype=np.float64).reshape(len(rows), 3 * len(labels)))
 
 
@@ -81,12 +58,8 @@ def of_means(sums: Sequence[float], counts: Sequence[int]) -> Evidence:
 
 
 def of_ranks(truth: Numbers, probabilities: Numbers) -> Evidence:
-    """AUROC of classes against the others, averaged.
-
-    Args:
-        truth: (D, C) 1 where a document is of a class, 0 elsewhere.
-        probabilities: (D, C) how likely it seemed.
-    """
+    """AUROC of classes against the others, averaged: (D, C) 1 where a document is of a class, else 0; (D, C)
+    how likely it seemed."""
     return Evidence(AUROC, np.stack([truth, probabilities], axis=-1).reshape(len(truth), -1))
 
 

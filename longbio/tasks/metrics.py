@@ -5,58 +5,45 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from longbio.corpus.records import Relation, Span
 from longbio.errors import LongbioError
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Mentions (or words) found, missed and made up; precision, recall and F1 follow from them."""
+class Counts(NamedTuple):
+    """Mentions (or words) found, made up and missed; precision, recall and F1 follow from them."""
 
     true_positives: int = 0
     false_positives: int = 0
     false_negatives: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.true_positives + other.true_positives,
-            self.false_positives + other.false_positives,
-            self.false_negatives + other.false_negatives,
-        )
-
-    @property
-    def precision(self) -> float:
-        """Of the mentions predicted, the share that is right; 0 when none is predicted."""
-        return _share(self.true_positives, self.true_positives + self.false_positives)
-
-    @property
-    def recall(self) -> float:
-        """Of the true mentions, the share that is found; 0 when there is none."""
-        return _share(self.true_positives, self.true_positives + self.false_negatives)
+    def __add__(self, other: Counts) -> Counts:  # type: ignore[override]  # no longer tuple
+        return Counts(*map(int.__add__, self, other))
 
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall."""
-        return _share(
-            2 * self.true_positives,
-            2 * self.true_positives + self.false_positives + self.false_negatives,
-        )
+        return self.shares()["f1"]
 
     def shares(self) -> dict[str, float]:
         """Precision, recall and F1, ready for JSON."""
-        return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        right = self.true_positives
+        return shares(right, right + self.false_positives, right + self.false_negatives)
+
+
+def shares(right: float, predicted: int, gold: int) -> dict[str, float]:
+    """Precision, recall and F1 of what is right, predicted and there, ready for JSON; a share of nothing is
+    0."""
+    parts = {"precision": (right, predicted), "recall": (right, gold), "f1": (2 * right, predicted + gold)}
+    return {name: part / whole if whole else 0.0 for name, (part, whole) in parts.items()}
 
 
 def count_entities(
     gold: Iterable[Span | Relation], predicted: Iterable[Span | Relation]
 ) -> dict[str, Counts]:
-    """Compare the mentions of one document: same fragments and same type, or wrong.
-
-    Returns:
-        Counts by type, for every type that occurs on either side.
-    """
+    """Compare the mentions of one document: same fragments and same type, or wrong. Counts by type, for every
+    type that occurs on either side."""
     wanted, given = Counter(gold), Counter(predicted)
     counts: dict[str, Counts] = {}
     for span in wanted | given:
@@ -71,8 +58,8 @@ def count_words(
 ) -> dict[str, Counts]:
     """Compare the words of one document: each is right or wrong for each type by itself.
 
-    A word is of a type where it shares a character with a mention of it; two mentions make it no more
-    so. The F1 of EBM PICO in BLURB is `macro_f1` of these counts, over P, I and O.
+    A word is of a type where it shares a character with a mention of it; two mentions make it no more so. The
+    F1 of EBM PICO in BLURB is `macro_f1` of these counts, over P, I and O.
 
     Args:
         gold: the true mentions.
@@ -86,7 +73,11 @@ def count_words(
         LongbioError: there are mentions, and no words.
     """
     wanted, given = _words_by_type(gold, units), _words_by_type(predicted, units)
-    return {label: _compare(wanted.get(label, set()), given.get(label, set())) for label in wanted | given}
+    counts = {}
+    for label in wanted | given:
+        true, found = wanted.get(label, set()), given.get(label, set())
+        counts[label] = Counts(len(true & found), len(found - true), len(true - found))
+    return counts
 
 
 def by_type(documents: Sequence[dict[str, Counts]]) -> dict[str, Counts]:
@@ -118,11 +109,3 @@ def _words_by_type(spans: Iterable[Span], units: Sequence[tuple[int, int]]) -> d
             touched = range(bisect_right(ends, start_char), bisect_left(starts, end_char))
             words.setdefault(span.label, set()).update(touched)
     return words
-
-
-def _compare(wanted: set[int], given: set[int]) -> Counts:
-    return Counts(len(wanted & given), len(given - wanted), len(wanted - given))
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0

@@ -6,7 +6,7 @@ What can't be tagged is counted, and stays in the score as missed.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, ClassVar, Literal
@@ -22,37 +22,17 @@ from longbio.encoders.batches import IGNORED, pad
 from longbio.encoders.input_format import InputFormat, Row, default_overlap
 from longbio.encoders.roles import Role
 from longbio.encoders.token_windows import Tokens, Window, windows_of
+from longbio.tasks import tags
 from longbio.tasks.bio import best_tags
 from longbio.tasks.evidence import Evidence, of_counts, of_counts_by_type
-from longbio.tasks.examples import unlearned
-from longbio.tasks.matching import entity_scores
+from longbio.tasks.mention_matching import entity_scores
 from longbio.tasks.metrics import Counts, by_type, count_entities, count_words, macro_f1
-from longbio.tasks.tags import (
-    UNLEARNED,
-    Ceiling,
-    Labels,
-    Tags,
-    Words,
-    ceiling,
-    decode,
-    encode,
-    first_words_of,
-    note_lost,
-    words_of,
-)
 from longbio.tasks.task import Array, Prediction, Sample, Task
 
 
 @dataclass(frozen=True, eq=False)
 class TaggedRows:
-    """A document in windows that tags are read off.
-
-    Args:
-        document: the document.
-        tokens: of its whole text.
-        windows: one a row.
-        rows: what the model reads.
-    """
+    """A document, the tokens of its whole text, its windows, one a row, and what the model reads of them."""
 
     document: Document
     tokens: Tokens
@@ -83,6 +63,7 @@ class Entities(Task[TaggedRows]):
     head: ClassVar[str] = "ner"
     finds: ClassVar[str] = "mentions"
     looks_for: ClassVar[str] = "a mention of an entity that is learned"
+    named: ClassVar[str] = "mentions of types"
 
     kind: Literal["ner"] = "ner"
     types: tuple[str, ...] = ()
@@ -102,56 +83,48 @@ class Entities(Task[TaggedRows]):
 
     @property
     def measure(self) -> str:
-        """The main score, for people."""
         return "entity F1" if self.score_by == "mentions" else "word F1"
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> tags.Labels:
         """The tags."""
-        return Labels(self.types)
+        return tags.Labels(self.types)
 
-    def has_example(self, document: Document) -> bool:
-        """A mention, of a type that is known."""
-        return any(not self.types or span.label in self.types for span in document.spans)
+    @property
+    def learned_names(self) -> tuple[str, ...]:
+        return self.types
 
-    def warnings(self, documents: Sequence[Document]) -> list[str]:
-        """Mentions of other types."""
-        names = (span.label for document in documents for span in document.spans)
-        return unlearned(names, self.types, "mentions of types") if self.types else []
+    def names_in(self, document: Document) -> Iterator[str]:
+        return (span.label for span in document.spans)
 
     def learned_from(self, documents: Sequence[Document]) -> Entities:
-        """See `Task.learned_from`."""
-        return replace(self, types=self.types or Labels.of(documents).types)
+        return replace(self, types=self.types or tags.Labels.of(documents).types)
 
     def config_changes(self) -> dict[str, Any]:
-        """See `Task.config_changes`."""
         names = self.labels.names()
         return {"id2label": names, "label2id": {name: number for number, name in names.items()}}
 
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """Stretches of the document, each word tagged in the window with most context around it."""
         tokens = self._tokens(document, inputs)
-        known = tuple(span for span in document.spans if span.label in self.types)
-        left_out.note(UNLEARNED, document.id, len(document.spans) - len(known))
-        tagged = encode(replace(document, spans=known), tokens, self.labels)
-        note_lost(tagged, document, left_out)
+        tagged = tags.encode_learned(document, tokens, self.labels, left_out)
         num_read = self._num_read(tokens, inputs)
         left_out.note("tokens that no row holds", document.id, len(tokens.ids) - num_read)
         stretches = windows_of(0, num_read, max_tokens=self.sample_tokens, overlap=0)
-        return [self._sample(tokens, tagged.tags, stretch, inputs) for stretch in stretches]
+        return [self._sample(tokens, tagged, stretch, inputs) for stretch in stretches]
 
-    def ceiling(self, documents: Sequence[Document], inputs: InputFormat) -> Ceiling:
+    def ceiling(self, documents: Sequence[Document], inputs: InputFormat) -> tags.Ceiling:
         """What a model that makes no mistake would score on documents."""
-        return ceiling(documents, inputs.tokenizer, self.labels)
+        return tags.ceiling(documents, inputs.tokenizer, self.labels)
 
-    def _sample(self, tokens: Tokens, tags: Tags, stretch: Window, inputs: InputFormat) -> Sample:
+    def _sample(self, tokens: Tokens, tagged: tags.Tags, stretch: Window, inputs: InputFormat) -> Sample:
         first, size = stretch.owned.start, stretch.owned.stop - stretch.owned.start
         rows, labels = [], []
         for window in self._windows(size, inputs):
             read, owned = _shifted(window.tokens, first), _shifted(window.owned, first)
             row = inputs.row(tokens, read, roles=self.global_tokens)
             tags_of_row = np.full(len(row.ids), IGNORED, dtype=np.int64)
-            tags_of_row[_shifted(owned, row.text.start - read.start)] = tags[owned]
+            tags_of_row[_shifted(owned, row.text.start - read.start)] = tagged[owned]
             rows.append(row)
             labels.append(tags_of_row)
         return Sample(tuple(rows), tuple(labels))
@@ -180,11 +153,9 @@ class Entities(Task[TaggedRows]):
         return cross_entropy(logits, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Those of the tags."""
         return [(outputs.logits, batch["labels"] != IGNORED)]
 
     def encode(self, document: Document, inputs: InputFormat) -> TaggedRows:
-        """The document in windows."""
         tokens = self._tokens(document, inputs)
         windows = self._windows(self._num_read(tokens, inputs), inputs)
         rows = tuple(inputs.row(tokens, window.tokens, roles=self.global_tokens) for window in windows)
@@ -197,12 +168,12 @@ class Entities(Task[TaggedRows]):
         scores = np.zeros((num_read, len(self.labels.names())), dtype=np.float32)
         for window, row, output in zip(encoded.windows, encoded.rows, outputs, strict=True):
             scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
-        words = words_of(tokens)
-        words = Words(*(each[words.heads < num_read] for each in words))
-        logits, first_words = scores[words.heads], first_words_of(encoded.document, words)
-        tags = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
-        likely = softmax(logits / self.temperature, axis=-1)[np.arange(len(tags)), tags]
-        mentions = decode(tags, words, self.labels, first_words)
+        every = tags.words_of(tokens)
+        words = tags.Words(*(places[every.heads < num_read] for places in every))
+        logits, first_words = scores[words.heads], tags.first_words_of(encoded.document, words)
+        best = best_tags(logits, first_words) if self.constrained else logits.argmax(-1)
+        likely = softmax(logits / self.temperature, axis=-1)[np.arange(len(best)), best]
+        mentions = tags.decode(best, words, self.labels, first_words)
         details = {
             "windows": len(encoded.windows),
             "tokens": len(tokens.ids),
@@ -214,63 +185,48 @@ class Entities(Task[TaggedRows]):
         return Prediction(replace(encoded.document, spans=spans, relations=(), attributes=()), details)
 
     def at_temperature(self, temperature: float) -> Entities:
-        """The same mentions, with other probabilities."""
         return replace(self, temperature=temperature)
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Micro F1 of exact mentions and types, and the other ways to match; `confusion`: how often the
         characters of a mention of one type (or none) were given as another's (or none's)."""
-        found = [each.document.spans for each in predictions]
-        scores = entity_scores([document.spans for document in gold], found)
+        predicted = [prediction.document.spans for prediction in predictions]
+        scores = entity_scores([document.spans for document in gold], predicted)
         main = scores["strict"]["micro"]["f1"]
         if self.score_by == "words":
             main = macro_f1(by_type(self._words_counted(gold, predictions)))
-        return {"main": main, **scores, "confusion": _confusion(gold, found)}
+        return {"main": main, **scores, "confusion": _confusion(gold, predicted)}
 
     def _words_counted(
         self, gold: Sequence[Document], predictions: Sequence[Prediction]
     ) -> list[dict[str, Counts]]:
         return [
-            count_words(document.spans, each.document.spans, document.units)
-            for document, each in zip(gold, predictions, strict=True)
+            count_words(document.spans, prediction.document.spans, document.units)
+            for document, prediction in zip(gold, predictions, strict=True)
         ]
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
-        """Mentions, or words, found, made up and missed."""
         if self.score_by == "words":
             return of_counts_by_type(self._words_counted(gold, predictions), self.types)
         pairs = zip(gold, predictions, strict=True)
-        return of_counts([count_entities(document.spans, each.document.spans) for document, each in pairs])
+        return of_counts([count_entities(true.spans, predicted.document.spans) for true, predicted in pairs])
 
-    def confidences(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[tuple[float, bool]]:
-        """Of each mention that was given."""
-        return [
-            (probability, span in document.spans)
-            for document, each in zip(gold, predictions, strict=True)
-            for span, probability in zip(each.document.spans, each.details["probabilities"], strict=True)
-        ]
+    def confidences_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[float, bool]]:
+        pairs = zip(predicted.document.spans, predicted.details["probabilities"], strict=True)
+        return ((probability, span in gold.spans) for span, probability in pairs)
 
-    def places(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[list[tuple[int, float]]]:
-        """Of each true mention, and whether it was given."""
-        return [
-            [(span.start_char, float(span in each.document.spans)) for span in document.spans]
-            for document, each in zip(gold, predictions, strict=True)
-        ]
+    def places_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[int, float]]:
+        return ((span.start_char, float(span in predicted.document.spans)) for span in gold.spans)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
-        """No mention anywhere."""
-        return not any(each.document.spans for each in predictions)
+        return not any(prediction.document.spans for prediction in predictions)
 
 
-def _confusion(gold: Sequence[Document], found: Sequence[Sequence[Span]]) -> dict[str, dict[str, int]]:
+def _confusion(gold: Sequence[Document], predicted: Sequence[Sequence[Span]]) -> dict[str, dict[str, int]]:
     """Of mentions with the same characters: the true type, the type given, how often; `none` where the
     other side has no such mention. Of several at one place those of the same type belong together."""
     counts: dict[str, Counter[str]] = {}
-    for document, spans in zip(gold, found, strict=True):
+    for document, spans in zip(gold, predicted, strict=True):
         wanted, given = _types_by_place(document.spans), _types_by_place(spans)
         for place in wanted.keys() | given.keys():
             true, said = wanted[place], given[place]
@@ -282,10 +238,10 @@ def _confusion(gold: Sequence[Document], found: Sequence[Sequence[Span]]) -> dic
 
 
 def _types_by_place(spans: Sequence[Span]) -> defaultdict[Any, set[str]]:
-    found = defaultdict(set)
+    types = defaultdict(set)
     for span in spans:
-        found[span.fragments].add(span.label)
-    return found
+        types[span.fragments].add(span.label)
+    return types
 
 
 def _shifted(part: slice, by: int) -> slice:

@@ -43,14 +43,8 @@ NULL = 0
 
 @dataclass(frozen=True, eq=False)
 class AskedRows:
-    """A document's windows behind each of its questions.
-
-    Args:
-        document: the document.
-        tokens: of its text.
-        windows: of each question.
-        rows: of all questions, one after the other.
-    """
+    """A document, the tokens of its text, its windows behind each of its questions, and the rows of all
+    questions, one after the other."""
 
     document: Document
     tokens: Tokens
@@ -58,19 +52,8 @@ class AskedRows:
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A possible answer.
-
-    Args:
-        start_char: where it begins in the text.
-        end_char: where it ends, exclusive.
-        score: sum of its start's and its end's logit.
-    """
-
-    start_char: int
-    end_char: int
-    score: float
+Candidate = tuple[tuple[int, int], float]
+"""(start_char, end_char) of a possible answer, and its score: the sum of its start's and its end's logit."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +101,6 @@ class Answers(Task[AskedRows]):
 
     @property
     def measure(self) -> str:
-        """The main score, for people."""
         return "answer F1"
 
     def has_example(self, document: Document) -> bool:
@@ -136,10 +118,6 @@ class Answers(Task[AskedRows]):
             " task.null_answers is false; set it to true"
         ]
 
-    def learned_from(self, documents: Sequence[Document]) -> Answers:
-        """There are no classes."""
-        return self
-
     def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Each question has an id of its own, by which its answer is found, and leaves room for its text."""
         ids = Counter(question.id for document in documents for question in document.questions)
@@ -152,34 +130,21 @@ class Answers(Task[AskedRows]):
             for question in document.questions:
                 inputs.refuse_long_query(inputs.tokens(question.text), f"question {question.id}")
 
-    def config_changes(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """Windows with an answer, and some without; of several answers the first that is whole."""
         encoded = self.encode(document, inputs)
         rows = iter(encoded.rows)
         samples = []
         for question, windows in zip(document.questions, encoded.windows, strict=True):
-            spans = [tokens_of_answer(answer, encoded.tokens) for answer in question.answers]
+            spans = _token_spans(question, encoded.tokens, left_out)
             where = f"question {question.id}"
-            left_out.note("answers without a token", where, sum(span is None for span in spans))
-            left_out.note(
-                "answers that begin or end within a token",
-                where,
-                sum(
-                    place_of_tokens(span, encoded.tokens) != answer
-                    for span, answer in zip(spans, question.answers, strict=True)
-                    if span is not None
-                ),
-            )
-            made = []
+            positives: list[Sample] = []
+            negatives: list[Sample] = []
             for window in windows:
                 row = next(rows)
-                place = _place(window, row, [span for span in spans if span is not None])
-                made.append((place != (NULL, NULL), Sample((row,), (np.array(place),))))
-            negatives = [sample for has_answer, sample in made if not has_answer]
+                place = _place(window, row, spans)
+                kind = negatives if place == (NULL, NULL) else positives
+                kind.append(Sample((row,), (np.array(place),)))
             if self.negatives is not None and len(negatives) > self.negatives:
                 draw = np.random.default_rng(zlib.crc32(question.id.encode()))
                 chosen = draw.permutation(len(negatives))[: self.negatives]
@@ -187,8 +152,8 @@ class Answers(Task[AskedRows]):
                     "windows without an answer, beyond `negatives`", where, len(negatives) - len(chosen)
                 )
                 negatives = [negatives[number] for number in sorted(chosen)]
-            positives = [sample for has_answer, sample in made if has_answer]
-            left_out.note("answers that no window holds whole", where, bool(spans) and not positives)
+            is_cut = bool(question.answers) and not positives
+            left_out.note("answers that no window holds whole", where, is_cut)
             samples += positives + negatives
         return samples
 
@@ -203,7 +168,6 @@ class Answers(Task[AskedRows]):
         return sum_of(outputs.start_logits, starts, real) + sum_of(outputs.end_logits, ends, real)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Those of starts and of ends."""
         real = batch["attention_mask"].bool()
         learned = batch["labels"][:, 0] != IGNORED
         return [
@@ -249,7 +213,7 @@ class Answers(Task[AskedRows]):
 
     def _candidates(self, read: Sequence[tuple[Window, Row, Array]], offsets: Array) -> list[Candidate]:
         """The best pieces of text over some windows, each once, the best first."""
-        found: dict[tuple[int, int], float] = {}
+        best: dict[tuple[int, int], float] = {}
         for window, row, output in read:
             is_space = offsets[window.tokens, 0] == offsets[window.tokens, 1]
             logits = np.where(is_space[:, None], -np.inf, output[row.text])
@@ -258,9 +222,8 @@ class Answers(Task[AskedRows]):
             ):
                 shift = window.tokens.start
                 place = int(offsets[first + shift, 0]), int(offsets[last + shift, 1])
-                found[place] = max(score, found.get(place, -np.inf))
-        ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))[: self.num_best]
-        return [Candidate(start, end, score) for (start, end), score in ordered]
+                best[place] = max(score, best.get(place, -np.inf))
+        return sorted(best.items(), key=lambda item: (-item[1], item[0]))[: self.num_best]
 
     def chosen(self, detail: Mapping[str, Any]) -> tuple[int, int] | None:
         """(start_char, end_char) of the answer given, from what is kept of a question; None for none."""
@@ -271,25 +234,19 @@ class Answers(Task[AskedRows]):
     def _details(
         self, question: Question, best: Sequence[Candidate], null: float, text: str
     ) -> dict[str, Any]:
-        scores = [each.score for each in best] + ([null] if self.null_answers else [])
+        scores = [score for _, score in best] + ([null] if self.null_answers else [])
         probabilities = nbest_probabilities([score / self.temperature for score in scores])
         return {
             "id": question.id,
-            "null_minus_best": null - best[0].score if best else None,
+            "null_minus_best": null - best[0][1] if best else None,
             "null_probability": probabilities.pop() if self.null_answers else None,
             "best": [
-                {
-                    "start_char": each.start_char,
-                    "end_char": each.end_char,
-                    "text": text[each.start_char : each.end_char],
-                    "probability": probability,
-                }
-                for each, probability in zip(best, probabilities, strict=True)
+                {"start_char": start, "end_char": end, "text": text[start:end], "probability": probability}
+                for ((start, end), _), probability in zip(best, probabilities, strict=True)
             ],
         }
 
     def at_temperature(self, temperature: float) -> Answers:
-        """The same answers, with other probabilities."""
         return replace(self, temperature=temperature)
 
     def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Answers:
@@ -297,13 +254,12 @@ class Answers(Task[AskedRows]):
         if not self.null_answers:
             return self
         margins, answered, unanswered = [], [], []
-        for document, prediction in zip(gold, predictions, strict=True):
-            for question, detail in zip(document.questions, prediction.details["questions"], strict=True):
-                if detail["best"]:
-                    answers = _texts(document, question)
-                    margins.append(detail["null_minus_best"])
-                    answered.append(score_answer(answers, detail["best"][0]["text"]).f1)
-                    unanswered.append(score_answer(answers, "").f1)
+        for document, question, detail in _asked(gold, predictions):
+            if detail["best"]:
+                answers = _texts(document, question)
+                margins.append(detail["null_minus_best"])
+                answered.append(score_answer(answers, detail["best"][0]["text"]).f1)
+                unanswered.append(score_answer(answers, "").f1)
         return replace(self, null_threshold=best_null_threshold(margins, answered, unanswered)[0])
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -311,7 +267,7 @@ class Answers(Task[AskedRows]):
         threshold leaves, whatever it was when they were found."""
         pairs = [
             (document, question, self.chosen(detail))
-            for document, question, detail in self._asked(gold, predictions)
+            for document, question, detail in _asked(gold, predictions)
         ]
         answers = [_texts(document, question) for document, question, _ in pairs]
         given = [document.text[slice(*place)] if place else "" for document, _, place in pairs]
@@ -323,52 +279,30 @@ class Answers(Task[AskedRows]):
             "f1_of_characters": sum(places) / max(1, len(places)),
         }
 
-    def _asked(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> Iterator[tuple[Document, Question, dict[str, Any]]]:
-        """Each true question with what was found."""
-        for document, each in zip(gold, predictions, strict=True):
-            for question, detail in zip(document.questions, each.details["questions"], strict=True):
-                yield document, question, detail
-
     def _f1(self, document: Document, question: Question, detail: Mapping[str, Any]) -> float:
         place = self.chosen(detail)
         given = document.text[slice(*place)] if place else ""
         return score_answer(_texts(document, question), given).f1
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
-        """F1 of each question."""
         f1 = [
-            [self._f1(*asked) for asked in self._asked([document], [each])]
-            for document, each in zip(gold, predictions, strict=True)
+            [self._f1(*asked) for asked in _asked([document], [prediction])]
+            for document, prediction in zip(gold, predictions, strict=True)
         ]
         return of_means([sum(each) for each in f1], [len(each) for each in f1])
 
-    def confidences(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[tuple[float, bool]]:
-        """Of each answer that was given."""
-        return [
-            (detail["best"][0]["probability"], self._is_exact(document, question, detail))
-            for document, question, detail in self._asked(gold, predictions)
-            if self.chosen(detail) is not None
-        ]
+    def confidences_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[float, bool]]:
+        for document, question, detail in _asked([gold], [predicted]):
+            if self.chosen(detail) is not None:
+                best = detail["best"][0]
+                is_exact = score_answer(_texts(document, question), best["text"]).exact_match == 1
+                yield best["probability"], is_exact
 
-    def _is_exact(self, document: Document, question: Question, detail: Mapping[str, Any]) -> bool:
-        return score_answer(_texts(document, question), detail["best"][0]["text"]).exact_match == 1
-
-    def places(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[list[tuple[int, float]]]:
-        """Of each question's first accepted answer, and the F1 of what was given."""
-        return [
-            [
-                (question.answers[0][0], self._f1(document, question, detail))
-                for document, question, detail in self._asked([document], [each])
-                if question.answers
-            ]
-            for document, each in zip(gold, predictions, strict=True)
-        ]
+    def places_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[int, float]]:
+        """A question is where its first accepted answer begins, and as well answered as its F1."""
+        for document, question, detail in _asked([gold], [predicted]):
+            if question.answers:
+                yield question.answers[0][0], self._f1(document, question, detail)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No answer anywhere, or all where the same character is."""
@@ -385,6 +319,26 @@ def sum_of(logits_BT: Tensor, places_B: Tensor, real_BT: Tensor) -> Tensor:
 
 def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
     return logits_BT.float().masked_fill(~real_BT, float("-inf"))
+
+
+def _asked(
+    gold: Sequence[Document], predictions: Sequence[Prediction]
+) -> Iterator[tuple[Document, Question, dict[str, Any]]]:
+    """Each true question with what was said to it."""
+    for document, prediction in zip(gold, predictions, strict=True):
+        for question, detail in zip(document.questions, prediction.details["questions"], strict=True):
+            yield document, question, detail
+
+
+def _token_spans(question: Question, tokens: Tokens, left_out: PassedOver) -> list[tuple[int, int]]:
+    """First and last token of each answer; counts those without, and those that tokens don't give back."""
+    where = f"question {question.id}"
+    spans = [tokens_of_answer(answer, tokens) for answer in question.answers]
+    left_out.note("answers without a token", where, spans.count(None))
+    pairs = zip(spans, question.answers, strict=True)
+    inexact = [span for span, answer in pairs if span and place_of_tokens(span, tokens) != answer]
+    left_out.note("answers that begin or end within a token", where, len(inexact))
+    return [span for span in spans if span is not None]
 
 
 def _texts(document: Document, question: Question) -> list[str]:

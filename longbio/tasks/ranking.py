@@ -48,18 +48,14 @@ class Rankings:
     def of_drawn(self, times_RU: Numbers) -> Numbers:
         """(R,) that of documents whose units count so often."""
         times_RD = times_RU[:, self._unit_D]
-        found = []
+        by_column = []
         for wanted_D, place_D in self._columns():
             order = np.argsort(place_D, kind="stable")
             first = np.flatnonzero(np.diff(place_D[order], prepend=-1))
             counted_RD, is_wanted = times_RD[:, order], wanted_D[order]
-            found.append(
-                _auroc(
-                    np.add.reduceat(counted_RD * is_wanted, first, axis=1),
-                    np.add.reduceat(counted_RD * (1 - is_wanted), first, axis=1),
-                )
-            )
-        return _mean(found, self.shape[0])
+            sides = (counted_RD * is_wanted, counted_RD * (1 - is_wanted))
+            by_column.append(_auroc(*(np.add.reduceat(side, first, axis=1) for side in sides)))
+        return _mean(by_column, self.shape[0])
 
     def exchanged(self, other: Rankings, sign_RU: Numbers) -> Numbers:
         """(R,) this minus another's, what both say of units with the sign -1 exchanged.
@@ -71,8 +67,7 @@ class Rankings:
         both = zip(self._columns(), other._columns(), strict=True)
         parts = [_share_of_each(wanted_D, _twice_rank(a), _twice_rank(b)) for (wanted_D, a), (_, b) in both]
         part_D = np.nan_to_num(_mean(parts, self.shape[0]))
-        found: Numbers = sign_RU @ np.bincount(self._unit_D, part_D, self.count)
-        return found
+        return sign_RU @ np.bincount(self._unit_D, part_D, self.count)
 
     def _columns(self) -> list[tuple[Numbers, Places]]:
         """What is true, and the places, of each seed and class."""
@@ -103,10 +98,9 @@ def _share_of_each(wanted_D: Numbers, a_D: Places, b_D: Places) -> Numbers:
     """(D,) what each document adds to one AUROC minus another, by the places that two models give it."""
 
     def gained(weight_D: Numbers) -> Numbers:
-        own = _below(a_D, a_D, weight_D) - _below(b_D, b_D, weight_D)
+        within = _below(a_D, a_D, weight_D) - _below(b_D, b_D, weight_D)
         crossed = _below(a_D, b_D, weight_D) - _below(b_D, a_D, weight_D)
-        half: Numbers = (own + crossed) / 2
-        return half
+        return (within + crossed) / 2
 
     others_D = 1 - wanted_D
     part_D = wanted_D * gained(others_D) - others_D * gained(wanted_D)
@@ -115,8 +109,7 @@ def _share_of_each(wanted_D: Numbers, a_D: Places, b_D: Places) -> Numbers:
 
 def auroc(totals_DK: Numbers) -> float:
     """That of one model's documents, see `Rankings`; 0 where there is none."""
-    found = Rankings([totals_DK], np.arange(len(totals_DK)), len(totals_DK)).of_all()
-    return float(np.nan_to_num(found))
+    return float(np.nan_to_num(Rankings([totals_DK], np.arange(len(totals_DK)), len(totals_DK)).of_all()))
 
 
 def _auroc(wanted_RL: Numbers, others_RL: Numbers) -> Numbers:
@@ -134,8 +127,7 @@ def _mean(columns: Sequence[Numbers], seeds: int) -> Numbers:
     found_SCN = np.stack(columns).reshape(seeds, -1, columns[0].shape[-1])
     has = np.isfinite(found_SCN)
     by_seed_SN = _share(np.where(has, found_SCN, 0).sum(axis=1), has.sum(axis=1).astype(np.float64))
-    mean: Numbers = by_seed_SN.mean(axis=0)
-    return mean
+    return by_seed_SN.mean(axis=0)
 
 
 def _below(at_D: Places, place_D: Places, weight_D: Numbers, unit_D: Places | None = None) -> Numbers:
@@ -153,12 +145,10 @@ def _below(at_D: Places, place_D: Places, weight_D: Numbers, unit_D: Places | No
     order = np.argsort(key_D, kind="stable")
     ordered, until = key_D[order], np.concatenate([[0.0], np.cumsum(weight_D[order])])
     low, high = np.searchsorted(ordered, at_D), np.searchsorted(ordered, at_D, "right")
-    below: Numbers = (until[low] + until[high]) / 2 - until[np.searchsorted(ordered, first_D)]
-    return below
+    return (until[low] + until[high]) / 2 - until[np.searchsorted(ordered, first_D)]
 
 
 def _twice_rank(place_D: Places) -> Places:
     """(D,) whole numbers: of equals the middle of their ranks, twice, from 0."""
     counts = np.bincount(place_D)
-    ranks: Places = (2 * np.cumsum(counts) - counts - 1)[place_D]
-    return ranks
+    return (2 * np.cumsum(counts) - counts - 1)[place_D]

@@ -23,10 +23,9 @@ from longbio.encoders.input_format import InputFormat, Row
 from longbio.encoders.roles import Role
 from longbio.tasks.classification import Classes
 from longbio.tasks.evidence import Evidence, of_counts
-from longbio.tasks.examples import unlearned
 from longbio.tasks.metrics import Counts, by_type, count_entities, micro
+from longbio.tasks.pooling import Reading, WholeRows
 from longbio.tasks.task import Array, Prediction, Sample, Task
-from longbio.tasks.whole import Reading, WholeRows
 
 NONE = "none"
 """The class of a pair without a relation."""
@@ -34,14 +33,8 @@ NONE = "none"
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
-    """A document's pairs as rows.
-
-    Args:
-        document: the document.
-        pairs: head and tail of each.
-        texts: of each pair, as rows.
-        num_tokens: of the document's text.
-    """
+    """A document, head and tail of each of its pairs, the text of each pair as rows, and the tokens of its
+    own."""
 
     document: Document
     pairs: tuple[tuple[Span, Span], ...]
@@ -79,6 +72,7 @@ class Relations(Task[PairRows]):
     head: ClassVar[str] = "classification"
     finds: ClassVar[str] = "relations"
     looks_for: ClassVar[str] = "a relation between mentions that is learned"
+    named: ClassVar[str] = "relations of types"
 
     kind: Literal["relations"] = "relations"
     classes: tuple[str, ...] = ()
@@ -100,7 +94,6 @@ class Relations(Task[PairRows]):
 
     @property
     def measure(self) -> str:
-        """The main score, for people."""
         return "relation F1"
 
     @property
@@ -116,28 +109,25 @@ class Relations(Task[PairRows]):
             global_tokens=self.global_tokens,
         )
 
-    def has_example(self, document: Document) -> bool:
-        """A relation, of a type that is known."""
-        return any(not self.classes or each.label in self.classes for each in document.relations)
+    @property
+    def learned_names(self) -> tuple[str, ...]:
+        return self.classes
 
-    def warnings(self, documents: Sequence[Document]) -> list[str]:
-        """Relations of other types."""
-        names = (each.label for document in documents for each in document.relations)
-        return unlearned(names, self.classes, "relations of types") if self.classes else []
+    def names_in(self, document: Document) -> Iterator[str]:
+        return (relation.label for relation in document.relations)
 
     def learned_from(self, documents: Sequence[Document]) -> Relations:
         """With the types of relations and of pairs that occur."""
         related = [relation for document in documents for relation in self._relations(document)]
         names = sorted({relation.label for relation in related})
         pairs = sorted({(relation.head.label, relation.tail.label) for relation in related})
-        found = replace(self, classes=self.classes or (NONE, *names), pairs=self.pairs or tuple(pairs))
+        task = replace(self, classes=self.classes or (NONE, *names), pairs=self.pairs or tuple(pairs))
         if not self.balanced:
-            return found
-        texts = [text for document in documents for text in found._texts(document, PassedOver())]
-        return replace(found, weights=found.classifier.learned_from(texts).weights)
+            return task
+        texts = [text for document in documents for text in task._texts(document, PassedOver())]
+        return replace(task, weights=task.classifier.learned_from(texts).weights)
 
     def config_changes(self) -> dict[str, Any]:
-        """Those of the classifier."""
         return self.classifier.config_changes()
 
     def candidates(self, document: Document) -> Iterator[tuple[Span, Span]]:
@@ -167,8 +157,7 @@ class Relations(Task[PairRows]):
         """Those that are known, from what comes first in the text where they aren't directed."""
         if self.directed:
             return list(document.relations)
-        turned = {_in_text_order(each) for each in document.relations}
-        return sorted(turned)
+        return sorted({_in_text_order(relation) for relation in document.relations})
 
     def _texts(self, document: Document, left_out: PassedOver) -> list[Document]:
         """The text of each candidate, with its class."""
@@ -229,7 +218,6 @@ class Relations(Task[PairRows]):
         return [sample for text in texts for sample in classifier.samples(text, inputs, left_out)]
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
-        """Those of the classifier."""
         return self.classifier.targets(samples, num_tokens)
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
@@ -237,11 +225,9 @@ class Relations(Task[PairRows]):
         return self.classifier.summed_loss(outputs, batch)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """One softmax a pair."""
         return self.classifier.logits(outputs, batch)
 
     def encode(self, document: Document, inputs: InputFormat) -> PairRows:
-        """All pairs that may be related."""
         pairs, classifier = tuple(self.candidates(document)), self.classifier
         texts = [classifier.encode(self.text_of(document, head, tail), inputs) for head, tail in pairs]
         return PairRows(document, pairs, tuple(texts), len(inputs.tokens(document.text).ids))
@@ -258,9 +244,9 @@ class Relations(Task[PairRows]):
                 details.append({"label": label, "probability": said.details["probabilities"][label]})
         order = np.argsort([relation.head.start_char for relation in relations], kind="stable")
         document = replace(encoded.document, relations=tuple(relations[n] for n in order))
-        found = [details[n] for n in order]
+        ordered = [details[n] for n in order]
         return Prediction(
-            document, {"tokens": encoded.num_tokens, "pairs": len(encoded.pairs), "relations": found}
+            document, {"tokens": encoded.num_tokens, "pairs": len(encoded.pairs), "relations": ordered}
         )
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -280,38 +266,21 @@ class Relations(Task[PairRows]):
         return [count_entities(self._relations(one), self._relations(each.document)) for one, each in pairs]
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
-        """Relations found, made up and missed."""
         return of_counts(self._counted(gold, predictions))
 
-    def confidences(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[tuple[float, bool]]:
-        """Of each relation that was given."""
-        found = []
-        for document, each in zip(gold, predictions, strict=True):
-            true = {*self._relations(document)}
-            for relation, detail in zip(each.document.relations, each.details["relations"], strict=True):
-                found.append((float(detail["probability"]), relation in true))
-        return found
+    def confidences_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[float, bool]]:
+        true = {*self._relations(gold)}
+        pairs = zip(predicted.document.relations, predicted.details["relations"], strict=True)
+        return ((float(detail["probability"]), relation in true) for relation, detail in pairs)
 
-    def places(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[list[tuple[int, float]]]:
-        """Of each true relation, where its first mention begins."""
-        places = []
-        for document, each in zip(gold, predictions, strict=True):
-            given = {*self._relations(each.document)}
-            places.append(
-                [
-                    (min(true.head.start_char, true.tail.start_char), float(true in given))
-                    for true in self._relations(document)
-                ]
-            )
-        return places
+    def places_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[int, float]]:
+        """A relation is where its first mention begins."""
+        given = {*self._relations(predicted.document)}
+        for true in self._relations(gold):
+            yield min(true.head.start_char, true.tail.start_char), float(true in given)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
-        """No relation anywhere."""
-        return not any(each.document.relations for each in predictions)
+        return not any(prediction.document.relations for prediction in predictions)
 
 
 def _in_text_order(relation: Relation) -> Relation:

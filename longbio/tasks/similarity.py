@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from longbio.corpus.reading import PassedOver
@@ -15,25 +14,17 @@ from longbio.corpus.records import Document
 from longbio.encoders.input_format import InputFormat
 from longbio.encoders.roles import Role
 from longbio.errors import LongbioError
+from longbio.tasks import pooling
 from longbio.tasks.classes import similarity_scores
 from longbio.tasks.evidence import Evidence, of_pairs
 from longbio.tasks.task import Array, Prediction, Sample, Task
-from longbio.tasks.whole import (
-    Reading,
-    WholeRows,
-    pooled,
-    pooled_outputs,
-    query_of,
-    row_samples,
-    whole_rows,
-)
 
 COLLAPSED = 0.05
 """A model whose scores spread less than this share of the true ones says the same of every pair."""
 
 
 @dataclass(frozen=True)
-class Similarity(Task[WholeRows]):
+class Similarity(Task[pooling.WholeRows]):
     """Similarity of pairs: documents with a `query` and a `score`.
 
     Args:
@@ -51,16 +42,14 @@ class Similarity(Task[WholeRows]):
     kind: Literal["similarity"] = "similarity"
     mean: float = 0.0
     deviation: float = 0.0
-    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    reading: pooling.Reading = pooling.Reading()  # noqa: RUF009 - frozen
     global_tokens: tuple[Role, ...] = ("cls", "query")
 
     @property
     def measure(self) -> str:
-        """The main score, for people."""
         return "Pearson"
 
     def has_example(self, document: Document) -> bool:
-        """A score."""
         return document.score is not None
 
     def learned_from(self, documents: Sequence[Document]) -> Similarity:
@@ -81,56 +70,52 @@ class Similarity(Task[WholeRows]):
         """Each has its score, and a first text that leaves room for its second."""
         for document in documents:
             _score(document)
-            query_of(document, inputs)
+            pooling.query_of(document, inputs)
 
     def config_changes(self) -> dict[str, Any]:
         """One number comes out, and the weight of its window where windows are weighed."""
         return {"num_labels": 2 if self.reading.pooling == "attention" else 1, "problem_type": "regression"}
 
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
-        """The pair."""
         encoded = self.encode(document, inputs)
         left_out.note("tokens that no row holds", document.id, encoded.num_unread)
         target = (_score(document) - self.mean) / self.deviation
         return [Sample(encoded.rows, (np.array(target, dtype=np.float32),))]
 
     def targets(self, samples: Sequence[Sample], num_tokens: int) -> dict[str, Tensor]:
-        """`labels` (S,) float, `row_samples` (B,)."""
-        labels = torch.from_numpy(np.stack([sample.labels[0] for sample in samples]))
-        return {"labels": labels, "row_samples": row_samples(samples)}
+        return pooling.pooled_targets(samples)
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared error, summed over pairs."""
-        found = pooled(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
-        return (found - batch["labels"]).square().sum()
+        scores = pooling.pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)[:, 0]
+        return (scores - batch["labels"]).square().sum()
 
-    def encode(self, document: Document, inputs: InputFormat) -> WholeRows:
-        """Both texts in each row."""
-        return whole_rows(document, inputs, self.reading, self.global_tokens)
+    def encode(self, document: Document, inputs: InputFormat) -> pooling.WholeRows:
+        return pooling.whole_rows(document, inputs, self.reading, self.global_tokens)
 
-    def decode(self, encoded: WholeRows, outputs: Sequence[Array]) -> Prediction:
+    def decode(self, encoded: pooling.WholeRows, outputs: Sequence[Array]) -> Prediction:
         """The score in the corpus' own units."""
-        value = float(pooled_outputs(outputs, self.reading.pooling)[0])
+        value = float(pooling.pool_outputs(outputs, self.reading.pooling)[0])
         document = replace(encoded.document, score=self.mean + value * self.deviation)
         return Prediction(document, {**encoded.details(), "score": document.score})
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Pearson's and Spearman's correlation."""
-        scores = similarity_scores(
-            [_score(document) for document in gold], [_score(each.document) for each in predictions]
-        )
+        scores = similarity_scores(*_both_sides(gold, predictions))
         return {"main": scores["pearson"], **scores}
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
-        """The moments of Pearson's correlation."""
-        return of_pairs(
-            [_score(document) for document in gold], [_score(each.document) for each in predictions]
-        )
+        return of_pairs(*_both_sides(gold, predictions))
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
-        """Nearly the same of every pair."""
-        found = np.array([_score(each.document) for each in predictions])
-        return len(found) == 0 or float(found.std()) < COLLAPSED * self.deviation
+        scores = np.array([_score(prediction.document) for prediction in predictions])
+        return len(scores) == 0 or float(scores.std()) < COLLAPSED * self.deviation
+
+
+def _both_sides(
+    gold: Sequence[Document], predictions: Sequence[Prediction]
+) -> tuple[list[float], list[float]]:
+    return [_score(document) for document in gold], [_score(each.document) for each in predictions]
 
 
 def _score(document: Document) -> float:

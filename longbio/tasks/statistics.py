@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,56 +29,25 @@ BATCHED_NUMBERS = 4_000_000
 NO_SPREAD = 1e-12
 
 
-S = TypeVar("S", bound="Scores")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One model minus another on the same documents.
-
-    Args:
-        difference: of their mean scores over seeds.
-        low: the lower end of its 95% interval over documents.
-        high: the upper end.
-        p: of the two-sided permutation test: how often models that are alike would differ as much.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-
-
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is drawn: documents, or groups such as patients, whose notes are no independent draws.
-
-    Args:
-        unit_D: the unit of each document, counted from 0.
-        count: how many there are.
-        kind: what they are.
-    """
+    """What is drawn, the unit of each document, counted from 0: documents, or groups such as patients, whose
+    notes are no independent draws."""
 
     unit_D: NDArray[np.int64]
     count: int
     kind: Literal["groups", "documents"]
 
     @classmethod
-    def of(cls, ids: Sequence[str], groups: Sequence[str | None]) -> Units:
-        """Documents of one group together, the others each by itself.
-
-        A group that all documents have in common divides nothing: each stands for itself then.
-
-        Args:
-            ids: the name of each document.
-            groups: the group of each; None for none.
-        """
-        own = [(n, None) if group is None else (-1, group) for n, group in enumerate(groups)]
-        if len(set(own)) == 1:
-            own = [(n, None) for n in range(len(groups))]
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(own))}
-        kind: Literal["groups", "documents"] = "groups" if any(group for _, group in own) else "documents"
-        return cls(np.array([numbers[name] for name in own], dtype=np.int64), len(numbers), kind)
+    def of(cls, groups: Sequence[str | None]) -> Units:
+        """Documents of one group together, the others (None) each by itself. If all documents share one
+        group, it is ignored."""
+        names = [(n, None) if group is None else (-1, group) for n, group in enumerate(groups)]
+        if len(set(names)) == 1:
+            names = [(n, None) for n in range(len(groups))]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        kind: Literal["groups", "documents"] = "groups" if any(group for _, group in names) else "documents"
+        return cls(np.array([numbers[name] for name in names], dtype=np.int64), len(numbers), kind)
 
     def summed(self, totals_DK: Numbers) -> Numbers:
         """(U, K) what each unit adds to a score."""
@@ -94,40 +63,33 @@ Kept = Mapping[str, Any]
 def score_interval(seeds: Sequence[Kept]) -> dict[str, Any]:
     """A score, averaged over seeds, with its 95% interval over patients or documents; ready for JSON.
 
-    Args:
-        seeds: what each seed's results keep.
-
     Returns:
-        `value`; `low` and `high`, None where there is a single unit, which says nothing of others, or
-        nothing that can be ranked; `over`,
-        groups or documents, and how many `units` of them.
+        `value`; `low` and `high`, None where there is a single unit, which says nothing of others, or nothing
+        that can be ranked; `over`, groups or documents, and how many `units` of them.
     """
-    units = Units.of(seeds[0]["ids"], seeds[0]["groups"])
+    units = Units.of(seeds[0]["groups"])
     scores = _scores(seeds, units)
     value, low, high = scores.of_all(), None, None
     if math.isnan(value):
         value = 0.0
     elif units.count > 1:
-        low, high = _interval(scores, None)
+        low, high = interval(scores, None)
     return {"value": value, "low": low, "high": high, "over": units.kind, "units": units.count}
 
 
 def difference(ours: Sequence[Kept], theirs: Sequence[Kept]) -> dict[str, Any] | None:
-    """One model minus another, of what their results keep, over patients or documents; ready for JSON.
-
-    Args:
-        ours: of each seed.
-        theirs: of the same seeds, on the same documents.
+    """One model minus another, of what their results keep of the same seeds and documents, over patients or
+    documents; ready for JSON.
 
     Returns:
-        As `Comparison`, with `over` and `units`; None for a single unit.
+        As `compare`, with `over` and `units`; None for a single unit.
 
     Raises:
         ValueError: the two are of other classes.
     """
-    units = Units.of(ours[0]["ids"], ours[0]["groups"])
-    found = _compare(_scores(ours, units), _scores(theirs, units))
-    return None if found is None else asdict(found) | {"over": units.kind, "units": units.count}
+    units = Units.of(ours[0]["groups"])
+    compared = compare(_scores(ours, units), _scores(theirs, units))
+    return compared and compared | {"over": units.kind, "units": units.count}
 
 
 def interval_text(interval: Mapping[str, Any]) -> str:
@@ -140,27 +102,16 @@ def interval_text(interval: Mapping[str, Any]) -> str:
     return f"95% interval {interval['low']:.3f} to {interval['high']:.3f} over {interval['units']:,} {over}"
 
 
-class Scores(Protocol):
-    """A model's score, averaged over seeds, of all documents and of any.
-
-    `shape` is (S, D, K): two models that are compared have the same. `count` is how many units are drawn.
-    """
-
-    shape: tuple[int, ...]
-    count: int
-
-    def of_all(self) -> float: ...
-    def of_all_but_one(self) -> Numbers: ...
-    def of_drawn(self, times_RU: Numbers) -> Numbers: ...
-    def exchanged(self, other: Self, sign_RU: Numbers) -> Numbers: ...
-
-
 class Sums:
-    """A measure of what units add up.
+    """A measure of what units add up, averaged over seeds, of all units and of any.
 
     Args:
         totals_USK: what each unit adds, for each seed.
         measure: (..., K) sums to (...) scores.
+
+    Attributes:
+        shape: of what it is made of: two models that are compared have the same.
+        count: of the units.
     """
 
     def __init__(self, totals_USK: Numbers, measure: Measure) -> None:
@@ -192,12 +143,15 @@ class Sums:
 
     def _score(self, sums: Numbers) -> Numbers:
         """(...) of (..., S, K)."""
-        mean: Numbers = self._measure(sums).mean(axis=-1)
-        return mean
+        return self._measure(sums).mean(axis=-1)
+
+
+S = TypeVar("S", Sums, Rankings)
+"""A model's score, averaged over seeds; two models that are compared have the same kind."""
 
 
 def _scores(seeds: Sequence[Kept], units: Units) -> Any:
-    """`Scores` of what results keep; either kind, so that two of the same kind can be compared."""
+    """`S` of what results keep."""
     totals = [np.array(one["totals"], dtype=np.float64) for one in seeds]
     measure = seeds[0]["measure"]
     if measure == AUROC:
@@ -205,64 +159,48 @@ def _scores(seeds: Sequence[Kept], units: Units) -> Any:
     return Sums(np.stack([units.summed(one) for one in totals], axis=1), MEASURES[measure])
 
 
-def compare(ours: Numbers, theirs: Numbers, measure: Measure, *, seed: int = 0) -> Comparison | None:
-    """The difference of two models with its interval and its p.
-
-    Args:
-        ours: (S, D, K) what each document adds to the score, for each seed.
-        theirs: (S, D, K) the same of the other model; the same documents in the same order.
-        measure: (..., K) sums to (...) scores.
-        seed: of what is drawn.
+def compare(ours: S, theirs: S) -> dict[str, Any] | None:
+    """The difference of two models over documents, seeds averaged.
 
     Returns:
-        None for a single document: it says nothing of others.
+        The `difference` of their mean scores, `low` and `high`, the ends of its 95% interval, and `p` of the
+        two-sided permutation test: how often models that are alike would differ as much. None for a single
+        unit: it says nothing of others.
+
+    Raises:
+        ValueError: the two are of other documents or classes.
     """
-    a, b = (Sums(np.moveaxis(each, 1, 0), measure) for each in (ours, theirs))
-    return _compare(a, b, seed)
-
-
-def _compare(a: S, b: S, seed: int = 0) -> Comparison | None:
-    if a.shape != b.shape:
-        raise ValueError(f"evidence of {a.shape} and of {b.shape}")
-    difference = a.of_all() - b.of_all()
-    if a.count < 2 or math.isnan(difference):
+    if ours.shape != theirs.shape:
+        raise ValueError(f"evidence of {ours.shape} and of {theirs.shape}")
+    difference = ours.of_all() - theirs.of_all()
+    if ours.count < 2 or math.isnan(difference):
         return None
-    return Comparison(difference, *_interval(a, b, seed), permuted_p(a, b, seed))
+    low, high = interval(ours, theirs)
+    return {"difference": difference, "low": low, "high": high, "p": permuted_p(ours, theirs)}
 
 
-def interval(
-    a_DSK: Numbers, b_DSK: Numbers | None, measure: Measure, *, seed: int = 0
-) -> tuple[float, float]:
-    """The 95% BCa bootstrap interval (Efron 1987) of a score, or of a difference, documents drawn in pairs.
+def interval(ours: S, theirs: S | None) -> tuple[float, float]:
+    """The 95% BCa bootstrap interval (Efron 1987) of a model's score, or of its difference to another's,
+    documents drawn in pairs.
 
     Where BCa has no answer, because all draws lie on one side of the value, it is the interval of
     percentiles; where every document says the same, there is no spread. Draws that have no score, because
     nothing in them can be ranked, are left out.
-
-    Args:
-        a_DSK: what each document adds to the score, for each seed.
-        b_DSK: the same of another model, whose score is taken away; None for none.
-        measure: (..., K) sums to (...) scores.
-        seed: of what is drawn.
     """
-    return _interval(Sums(a_DSK, measure), None if b_DSK is None else Sums(b_DSK, measure), seed)
-
-
-def _interval(a: S, b: S | None, seed: int = 0) -> tuple[float, float]:
-    value = a.of_all() - (0.0 if b is None else b.of_all())
-    without_one = a.of_all_but_one() - (0.0 if b is None else b.of_all_but_one())
+    value = ours.of_all() - (0.0 if theirs is None else theirs.of_all())
+    without_one = ours.of_all_but_one() - (0.0 if theirs is None else theirs.of_all_but_one())
     without_one = without_one[np.isfinite(without_one)]
     if not len(without_one) or np.ptp(without_one) < NO_SPREAD:
         return value, value
 
     # SciPy's BCa draws every jackknife sample by its indices: 50,000 documents would take minutes. And its
     # percentiles want a score of every draw.
-    rng, drawn = np.random.default_rng(seed), np.empty(RESAMPLES)
-    batch = max(1, BATCHED_NUMBERS // a.shape[1])
+    rng, drawn = np.random.default_rng(0), np.empty(RESAMPLES)
+    batch = max(1, BATCHED_NUMBERS // ours.shape[1])
     for start in range(0, RESAMPLES, batch):
-        rows_RU = rng.integers(0, a.count, (min(batch, RESAMPLES - start), a.count))
-        times_RU = _times(rows_RU, a.count)
-        scores = a.of_drawn(times_RU) - (0.0 if b is None else b.of_drawn(times_RU))
+        rows_RU = rng.integers(0, ours.count, (min(batch, RESAMPLES - start), ours.count))
+        times_RU = _times(rows_RU, ours.count)
+        scores = ours.of_drawn(times_RU) - (0.0 if theirs is None else theirs.of_drawn(times_RU))
         drawn[start : start + batch] = scores
     drawn = drawn[np.isfinite(drawn)]
     low, high = _bca(drawn, value, without_one)
@@ -292,7 +230,7 @@ def _bca(drawn: Numbers, value: float, without_one: Numbers) -> tuple[float, flo
     return float(low), float(high)
 
 
-def permuted_p(a: S, b: S, seed: int = 0) -> float:
+def permuted_p(ours: S, theirs: S) -> float:
     """Two-sided p of a paired permutation test: for each document, who said what is drawn anew.
 
     Exact where that can be done in fewer than 10,000 ways.
@@ -301,17 +239,17 @@ def permuted_p(a: S, b: S, seed: int = 0) -> float:
     def statistic(first: Numbers, second: Numbers, axis: int = -1) -> Numbers:
         # A unit's sign says whether its two results are exchanged.
         sign = np.moveaxis(first, axis, -1)
-        return a.exchanged(b, sign.reshape(-1, a.count)).reshape(sign.shape[:-1])
+        return ours.exchanged(theirs, sign.reshape(-1, ours.count)).reshape(sign.shape[:-1])
 
     tested = permutation_test(
-        (np.ones(a.count), -np.ones(a.count)),
+        (np.ones(ours.count), -np.ones(ours.count)),
         statistic,
         permutation_type="samples",
         vectorized=True,
         n_resamples=PERMUTATIONS,
-        batch=max(1, BATCHED_NUMBERS // max(a.shape[1], math.prod(a.shape) // a.count)),
+        batch=max(1, BATCHED_NUMBERS // max(ours.shape[1], math.prod(ours.shape) // ours.count)),
         alternative="two-sided",
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     )
     return float(tested.pvalue)
 

@@ -19,7 +19,7 @@ from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Span
 from longbio.encoders.batches import IGNORED
 from longbio.encoders.token_windows import Tokens, tokenize
-from longbio.tasks.metrics import Counts, count_entities
+from longbio.tasks.metrics import Counts, count_entities, micro
 
 OUTSIDE = 0
 
@@ -27,13 +27,8 @@ Tags = NDArray[np.int64]
 
 
 class Words(NamedTuple):
-    """Where the words of a document are.
-
-    Args:
-        heads: (W,) the index of the first token of each.
-        starts: (W,) its first character.
-        ends: (W,) the character behind its last.
-    """
+    """Where the words of a document are: the first token of each, its first character, the one behind its
+    last."""
 
     heads: Tags
     starts: Tags
@@ -62,12 +57,8 @@ class Labels:
 
 @dataclass(frozen=True)
 class Tagged:
-    """A document's tags, and the mentions that they don't give back.
-
-    Args:
-        tags: (N,) a tag at the first token of each word, -100 elsewhere.
-        lost: mentions that have no tag, each with the reason.
-    """
+    """A document's tags (N,), at the first token of each word, -100 elsewhere; and the mentions that they
+    don't give back, each with the reason."""
 
     tags: Tags
     lost: tuple[tuple[Span, str], ...]
@@ -137,27 +128,23 @@ def decode(
         labels: what the tags mean.
         first_words: those before which every mention ends.
     """
-    found: list[tuple[Span, slice]] = []
+    mentions: list[tuple[Span, slice]] = []
     borders = set() if first_words is None else set(first_words.tolist())
     kind, first = -1, 0
     for word, tag in enumerate([*tags.tolist(), OUTSIDE]):
         here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1 or word in borders
         if kind >= 0 and (here != kind or begins):
             span = Span.of(int(words.starts[first]), int(words.ends[word - 1]), labels.types[kind])
-            found.append((span, slice(first, word)))
+            mentions.append((span, slice(first, word)))
         if here != kind or begins:
             kind, first = here, word
-    return found
+    return mentions
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What a tagger that makes no mistake would score.
-
-    Args:
-        counts: of the mentions that its tags give back, against those that are there.
-        lost: the mentions that they don't, by the reason, with the place of the first.
-    """
+    """What a tagger that makes no mistake would score: counts of the mentions that tags give back, against
+    those that are there; and those lost, by the reason, with the place of the first."""
 
     counts: Counts
     lost: PassedOver
@@ -168,32 +155,28 @@ class Ceiling:
 
 
 def ceiling(documents: Sequence[Document], tokenizer: Any, labels: Labels | None = None) -> Ceiling:
-    """Tag documents with their own mentions, and read the tags again.
-
-    Args:
-        documents: with what is true of them.
-        tokenizer: a fast transformers tokenizer.
-        labels: what is tagged; mentions of other types are lost. Every type that occurs when None.
-    """
+    """Tag documents with their own mentions, and read the tags again. Mentions of types that aren't among the
+    labels are lost; without labels, every type that occurs is tagged."""
     labels = labels or Labels.of(documents)
     counts, lost = Counts(), PassedOver()
     for document in documents:
-        known = tuple(span for span in document.spans if span.label in labels.types)
-        lost.note(UNLEARNED, document.id, len(document.spans) - len(known))
         tokens = tokens_of(document, tokenizer)
-        tagged = encode(replace(document, spans=known), tokens, labels)
-        note_lost(tagged, document, lost)
         words = words_of(tokens)
-        first_words = first_words_of(document, words)
-        given = [span for span, _ in decode(tagged.tags[words.heads], words, labels, first_words)]
-        counts = sum(count_entities(document.spans, given).values(), start=counts)
+        tags = encode_learned(document, tokens, labels, lost)[words.heads]
+        decoded = decode(tags, words, labels, first_words_of(document, words))
+        counts += micro(count_entities(document.spans, [span for span, _ in decoded]))
     return Ceiling(counts, lost)
 
 
-def note_lost(tagged: Tagged, document: Document, lost: PassedOver) -> None:
-    """Count the mentions that a document's tags don't give back."""
+def encode_learned(document: Document, tokens: Tokens, labels: Labels, lost: PassedOver) -> Tags:
+    """Tags of the mentions whose types are among the labels; counts the others, and those that aren't given
+    back."""
+    known = tuple(span for span in document.spans if span.label in labels.types)
+    lost.note(UNLEARNED, document.id, len(document.spans) - len(known))
+    tagged = encode(replace(document, spans=known), tokens, labels)
     for span, reason in tagged.lost:
         lost.note(reason, f"{document.id}, character {span.start_char}")
+    return tagged.tags
 
 
 def tokens_of(document: Document, tokenizer: Any) -> Tokens:

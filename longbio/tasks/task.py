@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from numpy.typing import NDArray
@@ -14,22 +16,22 @@ from longbio.corpus.marks import Mark, as_html, mention_marks
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document, Relation
 from longbio.encoders.input_format import InputFormat, Row
+from longbio.errors import LongbioError
 from longbio.tasks.evidence import Evidence
 
 TARGETS = ("labels", "row_samples")
 """What a batch holds besides the inputs of a model."""
+
+SHOWN, SHOWN_CHARS = 3, 20
+"""Names of types or classes in a message, and characters of each."""
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What is learned from at once.
-
-    Args:
-        rows: a stretch of a document, or a whole one, in rows that fit the model.
-        labels: one array a row, or a single one for all of them, as the task has it.
-    """
+    """What is learned from at once: a stretch of a document, or a whole one, in rows that fit the model;
+    labels, one array a row, or a single one for all of them, as the task has it."""
 
     rows: tuple[Row, ...]
     labels: tuple[Array, ...]
@@ -37,15 +39,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Mention:
-    """An entity that a model found.
-
-    Args:
-        text: its words.
-        label: its type.
-        start_char: where it begins in the text.
-        end_char: where it ends, exclusive.
-        probability: of its least sure word; None where it was given with the text.
-    """
+    """An entity that a model found: its words, its type and its place, `end_char` being exclusive. The
+    probability is that of its least sure word; None where it was given with the text."""
 
     text: str
     label: str
@@ -56,15 +51,8 @@ class Mention:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says to a question.
-
-    Args:
-        question: its words.
-        text: the words that answer it; None where the text holds no answer.
-        start_char: where they begin in the text.
-        end_char: where they end, exclusive.
-        probability: of this answer, or that there is none.
-    """
+    """What a model says to a question: text and place, `end_char` being exclusive, None where the text holds
+    no answer; and the probability of this answer, or that there is none."""
 
     question: str
     text: str | None
@@ -75,24 +63,18 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A document with what a model found in place of what was known.
-
-    Args:
-        document: its spans, answers, labels or score are the model's.
-        details: probabilities and what else was considered, ready for JSON.
-    """
+    """A document whose spans, answers, labels or score are what a model found in place of what was known; and
+    details: probabilities and what else was considered, ready for JSON."""
 
     document: Document
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """Of the document."""
         return self.document.id
 
     @property
     def text(self) -> str:
-        """Of the document."""
         return self.document.text
 
     @property
@@ -109,13 +91,13 @@ class Prediction:
     @property
     def answers(self) -> list[Answer]:
         """Of each question, what a model of answers found; without text where it found none."""
-        found = []
+        answers = []
         for question, detail in zip(self.document.questions, self.details.get("questions", ()), strict=False):
             start, end = question.answers[0] if question.answers else (None, None)
             sure = detail["best"][0]["probability"] if question.answers else detail["null_probability"]
             words = None if start is None else self.text[start:end]
-            found.append(Answer(question.text, words, start, end, sure))
-        return found
+            answers.append(Answer(question.text, words, start, end, sure))
+        return answers
 
     @property
     def classes(self) -> dict[str, float]:
@@ -177,19 +159,38 @@ class Task(Protocol[E]):
     looks_for: ClassVar[str]
     """What an example of it is, for people: `a mention of an entity`."""
 
+    named: ClassVar[str] = ""
+    """What has names that are learned, for people: `mentions of types`."""
+
     @property
     def measure(self) -> str:
         """The main score, for people: `entity F1`."""
 
+    @property
+    def learned_names(self) -> tuple[str, ...]:
+        """Types or classes that are known; none before learning."""
+        return ()
+
+    def names_in(self, document: Document) -> Iterable[str]:
+        """The types or classes of a document, one for each thing that has one."""
+        return ()
+
     def has_example(self, document: Document) -> bool:
         """Whether a document holds something to learn or to score; of the classes, where they are known."""
+        return any(not self.learned_names or name in self.learned_names for name in self.names_in(document))
 
     def warnings(self, documents: Sequence[Document]) -> list[str]:
         """A line for each thing in documents that can't be scored as more than missed."""
-        return []
+        counts = Counter(name for document in documents for name in self.names_in(document))
+        for name in self.learned_names:
+            counts.pop(name, None)
+        if not self.learned_names or not counts:
+            return []
+        return [f"{counts.total():,} {self.named} that weren't learned, and are missed: {_listed(counts)}"]
 
     def learned_from(self, documents: Sequence[Document]) -> Self:
-        """The same task, its classes those of the training documents."""
+        """The same task, its classes those of the training documents, where it has classes."""
+        return self
 
     def check(self, documents: Sequence[Document], inputs: InputFormat) -> None:
         """Raises LongbioError when documents can't be scored: their truth is missing, or a question is longer
@@ -198,6 +199,7 @@ class Task(Protocol[E]):
 
     def config_changes(self) -> dict[str, Any]:
         """What the task sets in a model's config."""
+        return {}
 
     def samples(self, document: Document, inputs: InputFormat, left_out: PassedOver) -> list[Sample]:
         """What is learned from a document; counts what can't be."""
@@ -240,14 +242,24 @@ class Task(Protocol[E]):
     ) -> list[tuple[float, bool]]:
         """The probability of whatever was predicted, and whether it is right; none where there are no
         probabilities."""
-        return []
+        pairs = zip(gold, predictions, strict=True)
+        return [pair for document, predicted in pairs for pair in self.confidences_in(document, predicted)]
+
+    def confidences_in(self, gold: Document, predicted: Prediction) -> Iterable[tuple[float, bool]]:
+        """Those of one document."""
+        return ()
 
     def places(
         self, gold: Sequence[Document], predictions: Sequence[Prediction]
     ) -> list[list[tuple[int, float]]]:
         """Of each document the character where each thing to be found begins, and how well it was found,
         0 to 1; none where a document is judged as a whole."""
-        return [[] for _ in gold]
+        pairs = zip(gold, predictions, strict=True)
+        return [list(self.places_in(document, predicted)) for document, predicted in pairs]
+
+    def places_in(self, gold: Document, predicted: Prediction) -> Iterable[tuple[int, float]]:
+        """Those of one document."""
+        return ()
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """Whether a model says the same of everything, as those do that failed to learn."""
@@ -262,3 +274,52 @@ def collate(task: Task[Any], inputs: InputFormat, samples: Sequence[Sample]) -> 
     """The rows of some samples as one batch with its labels."""
     batch = inputs.batch([row for sample in samples for row in sample.rows])
     return batch | task.targets(samples, batch["input_ids"].shape[1])
+
+
+def refuse_without_examples(
+    task: Task[Any], documents: Sequence[Document], where: str | Path, read_as: str | None = None
+) -> None:
+    """Refuse to learn from, or to score, documents that hold nothing of what a task is about.
+
+    Args:
+        task: with its classes, where they are known: examples are of them.
+        documents: none pass.
+        where: they came from.
+        read_as: their format.
+
+    Raises:
+        LongbioError: none of them has an example. Says what was looked for and what was found.
+    """
+    if not documents or any(task.has_example(document) for document in documents):
+        return
+    form = f", read as {read_as}," if read_as else ""
+    held = _held(documents)
+    raise LongbioError(
+        f"none of the {len(documents):,} documents{form} has {task.looks_for}; they have {held}",
+        where=where,
+        remedy="lay annotations beside the texts, or name the format or columns",
+    )
+
+
+def _held(documents: Sequence[Document]) -> str:
+    """What is known about documents, counted, for people."""
+    counts = {
+        "mentions": sum(len(document.spans) for document in documents),
+        "relations": sum(len(document.relations) for document in documents),
+        "questions": sum(len(document.questions) for document in documents),
+        "answers": sum(len(q.answers) for document in documents for q in document.questions),
+        "labels": sum(len(document.labels or ()) for document in documents),
+        "scores": sum(document.score is not None for document in documents),
+    }
+    held = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    types = {span.label for document in documents for span in document.spans}
+    of_types = f", of the types {_listed(types)}" if types else ""
+    return held + of_types if held else "nothing but their texts"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first few of some names, in a line."""
+    ordered = sorted(names)
+    shown = ", ".join(repr(name[:SHOWN_CHARS]) for name in ordered[:SHOWN])
+    more = len(ordered) - SHOWN
+    return f"{shown} and {more:,} more" if more > 0 else shown

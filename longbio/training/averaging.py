@@ -16,11 +16,8 @@ def learning(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 class Average:
-    """A running mean of the weights that learn: one more copy of them on their device.
-
-    Args:
-        first_step: the first one whose weights count.
-    """
+    """A running mean of the weights that learn, from a first step on: one more copy of them on their
+    device."""
 
     def __init__(self, first_step: int) -> None:
         self.first_step = first_step
@@ -48,12 +45,12 @@ class Average:
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
         """The model has the mean as its weights, if there is one yet; its own again afterwards."""
-        own = {name: weight.detach().clone() for name, weight in learning(model).items() if self.count}
+        before = {name: weight.detach().clone() for name, weight in learning(model).items() if self.count}
         self.put_into(model)
         try:
             yield
         finally:
-            put(own, model)
+            put(before, model)
 
     def put_into(self, model: nn.Module) -> None:
         """Give the model the mean for good, if there is one."""
@@ -71,6 +68,6 @@ class Average:
 @torch.no_grad()
 def put(weights: dict[str, Tensor], model: nn.Module) -> None:
     """Copy weights into a model by their names."""
-    own = dict(model.named_parameters())
+    parameters = dict(model.named_parameters())
     for name, weight in weights.items():
-        own[name].copy_(weight)
+        parameters[name].copy_(weight)

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from longbio.errors import LongbioError
+from longbio.training.requirements import refuse_optimizer
 from longbio.training.settings import TrainingSettings
 
 Group = dict[str, Any]
@@ -61,28 +62,19 @@ def make_optimizer(settings: TrainingSettings, groups: Sequence[Group]) -> torch
             where="bias_correction",
             remedy="leave it on, or choose optimizer adamw",
         )
-    try:
-        from optimi import StableAdamW
-    except ImportError as error:
-        raise LongbioError(
-            "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
-        ) from error
+    refuse_optimizer(settings.learning.optimizer)
+    from optimi import StableAdamW
+
     rate = settings.learning.learning_rate
-    stable: torch.optim.Optimizer = StableAdamW(list(groups), lr=rate, decouple_lr=False)
-    return stable
+    return StableAdamW(list(groups), lr=rate, decouple_lr=False)
 
 
 class UncorrectedAdamW(torch.optim.Optimizer):
     """Adam with decoupled decay and without bias correction, which BERT was released with.
 
-    Its averages start at zero and are taken as they are, so that a first step is
-    0.1 / sqrt(0.001) = 3.16 times the learning rate. On small sets that costs stability
-    (Mosbach et al. 2021, Zhang et al. 2021): here to reproduce what was done.
-
-    Args:
-        groups: parameters with their `lr` and `weight_decay`.
-        betas: decay of the average gradient, and of its square.
-        epsilon: added to the root; BERT's own.
+    Its averages start at zero and are taken as they are, so that a first step is 0.1 / sqrt(0.001) = 3.16
+    times the learning rate. On small sets that costs stability (Mosbach et al. 2021, Zhang et al. 2021): here
+    to reproduce what was done. The epsilon is BERT's own.
     """
 
     def __init__(

@@ -28,12 +28,8 @@ def processes() -> PartialState:
 
 
 @contextmanager
-def opened_together(out: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
-    """As `Run.open`, for processes that train together: the main one locks and writes.
-
-    Raises:
-        LongbioError: as `Run.open`.
-    """
+def open_together(out: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
+    """As `Run.open`, for processes that train together: the main one locks and writes."""
     state = processes()
     opened = Run.open(out, plan) if state.is_main_process else nullcontext(Run(out, is_main=False))
     with opened as run:
@@ -53,13 +49,7 @@ def weights_are_sharded() -> bool:
 
 
 def refuse_sharded(what: str) -> None:
-    """Raise where weights are divided.
-
-    Args:
-        what: needs them whole, "early stopping needs".
-
-    Raises:
-        LongbioError: the processes were started for FSDP or DeepSpeed.
-    """
+    """Raises LongbioError where the processes were started for FSDP or DeepSpeed, which divide the weights,
+    and `what` ("early stopping needs") them whole."""
     if weights_are_sharded():
         raise LongbioError(f"{what} whole weights", remedy="start the processes without FSDP and DeepSpeed")

@@ -73,19 +73,19 @@ class EarlyStopping:
         """
         with _undisturbed(model), torch.no_grad():
             # One process decides for all: they stop together.
-            found = [float(self.evaluate(model))]
-            broadcast_object_list(found)
-        if not math.isfinite(found[0]):
+            scores = [float(self.evaluate(model))]
+            broadcast_object_list(scores)
+        if not math.isfinite(scores[0]):
             raise LongbioError(
-                f"the development score is {found[0]} after step {step}",
+                f"the development score is {scores[0]} after step {step}",
                 remedy="lower the learning rate, or look at the development documents",
             )
-        self.history.append((step, found[0]))
+        self.history.append((step, scores[0]))
         if self.best_step == step:
             weights = learning(model)
             self.best = {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
 
-    def put_best_into(self, model: PreTrainedModel) -> None:
+    def put_into(self, model: PreTrainedModel) -> None:
         """Give the model the weights that scored best."""
         put(self.best, model)
 

@@ -22,12 +22,10 @@ from longbio.artifacts.atomic_files import full_disk_named, read_json, sha256_of
 from longbio.encoders.compiled import compile_layers
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average
-from longbio.training.machine import refuse_precision
 from longbio.training.optimizers import Group, make_optimizer, parameter_groups
 from longbio.training.processes import processes, refuse_sharded, several_without_gpu, weights_are_sharded
-from longbio.training.settings import Optimizer as Optimizer
-from longbio.training.settings import Schedule as Schedule
-from longbio.training.settings import TrainingSettings as TrainingSettings
+from longbio.training.requirements import refuse_precision
+from longbio.training.settings import TrainingSettings
 from longbio.training.stopping import EarlyStopping
 
 SummedLoss = Callable[[nn.Module, Mapping[str, Any]], Tensor]
@@ -128,40 +126,34 @@ class Trainer(transformers.Trainer):
 class _SavedByTime(transformers.TrainerCallback):
     """Saves now and then where steps are few and slow, besides every so many steps."""
 
-    def __init__(self, is_saved: bool) -> None:
-        self.is_saved = is_saved
+    def __init__(self) -> None:
         self.last = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.last = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if not self.is_saved or state.global_step >= state.max_steps:
+        if args.save_strategy == "no" or state.global_step >= state.max_steps:
             return
         is_due = [time.monotonic() - self.last >= SAVE_SECONDS]
         if processes().num_processes > 1:
             broadcast_object_list(is_due)  # they save together, by one clock
         control.should_save |= is_due[0]
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        # Seconds that saving takes don't count: a slow disk leaves time to learn.
-        self.last = time.monotonic()
+    # Seconds that saving takes don't count: a slow disk leaves time to learn.
+    on_save = on_train_begin
 
 
-class _Steps(transformers.TrainerCallback):
-    def __init__(self, on_step: OnStep) -> None:
-        self.on_step = on_step
+class _AfterSteps(transformers.TrainerCallback):
+    """Tells of steps, averages weights, and scores what would be returned now: the average once there is
+    one."""
+
+    def __init__(self, average: Average | None, stopping: EarlyStopping | None, on_step: OnStep) -> None:
+        self.average, self.stopping, self.on_step = average, stopping, on_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
             self.on_step(state.global_step, float(logs["loss"]))
-
-
-class _AfterSteps(transformers.TrainerCallback):
-    """Averages weights, and scores what would be returned now: the average once there is one."""
-
-    def __init__(self, average: Average | None, stopping: EarlyStopping | None) -> None:
-        self.average, self.stopping = average, stopping
 
     def on_step_end(
         self, args: Any, state: Any, control: Any, model: PreTrainedModel | None = None, **_: Any
@@ -206,42 +198,54 @@ def train(
         callbacks: told of everything.
         groups: weights with rates of their own; `optimizers.parameter_groups` when None.
         average_last: share of the steps whose weights are averaged; 0 for the last weights.
-        stopping: scores the model now and then, the averaged weights once there are some. Its
-            `history` begins anew with the run.
+        stopping: scores the model now and then, the averaged weights once there are some.
 
     Returns:
-        The trained model, with the weights that scored best when `stopping` is given, and the loss
-        of every step, nats per item, those before an interruption included. The model is the one
-        given, but under FSDP and DeepSpeed, which divide its weights among the processes: then it
-        is a copy that is whole in the main process.
+        The trained model, with the weights that scored best when `stopping` is given, and the loss of every
+        step, nats per item, those before an interruption included. The model is the one given; where FSDP or
+        DeepSpeed divide its weights, a copy that is whole in the main process.
 
     Raises:
-        LongbioError: the batch can't be divided, the model diverges, the disk is full,
-            the optimizer isn't installed, DeepSpeed shall divide the weights too, weights that are
-            divided shall be averaged or scored, or the checkpoint knows no average or scores.
+        LongbioError: the batch can't be divided, the model diverges, the disk is full, the optimizer isn't
+            there, divided weights shall be averaged or scored, or the checkpoint knows no average or scores.
     """
     average = Average.of_last(average_last, settings.steps) if average_last else None
-    named = {"average": average, "stopping": stopping}
-    beside = {name: kept for name, kept in named.items() if kept is not None}
-    if beside:
-        refuse_sharded("averaging and early stopping need")
     trainer = Trainer(
         summed_loss=summed_loss,
         settings=settings,
         groups=groups,
-        beside=beside,
+        beside=_beside(average, stopping),
         model=model,
         args=_arguments(settings, folder),
         train_dataset=samples,
         data_collator=collate,
-        # The first: early stopping has the last word on what is saved.
-        callbacks=[
-            _SavedByTime(settings.machine.save_steps is not None),
-            _AfterSteps(average, stopping),
-            _Steps(on_step),
-            *callbacks,
-        ],
+        # Early stopping comes second: it has the last word on what is saved.
+        callbacks=[_SavedByTime(), _AfterSteps(average, stopping, on_step), *callbacks],
     )
+    trained = copy.deepcopy(model) if weights_are_sharded() else model
+    if settings.machine.compile:
+        compile_layers(model)
+    _run(trainer, folder)
+    if trained is not model:
+        _gather_weights(trainer, trained)
+    for kept in trainer.beside.values():
+        kept.put_into(trained)
+    return trained.eval(), [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def _beside(average: Average | None, stopping: EarlyStopping | None) -> dict[str, Average | EarlyStopping]:
+    """What checkpoints keep beside the model, by name."""
+    beside: dict[str, Average | EarlyStopping] = {}
+    if average is not None:
+        beside["average"] = average
+    if stopping is not None:
+        beside["stopping"] = stopping
+    if beside:
+        refuse_sharded("averaging and early stopping need")
+    return beside
+
+
+def _run(trainer: Trainer, folder: Path) -> None:
     trainer.remove_callback(transformers.PrinterCallback)
     deepspeed = trainer.accelerator.state.deepspeed_plugin
     if deepspeed is not None and deepspeed.zero_stage == 3:
@@ -251,23 +255,10 @@ def train(
             where="zero_stage",
             remedy="choose stage 2, or configs/accelerate/fsdp2.yaml, which divides the weights too",
         )
-    trained = copy.deepcopy(model) if weights_are_sharded() else model
-    if settings.machine.compile:
-        compile_layers(model)
     checkpoint = last_whole_checkpoint(folder)
-    _restore(beside, checkpoint)
+    _restore(trainer.beside, checkpoint)
     with full_disk_named(folder):
         trainer.train(resume_from_checkpoint=checkpoint)
-    if trained is not model:
-        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-        if trainer.accelerator.is_main_process:
-            trained.load_state_dict(weights, strict=False)
-    if stopping is not None:
-        stopping.put_best_into(trained)
-    elif average is not None:
-        average.put_into(trained)
-    trained.eval()
-    return trained, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
 def _arguments(settings: TrainingSettings, folder: Path) -> transformers.TrainingArguments:
@@ -275,6 +266,10 @@ def _arguments(settings: TrainingSettings, folder: Path) -> transformers.Trainin
     refuse_precision(settings.machine.precision)
     device_batch, passes = settings.passes(processes().num_processes)
     warmup_steps = round(settings.learning.warmup_share * settings.steps)
+    schedules: dict[str, dict[str, Any]] = {
+        "polynomial": {"power": settings.learning.power},
+        "1-sqrt": {"num_decay_steps": settings.steps - warmup_steps, "decay_type": "1-sqrt"},
+    }
     checkpointing: dict[str, Any] = {CHECKPOINTING: True} if settings.machine.gradient_checkpointing else {}
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
@@ -286,7 +281,7 @@ def _arguments(settings: TrainingSettings, folder: Path) -> transformers.Trainin
         learning_rate=settings.learning.learning_rate,
         warmup_steps=warmup_steps,
         lr_scheduler_type=SCHEDULERS[settings.learning.schedule],
-        lr_scheduler_kwargs=_decay(settings, warmup_steps),
+        lr_scheduler_kwargs=schedules.get(settings.learning.schedule, {}),
         weight_decay=settings.learning.weight_decay,
         seed=settings.seed,
         bf16=settings.machine.precision == "bfloat16",
@@ -310,12 +305,19 @@ def _arguments(settings: TrainingSettings, folder: Path) -> transformers.Trainin
     return arguments
 
 
+def _gather_weights(trainer: Trainer, model: PreTrainedModel) -> None:
+    """Give the main process's model the weights that the processes have divided."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if trainer.accelerator.is_main_process:
+        model.load_state_dict(weights, strict=False)
+
+
 def _restore(beside: Mapping[str, Average | EarlyStopping], checkpoint: str | None) -> None:
     """Give the average and early stopping back what the checkpoint kept of them."""
-    file = None if checkpoint is None else Path(checkpoint) / BESIDE
-    states = torch.load(file, map_location="cpu") if file is not None and file.is_file() else {}
+    file = Path(checkpoint or "") / BESIDE
+    states = torch.load(file, map_location="cpu") if checkpoint and file.is_file() else {}
     for name, kept in beside.items():
-        if file is not None and name not in states:
+        if checkpoint and name not in states:
             raise LongbioError(
                 f"the run was begun without {name}", where=file.parent, remedy="start again in another folder"
             )
@@ -335,17 +337,6 @@ def _name_the_bias_once(model: Any) -> None:
             model.all_tied_weights_keys = {name: source for name, source in tied if source != second}
 
 
-def _decay(settings: TrainingSettings, warmup_steps: int) -> dict[str, Any]:
-    if settings.learning.schedule == "polynomial":
-        return {"power": settings.learning.power}
-    if settings.learning.schedule != "1-sqrt":
-        return {}
-    return {
-        "num_decay_steps": settings.steps - warmup_steps,
-        "decay_type": "1-sqrt",
-    }
-
-
 def last_whole_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint whose files are all as they were written; damaged ones are deleted.
 
@@ -354,8 +345,8 @@ def last_whole_checkpoint(folder: Path) -> str | None:
     """
     state = processes()
     with state.main_process_first():
-        found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-        for path in sorted(found, key=_step_of, reverse=True):
+        named = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+        for path in sorted(named, key=_step_of, reverse=True):
             if not state.is_main_process or _is_whole(path):
                 return str(path)
             shutil.rmtree(path)
@@ -368,7 +359,7 @@ def steps_done(folder: Path) -> int:
     return 0 if checkpoint is None else _step_of(Path(checkpoint))
 
 
-def gone_on(title: str, folder: Path, steps: int) -> str:
+def title_of_run(title: str, folder: Path, steps: int) -> str:
     """The title of a run that was begun before, with the step where it goes on."""
     was_begun, done = folder.is_dir(), steps_done(folder)  # asked of all processes that train together
     if not was_begun:

@@ -12,12 +12,11 @@ import pytest
 import yaml
 
 from longbio.artifacts.atomic_files import read_json
-from longbio.benchmarking.cells import cells_of
-from longbio.benchmarking.examples import examples_of
-from longbio.benchmarking.readings import overrides_of
+from longbio.benchmarking.cells import cells_of, overrides_of
 from longbio.benchmarking.results import _other_weights, _tokens_read
 from longbio.benchmarking.run import benchmark
 from longbio.benchmarking.settings import Benchmark
+from longbio.benchmarking.shown_documents import examples_of
 from longbio.errors import LongbioError
 
 Make = Callable[..., Benchmark]

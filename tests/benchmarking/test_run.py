@@ -13,9 +13,9 @@ import pytest
 
 from longbio.artifacts.atomic_files import read_json
 from longbio.benchmarking.cells import cells_of
-from longbio.benchmarking.examples import examples_of
 from longbio.benchmarking.run import benchmark
 from longbio.benchmarking.settings import Benchmark
+from longbio.benchmarking.shown_documents import examples_of
 from longbio.errors import LongbioError
 from longbio.progress import Silence
 from longbio.tasks.evidence import MEASURES

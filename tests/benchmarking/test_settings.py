@@ -9,10 +9,9 @@ from typing import get_args
 
 import pytest
 
-from longbio.benchmarking.cells import Cell, cells_of
-from longbio.benchmarking.readings import READINGS, Reads
-from longbio.benchmarking.scores import SCORES, score_over_tasks
-from longbio.benchmarking.settings import Benchmark, folder_name, load_benchmark
+from longbio.benchmarking.cells import READINGS, Cell, cells_of
+from longbio.benchmarking.results import SCORES, score_over_tasks
+from longbio.benchmarking.settings import Benchmark, Reads, folder_name, load_benchmark
 from longbio.errors import LongbioError
 from longbio.finetuning.settings import Finetuning
 from longbio.tasks.classification import Classes
@@ -171,7 +170,7 @@ def test_a_suite_is_complete_and_its_command_is_its_own(file: Path) -> None:
 
 def test_the_blurb_suite_has_the_sets_of_the_score() -> None:
     names = {task.name for task in load_benchmark(FOLDER / "blurb.yaml").tasks}
-    assert names == {name for group in SCORES["blurb"].groups.values() for name in group}
+    assert names == {name for group in SCORES["blurb"].values() for name in group}
     assert len(names) == 13
 
 

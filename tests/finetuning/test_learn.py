@@ -30,11 +30,11 @@ from longbio.finetuning.stability import Stability
 from longbio.tasks import AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
+from longbio.tasks.pooling import Reading
 from longbio.tasks.qa import Answers
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.tags import words_of
 from longbio.tasks.task import collate
-from longbio.tasks.whole import Reading
 
 Notes = Callable[[int], list[Document]]
 

@@ -20,9 +20,8 @@ from longbio.encoders.families import FAMILIES, dropout_names
 from longbio.encoders.loading import INSTALL, load, quiet
 from longbio.errors import LongbioError
 from longbio.finetuning import mixout
-from longbio.finetuning.layers import Parts
 from longbio.finetuning.rdrop import divergence
-from longbio.finetuning.stability import Stability, parameter_groups, prepare, train_stably, wrap_loss
+from longbio.finetuning.stability import Parts, Stability, parameter_groups, prepare, train_stably, wrap_loss
 from longbio.training.stopping import EarlyStopping
 from longbio.training.trainer import CHECKPOINTING
 from tests.flat_settings import settings_of

@@ -19,8 +19,8 @@ from longbio.prediction.annotate import Notes, annotate
 from longbio.prediction.calibration import fit
 from longbio.prediction.predictor import Model, Predictor
 from longbio.tasks.classification import Classes
+from longbio.tasks.pooling import Reading
 from longbio.tasks.similarity import Similarity
-from longbio.tasks.whole import Reading
 
 Reader = Callable[..., Model]
 

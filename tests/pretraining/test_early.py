@@ -103,7 +103,7 @@ def test_what_is_known_is_said_first(
     changes: dict[str, Any], words: str, curriculum: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("longbio.training.machine.is_torch_bf16_gpu_available", lambda: False)
+    monkeypatch.setattr("longbio.training.requirements.is_torch_bf16_gpu_available", lambda: False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert words in refused(curriculum(**changes))
 
@@ -121,7 +121,7 @@ def test_a_finished_run_asks_nothing_of_the_machine(
     curriculum: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = pretrain(curriculum())
-    monkeypatch.setattr("longbio.training.machine.is_torch_bf16_gpu_available", lambda: False)
+    monkeypatch.setattr("longbio.training.requirements.is_torch_bf16_gpu_available", lambda: False)
     assert pretrain(curriculum(machine={"precision": "bfloat16"})) == done
 
 

@@ -15,7 +15,7 @@ from longbio.tasks.answers import (
     answer_scores,
     best_null_threshold,
     nbest_probabilities,
-    normalized,
+    normalize,
     offset_f1,
     score_answer,
 )
@@ -41,7 +41,7 @@ from longbio.tasks.answers import (
     ],
 )
 def test_normalised(answer: str, wanted: str) -> None:
-    assert normalized(answer) == wanted
+    assert normalize(answer) == wanted
 
 
 @pytest.mark.parametrize(

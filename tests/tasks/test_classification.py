@@ -20,11 +20,11 @@ from longbio.finetuning.rdrop import divergence
 from longbio.tasks import TASKS, AnyTask
 from longbio.tasks.classification import Classes
 from longbio.tasks.ner import Entities
+from longbio.tasks.pooling import Reading
 from longbio.tasks.qa import Answers
 from longbio.tasks.relations import Relations
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.task import Prediction, collate
-from longbio.tasks.whole import Reading
 
 WORDS = ["no", "fever", "the", "patient", "has", "pain"]
 SINGLE = Classes(classes=("a", "b", "c"))

@@ -15,9 +15,9 @@ from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.input_format import InputFormat
 from longbio.errors import LongbioError
+from longbio.tasks.pooling import Reading
 from longbio.tasks.similarity import Similarity
 from longbio.tasks.task import Prediction, collate
-from longbio.tasks.whole import Reading
 
 WORDS = ["no", "fever", "the", "patient"]
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import bootstrap, permutation_test
 
+from longbio.tasks import statistics
 from longbio.tasks.evidence import MEASURES
-from longbio.tasks.statistics import (
-    Sums,
-    Units,
-    compare,
-    difference,
-    holm,
-    interval,
-    interval_text,
-    permuted_p,
-    score_interval,
-)
+from longbio.tasks.statistics import Sums, Units, difference, holm, interval_text, permuted_p, score_interval
 
 MEAN, MICRO = MEASURES["mean"], MEASURES["micro F1"]
 
@@ -38,6 +30,15 @@ def counts(draw: np.random.Generator, seeds: int, documents: int, found: float) 
 
 def by_documents(evidence: np.ndarray) -> np.ndarray:
     return np.moveaxis(evidence, 1, 0)
+
+
+def compare(ours: np.ndarray, theirs: np.ndarray, measure: Any) -> SimpleNamespace | None:
+    found = statistics.compare(*(Sums(by_documents(each), measure) for each in (ours, theirs)))
+    return None if found is None else SimpleNamespace(**found)
+
+
+def interval(ours: np.ndarray, theirs: np.ndarray, measure: Any) -> tuple[float, float]:
+    return statistics.interval(Sums(ours, measure), Sums(theirs, measure))
 
 
 def test_every_exchange_of_four_documents_by_hand() -> None:
@@ -200,7 +201,7 @@ def kept(right: list[float], groups: list[str | None]) -> dict[str, Any]:
 
 
 def test_documents_of_a_patient_are_one_draw() -> None:
-    units = Units.of(["1", "2", "3", "4", "b"], ["b", "a", "b", "c", None])
+    units = Units.of(["b", "a", "b", "c", None])
     assert (units.count, units.kind) == (4, "groups")
     totals = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0], [5.0, 6.0], [7.0, 7.0]])
     assert units.summed(totals).tolist() == [[11, 22], [3, 4], [5, 6], [7, 7]], (
@@ -211,7 +212,7 @@ def test_documents_of_a_patient_are_one_draw() -> None:
 @pytest.mark.parametrize("groups", [["all"] * 3, [None] * 3])
 def test_without_groups_each_document_stands_for_itself(groups: list[str | None]) -> None:
     """If all documents share one group, it is ignored."""
-    units = Units.of(["1", "2", "3"], groups)
+    units = Units.of(groups)
     assert (units.unit_D.tolist(), units.count, units.kind) == ([0, 1, 2], 3, "documents")
 
 

@@ -22,7 +22,7 @@ from longbio.pretraining.masked_samples import Collator, MaskedSamples, Part
 from longbio.pretraining.packing import Frame, plan
 from longbio.pretraining.shards import TokenizedCorpus, tokenize_texts
 from longbio.training import trainer
-from longbio.training.trainer import WHOLE, gone_on, last_whole_checkpoint, train
+from longbio.training.trainer import WHOLE, last_whole_checkpoint, title_of_run, train
 from tests.flat_settings import settings_of
 
 TEXTS = [f"the patient takes drug {number} daily, b.i.d. and p.o." for number in range(12)]
@@ -88,14 +88,14 @@ def test_a_slow_run_saves_by_time_and_ends_the_same(
     tiny_long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, losses = run(tiny_long_folder, tmp_path / "whole", save_steps=100)
-    assert gone_on("seed 0", tmp_path / "killed", 6) == "seed 0"
+    assert title_of_run("seed 0", tmp_path / "killed", 6) == "seed 0"
     with pytest.raises(Killed):
         run(tiny_long_folder, tmp_path / "killed", kill_at=5, save_steps=100)
-    assert gone_on("seed 0", tmp_path / "killed", 6).startswith("seed 0, from the start")
+    assert title_of_run("seed 0", tmp_path / "killed", 6).startswith("seed 0, from the start")
     monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
     with pytest.raises(Killed):
         run(tiny_long_folder, tmp_path / "killed", kill_at=5, save_steps=100)
-    assert gone_on("seed 0", tmp_path / "killed", 6) == "seed 0, goes on after step 4 of 6"
+    assert title_of_run("seed 0", tmp_path / "killed", 6) == "seed 0, goes on after step 4 of 6"
     resumed, again = run(tiny_long_folder, tmp_path / "killed", save_steps=100)
     assert again == losses
     for name, weight in whole.state_dict().items():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from longbio.benchmarking import report
 from longbio.benchmarking import report_tables as tables
 from longbio.benchmarking import report_words as words
-from longbio.benchmarking.figures import PALETTE, looks, smoothed
+from longbio.benchmarking.figures import PALETTE, looks, smooth
 from longbio.corpus.records import Document, Question, Span
 
 Results = dict[str, Any]
@@ -440,10 +440,10 @@ def test_it_is_written_when_everything_failed_and_when_nothing_was_measured(
 
 def test_one_length_for_all_is_no_curve(results: Results) -> None:
     task = results["tasks"][0]
-    assert len(tables.length_table(task).rows) == 5
+    assert len(tables.ranges_table(task, "by_length").rows) == 5
     for arm in task["arms"]:
         arm["by_length"] = arm["by_length"][:1]
-    assert tables.length_table(task) is None
+    assert tables.ranges_table(task, "by_length") is None
 
 
 def test_settings_are_said_in_words(results: Results) -> None:
@@ -526,12 +526,12 @@ def test_without_examples_no_text_is_shown(results: Results, tmp_path: Path) -> 
 
 
 def test_losses_are_means_of_neighbours_and_seeds() -> None:
-    xs, ys = smoothed([[4.0, 2.0, 1.0], [2.0]])
+    xs, ys = smooth([[4.0, 2.0, 1.0], [2.0]])
     assert (list(xs), list(ys)) == ([1, 2, 3], [3.0, 2.0, 1.0])
-    xs, ys = smoothed([list(np.arange(800.0))])
+    xs, ys = smooth([list(np.arange(800.0))])
     assert len(xs) == 80
     assert (xs[0], ys[0]) == (5.5, 4.5), "the mean of the first ten steps"
-    assert smoothed([]) == ((), ())
+    assert smooth([]) == ((), ())
 
 
 def luminance(colour: str) -> float:

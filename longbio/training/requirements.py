@@ -12,15 +12,11 @@ from longbio.encoders.families import is_long
 from longbio.encoders.loading import cannot_run, ready_kernel
 from longbio.errors import LongbioError
 from longbio.training.processes import processes, several_without_gpu
-from longbio.training.settings import Precision, TrainingSettings
+from longbio.training.settings import Optimizer, Precision, TrainingSettings
 
 
 def refuse_precision(precision: Precision) -> None:
-    """Return if this machine can learn in a precision.
-
-    Raises:
-        LongbioError: it is bfloat16, and no GPU here has it.
-    """
+    """Raises LongbioError for bfloat16 where no GPU has it."""
     if precision == "bfloat16" and not several_without_gpu() and not is_torch_bf16_gpu_available():
         raise LongbioError(
             "bfloat16 needs a GPU that has it, and there is none here",
@@ -30,16 +26,13 @@ def refuse_precision(precision: Precision) -> None:
 
 
 def refuse_kernel(kernel: str, precision: Precision, model_type: str, dropout: float) -> None:
-    """Return if a kernel can learn here.
+    """Raises LongbioError where there is no such kernel, or it can't learn here, with its reason.
 
     Args:
         kernel: `auto`, `stock` or a name.
         precision: of the steps.
         model_type: of the model's config: short families have no kernel.
         dropout: of attention weights.
-
-    Raises:
-        LongbioError: there is no such kernel, or it can't; with its reason.
     """
     if kernel == "stock" or ready_kernel(kernel) is None or not is_long(model_type):
         return
@@ -52,14 +45,16 @@ def refuse_kernel(kernel: str, precision: Precision, model_type: str, dropout: f
 
 
 def refuse_settings(settings: TrainingSettings) -> None:
-    """Return if steps can be made so: precision, optimizer, and the batch among the processes.
-
-    Raises:
-        LongbioError: they can't.
-    """
+    """Raises LongbioError where the precision or the optimizer isn't there, or the batch can't be divided
+    among the processes."""
     refuse_precision(settings.machine.precision)
     settings.passes(processes().num_processes)
-    if settings.learning.optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
+    refuse_optimizer(settings.learning.optimizer)
+
+
+def refuse_optimizer(optimizer: Optimizer) -> None:
+    """Raises LongbioError for an optimizer that isn't installed."""
+    if optimizer == "stable-adamw" and importlib.util.find_spec("optimi") is None:
         raise LongbioError(
             "stable-adamw isn't installed", where="optimizer", remedy="pip install torch-optimi"
         )

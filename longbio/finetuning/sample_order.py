@@ -15,16 +15,9 @@ GROUPED_BATCHES = 50
 """Batches within which samples are sorted by length, so that little of a batch is padding."""
 
 
-class Samples(Dataset[Sample]):
-    """As many samples as a run needs.
-
-    Args:
-        samples: each once.
-        batch: samples of a step.
-        steps: of the run.
-        seed: of the order.
-        group_by_length: let samples of like length share a step.
-    """
+class SampleOrder(Dataset[Sample]):
+    """As many samples as so many steps of a batch need, drawn from those given in an order of the seed,
+    samples of like length sharing a step when `group_by_length`."""
 
     def __init__(
         self, samples: Sequence[Sample], *, batch: int, steps: int, seed: int, group_by_length: bool = True

@@ -13,8 +13,8 @@ import transformers
 from longbio.corpus.records import Document
 from longbio.encoders.input_format import InputFormat
 from longbio.errors import LongbioError
+from longbio.tasks.pooling import Reading, pool_logits, pool_outputs, pooled_targets, whole_rows
 from longbio.tasks.task import Sample
-from longbio.tasks.whole import Reading, pooled, pooled_outputs, row_samples, whole_rows
 
 WORDS = [f"w{number}" for number in range(100)]
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -92,40 +92,40 @@ def test_rows_are_pooled_by_hand(dtype: torch.dtype) -> None:
     """Rows of three samples; zeros that the sum starts from count neither in a mean nor a maximum."""
     logits = torch.tensor([[-1.0, -8], [-3, -4], [-5, 2], [6, 8], [0.5, -0.5]], dtype=dtype)
     samples = torch.tensor([0, 0, 0, 1, 2])
-    mean, largest = (pooled(logits, samples, how) for how in ("mean", "max"))
+    mean, largest = (pool_logits(logits, samples, how) for how in ("mean", "max"))
     assert mean.dtype == largest.dtype == torch.float32
     torch.testing.assert_close(mean, torch.tensor([[-3.0, -10 / 3], [6, 8], [0.5, -0.5]]))
     assert largest.tolist() == [[-1, 2], [6, 8], [0.5, -0.5]]
     arrays = [row.float().numpy() for row in logits[:3]]
-    np.testing.assert_allclose(pooled_outputs(arrays, "mean"), mean[0].numpy(), rtol=1e-6)
-    assert pooled_outputs(arrays, "max").tolist() == largest[0].tolist()
+    np.testing.assert_allclose(pool_outputs(arrays, "mean"), mean[0].numpy(), rtol=1e-6)
+    assert pool_outputs(arrays, "max").tolist() == largest[0].tolist()
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_gradients_reach_the_rows_that_were_pooled(pooling) -> None:
     logits = torch.tensor([[1.0], [3.0], [5.0]], requires_grad=True)
-    pooled(logits, torch.tensor([0, 0, 1]), pooling).sum().backward()
+    pool_logits(logits, torch.tensor([0, 0, 1]), pooling).sum().backward()
     assert logits.grad is not None
     assert logits.grad[:, 0].tolist() == ([0.5, 0.5, 1] if pooling == "mean" else [0, 1, 1])
 
 
 def test_rows_know_their_sample(inputs: InputFormat) -> None:
     rows = [read(size, inputs, Reading())[0].rows for size in (30, 0, 60)]
-    samples = [Sample(each, ()) for each in rows]
-    assert row_samples(samples).tolist() == [0] * 2 + [1] + [2] * len(rows[2])
-    assert row_samples([replace(samples[1])]).tolist() == [0]
+    samples = [Sample(each, (np.array(0),)) for each in rows]
+    assert pooled_targets(samples)["row_samples"].tolist() == [0] * 2 + [1] + [2] * len(rows[2])
+    assert pooled_targets([replace(samples[1])])["row_samples"].tolist() == [0]
 
 
 @pytest.mark.parametrize("samples", [[0, 0, 0, 1], [0, 1, 1, 1], [0, 1, 2, 3]])
 def test_windows_are_weighed_by_their_last_number(samples: list[int]) -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
     rows_of = torch.tensor(samples)
-    found = pooled(logits, rows_of, "attention")
+    found = pool_logits(logits, rows_of, "attention")
     for sample in set(samples):
         rows = logits[rows_of == sample]
         wanted = (rows[:, 2].softmax(0)[:, None] * rows[:, :2]).sum(0)
         torch.testing.assert_close(found[sample], wanted)
-        alone = pooled_outputs(list(rows.detach().numpy()), "attention")
+        alone = pool_outputs(list(rows.detach().numpy()), "attention")
         np.testing.assert_allclose(alone, wanted.detach().numpy(), rtol=1e-6)
     found.square().sum().backward()
     # A window that stands alone has nothing to be weighed against.
@@ -135,4 +135,4 @@ def test_windows_are_weighed_by_their_last_number(samples: list[int]) -> None:
 
 def test_far_weights_do_not_overflow() -> None:
     outputs = [np.array([1.0, 1000.0]), np.array([5.0, -1000.0])]
-    assert pooled_outputs(outputs, "attention").tolist() == [1.0]
+    assert pool_outputs(outputs, "attention").tolist() == [1.0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from longbio.benchmarking.notes import compared, marked
+from longbio.benchmarking.shown_documents import mark_mentions
 from longbio.corpus.records import Document, Span
 
 TEXT = "left <ventricular> and atrial failure"
@@ -19,7 +19,7 @@ def plain(page: str) -> str:
 def test_mentions_that_overlap_and_broken_ones_are_all_marked() -> None:
     gold = Document("a", TEXT, spans=(OUTER, BROKEN))
     found = Document("a", TEXT, spans=(OUTER, INNER))
-    page = marked(TEXT, compared(gold, found), ["Disease", "Finding", "Place"], 1000)
+    page = mark_mentions(gold, found, ["Disease", "Finding", "Place"], 1000)
     assert plain(page) == "left &lt;ventricular&gt; and atrial failure"
     assert '<mark class="wrong t2" title="wrong: Place">atrial<sup>Place</sup></mark>' in page
     assert '<mark class="missed t1" title="missed: Finding">&lt;ventricular&gt;</mark>' in page
@@ -28,6 +28,7 @@ def test_mentions_that_overlap_and_broken_ones_are_all_marked() -> None:
 
 
 def test_a_mention_beyond_the_cut_is_not_marked() -> None:
-    page = marked(TEXT, {OUTER: "hit", Span.of(0, 4, "Place"): "hit"}, ["Disease", "Place"], 10)
+    document = Document("a", TEXT, spans=(OUTER, Span.of(0, 4, "Place")))
+    page = mark_mentions(document, document, ["Disease", "Place"], 10)
     assert plain(page) == "left &lt;vent"
     assert page.count("<mark") == 1

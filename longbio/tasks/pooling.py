@@ -1,4 +1,4 @@
-"""A whole document, or a pair of texts, as rows of a classifier whose logits are pooled."""
+"""A whole document, or a pair of texts, as rows of a classifier, and the logits of these rows pooled."""
 
 from __future__ import annotations
 
@@ -52,14 +52,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class WholeRows:
-    """A document as rows.
-
-    Args:
-        document: the document.
-        rows: what the model reads.
-        num_tokens: of its text.
-        num_unread: tokens that stand in no row.
-    """
+    """A document as the rows that a model reads, the tokens of its text, and how many stand in no row."""
 
     document: Document
     rows: tuple[Row, ...]
@@ -104,13 +97,16 @@ def query_of(document: Document, inputs: InputFormat) -> Tokens | None:
     return query
 
 
-def row_samples(samples: Sequence[Sample]) -> Tensor:
-    """(B,) the number of the sample that each row belongs to."""
+def pooled_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """`labels` (S,), or (S, L) of several labels, and `row_samples` (B,), the sample of each row."""
     counts = torch.tensor([len(sample.rows) for sample in samples])
-    return torch.repeat_interleave(torch.arange(len(samples)), counts)
+    return {
+        "labels": torch.from_numpy(np.stack([sample.labels[0] for sample in samples])),
+        "row_samples": torch.repeat_interleave(torch.arange(len(samples)), counts),
+    }
 
 
-def pooled(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
+def pool_logits(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tensor:
     """(S, C) logits of samples from those of their rows, float32."""
     count = int(samples_B.max()) + 1
     index = samples_B[:, None].expand_as(logits_BC)
@@ -130,11 +126,10 @@ def _attended(logits_BC: Tensor, samples_B: Tensor, count: int) -> Tensor:
     return sums / shares.new_zeros(count).index_add(0, samples_B, shares)[:, None]
 
 
-def pooled_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
+def pool_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
     """(C,) logits of a document from those of its rows."""
     stacked = np.stack(outputs).astype(np.float64)
     if pooling == "attention":
-        every = torch.from_numpy(stacked)
-        attended: Array = _attended(every, every.new_zeros(len(every), dtype=torch.long), 1)[0].numpy()
-        return attended
+        rows = torch.from_numpy(stacked)
+        return _attended(rows, rows.new_zeros(len(rows), dtype=torch.long), 1)[0].numpy()
     return stacked.mean(axis=0) if pooling == "mean" else stacked.max(axis=0)

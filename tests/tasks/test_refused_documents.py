@@ -9,11 +9,11 @@ import pytest
 from longbio.corpus.records import Document, Question, Relation, Span
 from longbio.errors import LongbioError
 from longbio.tasks.classification import Classes
-from longbio.tasks.examples import refuse_without_examples
 from longbio.tasks.ner import Entities
 from longbio.tasks.qa import Answers
 from longbio.tasks.relations import Relations
 from longbio.tasks.similarity import Similarity
+from longbio.tasks.task import refuse_without_examples
 
 DRUG, SIGN = Span.of(0, 1, "Drug"), Span.of(2, 3, "Sign")
 BARE = Document("a", "x y")

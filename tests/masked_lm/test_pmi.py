@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from longbio.masked_lm.masking import ngram_hashes, word_hashes
-from longbio.masked_lm.phrases import mine_phrases
+from longbio.masked_lm.pmi import mine_phrases
 
 COMMON, COUNT = np.arange(10, 30), 6000
 
@@ -40,7 +40,7 @@ def test_phrases_score_above_words_that_meet_by_chance() -> None:
 
 
 def test_the_score_is_against_the_likeliest_cut() -> None:
-    from longbio.masked_lm.phrases import _pmi
+    from longbio.masked_lm.pmi import _pmi
 
     chance = {
         1: [np.log([0.1]), np.log([0.2]), np.log([0.5])],

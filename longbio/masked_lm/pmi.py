@@ -19,15 +19,12 @@ LONGEST = 5  # words
 def mine_phrases(
     documents: Iterable[tuple[Ids, Bools]], *, size: int = 20_000, min_count: int = 10
 ) -> Phrases:
-    """The phrases of a corpus, of two to five words.
+    """The phrases of a corpus, of two to five words: sorted hashes, by their number of words.
 
     Args:
         documents: of each its token ids, and where words begin.
         size: phrases kept at most, a quarter of them of each length.
         min_count: occurrences a phrase needs.
-
-    Returns:
-        Sorted hashes of the phrases, by their number of words.
     """
     words = [word_hashes(ids, starts) for ids, starts in documents]
     lengths = range(1, LONGEST + 1)
@@ -46,23 +43,22 @@ def mine_phrases(
 
 def _parts(grams: dict[int, list[Hashes]], known: Hashes, length: int, part: int) -> list[Hashes]:
     """Of each known n-gram the parts of `part` words, by the word they begin with."""
-    found: list[list[Hashes]] = [[] for _ in range(length - part + 1)]
+    parts: list[list[Hashes]] = [[] for _ in range(length - part + 1)]
     whole = []
-    for in_document, pieces in zip(grams[length], grams[part], strict=True):
+    for in_document, runs in zip(grams[length], grams[part], strict=True):
         is_known = np.isin(in_document, known)
         whole.append(in_document[is_known])
-        for start, into in enumerate(found):
-            into.append(pieces[start : start + len(in_document)][is_known])
+        for start, by_document in enumerate(parts):
+            by_document.append(runs[start : start + len(in_document)][is_known])
     # One occurrence of each is enough: all of them have the same parts.
     _, first = np.unique(_joined(whole), return_index=True)
-    return [_joined(pieces)[first] for pieces in found]
+    return [_joined(by_document)[first] for by_document in parts]
 
 
 def _log_share(table: tuple[Hashes, Ids], hashes: Hashes) -> NDArray[np.float64]:
     """Logarithm of the share that each n-gram has among those of its length."""
     known, counts = table
-    share: NDArray[np.float64] = np.log(counts[np.searchsorted(known, hashes)] / counts.sum())
-    return share
+    return np.log(counts[np.searchsorted(known, hashes)] / counts.sum())
 
 
 def _pmi(chance: dict[int, list[NDArray[np.float64]]], length: int) -> NDArray[np.float64]:

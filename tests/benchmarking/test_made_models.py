@@ -17,7 +17,7 @@ import yaml
 from longbio.artifacts.atomic_files import write_json
 from longbio.artifacts.locks import alone
 from longbio.benchmarking import report, run
-from longbio.benchmarking.pretraining import DONE, _made_of, make, models_of, steps_to
+from longbio.benchmarking.made_models import DONE, _made_of, make, models_of, steps_to
 from longbio.benchmarking.run import benchmark
 from longbio.benchmarking.settings import Benchmark
 from longbio.encoders.loading import load, load_tokenizer

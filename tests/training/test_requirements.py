@@ -11,19 +11,19 @@ from longbio.attention import flex, reference
 from longbio.attention.kernels import KERNELS, Kernel
 from longbio.encoders.loading import ready_kernel
 from longbio.errors import LongbioError
-from longbio.training.machine import refuse_kernel, refuse_precision, refuse_settings
+from longbio.training.requirements import refuse_kernel, refuse_precision, refuse_settings
 from tests.flat_settings import settings_of
 
 
 def test_bfloat16_needs_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longbio.training.machine.is_torch_bf16_gpu_available", lambda: False)
+    monkeypatch.setattr("longbio.training.requirements.is_torch_bf16_gpu_available", lambda: False)
     refuse_precision("float32")
     with pytest.raises(LongbioError, match=r"machine.precision: bfloat16 needs a GPU .*; set"):
         refuse_precision("bfloat16")
     with pytest.raises(LongbioError, match="bfloat16 needs"):
         refuse_settings(settings_of(steps=1, learning_rate=1e-3, precision="bfloat16"))
     # Processes without a GPU learn in it.
-    monkeypatch.setattr("longbio.training.machine.several_without_gpu", lambda: True)
+    monkeypatch.setattr("longbio.training.requirements.several_without_gpu", lambda: True)
     refuse_precision("bfloat16")
 
 

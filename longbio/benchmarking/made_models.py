@@ -12,8 +12,8 @@ from typing import Any
 
 from longbio.artifacts.atomic_files import KnownHashes, digest_of_text, read_json, sha256_of, write_json
 from longbio.artifacts.checkpoints import checkpoint_digest, locate
-from longbio.benchmarking.cost import peak_memory_mb
 from longbio.benchmarking.settings import Benchmark, NewWords, Pretrained, folder_name
+from longbio.benchmarking.worker import peak_memory_mb
 from longbio.conversion.convert import convert
 from longbio.conversion.settings import Settings as Conversion
 from longbio.conversion.verify import Check
@@ -35,13 +35,7 @@ SMOOTHED_STEPS = 10
 
 @dataclass(frozen=True)
 class Made:
-    """A model to be made.
-
-    Args:
-        asked: how.
-        start: the model it begins with.
-        curriculum: by which it learns.
-    """
+    """A model to be made: how, the model it begins with, and the curriculum by which it learns."""
 
     asked: Pretrained
     start: str
@@ -65,12 +59,10 @@ class Made:
 
     def is_done(self) -> bool:
         """Whether it has been made, just so, of what is there now; what is gone is taken as it was."""
-        file = self.curriculum.out / DONE
-        if not file.is_file():
+        if not (self.curriculum.out / DONE).is_file():
             return False
-        done, given = read_json(file), self.given()
-        now = _made_of(given)
-        return bool(done["asked"] == given) and all(done["made_of"].get(name) == now[name] for name in now)
+        done, asked = read_json(self.curriculum.out / DONE), self.given()
+        return bool(done["asked"] == asked) and _made_of(asked).items() <= done["made_of"].items()
 
 
 def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
@@ -82,8 +74,7 @@ def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
     models, made = dict(suite.models), []
     for asked in suite.pretrained:
         out = suite.out / "pretrained" / folder_name(asked.name)
-        start = models[asked.start]
-        begins_with = start
+        start = begins_with = models[asked.start]
         if asked.new_words is not None:
             begins_with = str(_beside(out, "words"))
         if asked.convert is not None:
@@ -96,11 +87,7 @@ def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
 
 
 def make(given: Mapping[str, Any], tell: Narrator) -> None:
-    """Make a model, or what is left of it.
-
-    Args:
-        given: of a `Made`.
-        tell: told of the progress.
+    """Make a model, or what is left of it, as `Made.given` says.
 
     Raises:
         LongbioError: as `extend` and `pretrain`.
@@ -109,7 +96,7 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
     has_begun, made_of = any(curriculum.out.glob("v0.*")), _made_of(given)
     model = locate(given["start"])
     if given["new_words"] is not None:
-        model = _given_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
+        model = _with_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
     if given["convert"] is not None:
         _convert(model, Conversion(**given["convert"]), _beside(curriculum.out, "converted"), tell)
     pretrain(curriculum, tell)
@@ -120,7 +107,7 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
 def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
     """Digests of the model that `given` begins with and of its texts, of those that are there."""
     curriculum = Curriculum.model_validate(given["curriculum"])
-    found = dict[str, str]()
+    digests = dict[str, str]()
     texts = {name: corpus.paths for name, corpus in curriculum.corpora.items()}
     if curriculum.validation.corpus is not None:
         texts["of validation"] = curriculum.validation.corpus.paths
@@ -128,28 +115,24 @@ def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
         words = NewWords.model_validate(given["new_words"])
         texts["of new words"] = words.corpus
         if words.terms.is_file():
-            found["terms"] = sha256_of(words.terms)
+            digests["terms"] = sha256_of(words.terms)
     hashes = KnownHashes(curriculum.cache / HASHES)
     # What is gone has no digest: a finished benchmark is reported without it.
     with suppress(LongbioError):
-        found["start"] = checkpoint_digest(locate(given["start"], offline=True))
+        digests["start"] = checkpoint_digest(locate(given["start"], offline=True))
     for name, paths in texts.items():
         with suppress(LongbioError):  # as above
             files = [hashes.sha256_of(file) for path in paths for file in text_files(path)]
-            found[f"corpus {name}"] = digest_of_text(" ".join(files))
+            digests[f"corpus {name}"] = digest_of_text(" ".join(files))
     if curriculum.cache.is_dir():
         hashes.save()
-    return found
+    return digests
 
 
-def described(made: Made, target_bits: float | None) -> dict[str, Any]:
-    """What making it was like: held-out bits before and after each phase, and the curve of its training.
-
-    Args:
-        made: a model that is done.
-        target_bits: per masked token of what it learns from; the steps to it are counted. Models that mask
-            alike and have one vocabulary compare by it; others by their held-out bits.
-    """
+def describe(made: Made, target_bits: float | None) -> dict[str, Any]:
+    """What making a model was like: held-out bits before and after each phase, and the curve of its training.
+    Steps to the target bits compare models that mask alike and have one vocabulary; others compare by their
+    held-out bits."""
     out = made.curriculum.out
     phases = read_json(out / "results.json")["phases"]
     lines = [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
@@ -176,12 +159,13 @@ def steps_to(target: float, bits: Sequence[float]) -> int | None:
     return None
 
 
-def _given_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narrator) -> Path:
+def _with_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narrator) -> Path:
     out = _beside(curriculum.out, "words")
     for path in words.corpus:
         text_files(path)
+    texts = Corpus(words.corpus, Columns(None)) if words.corpus else ()
     settings = ExtendSettings(method=words.init, contexts=words.contexts, seed=curriculum.seed)
-    extend(start, out, read_terms(words.terms), _texts(words), settings=settings, tell=tell)
+    extend(start, out, read_terms(words.terms), texts, settings=settings, tell=tell)
     return out
 
 
@@ -196,10 +180,6 @@ def _convert(model: Path, settings: Conversion, out: Path, tell: Narrator) -> No
     convert(model, out, settings=settings, on_check=told)
     judged = sum(check.passed is not None for check in checks)
     tell.end(f"{judged} of {judged} checks passed" if checks else "done before")
-
-
-def _texts(words: NewWords) -> Corpus | tuple[()]:
-    return Corpus(words.corpus, Columns(None)) if words.corpus else ()
 
 
 def _beside(out: Path, ending: str) -> Path:
