@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ def in_order(
         begin: called once in each process, with `arguments`, which can be pickled; an error in it is lost.
         remedy: told where a process has died, with the LongbioError.
     """
-    context = get_context("spawn")
+    context = processes_for(work)
     # Its other end is open nowhere but here: the system closes it when this process is killed.
     theirs, leash = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(processes, context, _begin, (theirs, begin, arguments))
@@ -61,6 +62,17 @@ def in_order(
         pool.shutdown(cancel_futures=not is_done)
         leash.close()
         theirs.close()
+
+
+def processes_for(work: Callable[..., Any]) -> ForkServerContext:
+    """New processes come from a server that has imported what they need, once for all of them.
+
+    Args:
+        work: what they do, a function of a module.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    return context
 
 
 def _submitted(pool: ProcessPoolExecutor, work: Callable[[Item], T], item: Item) -> Future[T]:

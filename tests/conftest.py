@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 # Read once, when huggingface_hub is imported: it has to stand before any import of it.
@@ -22,6 +23,10 @@ import torch
 
 # Tests run in two processes, with a thread each.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+# Processes that tests start come from one server, which imports meanwhile all that any of them needs.
+forkserver.set_forkserver_preload(["longbio.benchmarking.run", "longbio.prediction.annotate"])
+forkserver.ensure_running()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -20,7 +20,7 @@ from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
 from longbio.progress import Narrator
-from longbio.workers import end_with, interrupts_held_back
+from longbio.workers import end_with, interrupts_held_back, processes_for
 
 BYTES_PER_MB = 1_000_000
 BYTES_PER_KIB = 1024
@@ -37,7 +37,7 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
     Returns:
         Why it failed, in one line; None when it is done.
     """
-    context = multiprocessing.get_context("spawn")
+    context = processes_for(work)
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, dict(given), theirs))
     # Ctrl-C is for this one, which ends the other.

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from longbio.benchmarking import worker
 from longbio.benchmarking.worker import run_apart
 from longbio.errors import LongbioError
@@ -51,8 +49,7 @@ def do(given: Mapping[str, Any], tell: Narrator) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_it_tells_and_fails_as_if_it_were_here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """All in one: each process takes seconds to begin."""
+def test_it_tells_and_fails_as_if_it_were_here() -> None:
     told = Told()
     assert run_apart(do, {"what": "tell"}, told, "cell") is None
     assert told.said[0] == ("cell: count", 2)
@@ -64,9 +61,22 @@ def test_it_tells_and_fails_as_if_it_were_here(tmp_path: Path, capfd: pytest.Cap
     assert run_apart(do, {"what": "die"}, told, "cell") == (
         "its process was ended by SIGKILL, as for want of memory"
     )
-    broken = run_apart(do, {"what": "break"}, told, "cell")
-    assert broken == "its process ended with code 1; what it said of that stands above"
-    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+BROKEN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import test_worker
+print(test_worker.run_apart(test_worker.do, {"what": "break"}, test_worker.Told(), "cell"))
+"""
+
+
+def test_what_a_broken_process_says_is_seen() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN, str(Path(__file__).parent)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "its process ended with code 1; what it said of that stands above\n"
+    assert "ZeroDivisionError" in done.stderr
 
 
 SLEEPER = """

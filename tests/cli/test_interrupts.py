@@ -115,9 +115,11 @@ def wait_until(condition: Callable[[], Any], process: subprocess.Popen[str], fol
 
 
 def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Those that work; a tracker of resources is none of them."""
-    every = psutil.Process(process.pid).children(recursive=True)
-    return [each for each in every if "spawn_main" in " ".join(each.cmdline())]
+    """Those that work: the children of the server that they come from."""
+    servers = [
+        child for child in psutil.Process(process.pid).children() if "forkserver" in " ".join(child.cmdline())
+    ]
+    return [worker for server in servers for worker in server.children()]
 
 
 COMMANDS: dict[str, tuple[list[str], str, int]] = {

@@ -112,11 +112,12 @@ def test_a_process_that_dies_is_told_of(reader_of: Reader, tmp_path: Path) -> No
     def one_at_a_time() -> Any:
         for document in documents(4):
             yield Lot((document,), "")
-            for child in psutil.Process().children():
-                # One that was killed a lot ago is a zombie, or gone.
+            for server in psutil.Process().children():
+                # What was killed a lot ago is a zombie, or gone.
                 with suppress(psutil.NoSuchProcess):
-                    if any("spawn_main" in word for word in child.cmdline()):
-                        child.kill()
+                    if "forkserver" in " ".join(server.cmdline()):
+                        for worker in server.children():
+                            worker.kill()
 
     with pytest.raises(LongbioError, match="a process has died"):
         list(predictor.outcomes_of(reader_of(), one_at_a_time(), 2))
