@@ -85,9 +85,9 @@ def convert(
         True
     """
     from longbio.conversion.convert import convert as make
-    from longbio.conversion.settings import Settings
+    from longbio.conversion.settings import ConversionSettings
 
-    settings = Settings(to, max_tokens, window, block, random_blocks, positions, lowercase)
+    settings = ConversionSettings(to, max_tokens, window, block, random_blocks, positions, lowercase)
     return make(
         source, out, settings=settings, verification=verify, text=text, kernel=kernel, force=force
     ).report

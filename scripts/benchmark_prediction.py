@@ -34,7 +34,7 @@ import transformers
 
 from longbio.benchmarking.quickstart import minilm
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.corpus.records import Document
 from longbio.corpus.synthetic import ENTITY_TYPES, synthesize
 from longbio.encoders.input_format import InputFormat
@@ -127,7 +127,7 @@ def refuse_other_logits(
 def long_folder(short: Path, arguments: argparse.Namespace, home: Path) -> Path:
     if arguments.long is not None:
         return Path(arguments.long)
-    settings = Settings(max_tokens=arguments.max_tokens, window=arguments.window)
+    settings = ConversionSettings(max_tokens=arguments.max_tokens, window=arguments.window)
     convert(short, home / "long", settings=settings, verification=False)
     return home / "long"
 

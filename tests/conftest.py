@@ -142,8 +142,8 @@ def tiny_bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_long_folder(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny BERT as a Longformer of 256 tokens and window 32."""
     from longbio.conversion.convert import convert
-    from longbio.conversion.settings import Settings
+    from longbio.conversion.settings import ConversionSettings
 
     out = tmp_path_factory.mktemp("tiny_long") / "long"
-    convert(tiny_bert_folder, out, settings=Settings(max_tokens=256, window=32), verification=False)
+    convert(tiny_bert_folder, out, settings=ConversionSettings(max_tokens=256, window=32), verification=False)
     return out

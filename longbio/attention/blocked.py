@@ -17,7 +17,7 @@ from torch import Tensor
 
 from longbio.attention.pattern import SparsePattern
 from longbio.attention.planned import Three, flatten, planned, refuse_heads
-from longbio.attention.tiles import Group, Plan, Tile, groups, plan
+from longbio.attention.tiles import Group, Tile, TilePlan, groups, plan
 
 
 def supports(
@@ -27,13 +27,13 @@ def supports(
     return None if pattern is None else refuse_heads(pattern)
 
 
-def _plan(pattern: SparsePattern) -> Plan:
+def _plan(pattern: SparsePattern) -> TilePlan:
     if reason := refuse_heads(pattern):
         raise ValueError(reason)
     return plan(pattern.on_host).to(pattern.device)
 
 
-def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) -> Tensor:
+def _attend(three: Three, pattern: SparsePattern, plan: TilePlan, dropout: float) -> Tensor:
     query_NHD, key_NHD, value_NHD = map(flatten, three)
     output_NHD = run(query_NHD, key_NHD, value_NHD, plan, dropout)
     return output_NHD.unflatten(0, pattern.document_BT.shape).transpose(1, 2)
@@ -42,7 +42,7 @@ def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) ->
 attend, prepare = planned("blocked", _plan, _attend)
 
 
-def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: Plan, dropout: float) -> Tensor:
+def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: TilePlan, dropout: float) -> Tensor:
     """Attention of one sequence of queries over one of keys, as a plan has it: (N, H, D)."""
     # A seed of its own lets the backward pass, and a test, draw the same masks again.
     seed = torch.randint(1 << 62, (1,)) if dropout else torch.zeros(1, dtype=torch.int64)

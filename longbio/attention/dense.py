@@ -10,7 +10,7 @@ from torch.nn.functional import dropout as drop
 
 from longbio.attention import blocked
 from longbio.attention.pattern import PADDING, SparsePattern
-from longbio.attention.tiles import Plan
+from longbio.attention.tiles import TilePlan
 
 GLOBAL_TILE = 128  # queries
 FOLDED_TOKENS = 64  # above it, projecting every key costs less than projecting every query back
@@ -28,7 +28,7 @@ class GlobalRows:
 
     index_G: Tensor
     bias_G1N: Tensor | None = None
-    plan: Plan | None = None
+    plan: TilePlan | None = None
 
     def to(self, device: torch.device) -> GlobalRows:
         """The rows on another device."""
@@ -135,7 +135,7 @@ def _rows(pattern: SparsePattern) -> GlobalRows:
             stop = min(start + GLOBAL_TILE, behind)
             tiles.append([start, stop, low, high, 0, 0, num_bias, 1, 0])
         num_bias += high - low
-    plan = Plan(
+    plan = TilePlan(
         torch.tensor(tiles, dtype=torch.int64),
         torch.zeros(0, dtype=torch.int64),
         torch.cat(biases),

@@ -32,7 +32,7 @@ FAR_KEYS = 4  # for each token, over all stretches; with more, a mask costs less
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class FlashPlan:
     """A pattern's M real tokens, one document after the other.
 
     Args:
@@ -80,7 +80,7 @@ def _unfit(pattern: SparsePattern) -> str | None:
     return None
 
 
-def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) -> Tensor:
+def _attend(three: Three, pattern: SparsePattern, plan: FlashPlan, dropout: float) -> Tensor:
     head_size = three[0].shape[3]
     if head_size > MOST_FEATURES:
         raise ValueError(f"a head has {head_size} features; flash attention does up to {MOST_FEATURES}")
@@ -99,14 +99,14 @@ def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) ->
 # ---------------------------------------------------------------------------------------- plan
 
 
-def _plan(pattern: SparsePattern) -> Plan:
+def _plan(pattern: SparsePattern) -> FlashPlan:
     if reason := _unfit(pattern):
         raise ValueError(reason)
     assert pattern.window_tokens is not None
     device = pattern.device
     lengths = pattern.documents.diff(dim=1).flatten()
     real_M = real_tokens(pattern)
-    return Plan(
+    return FlashPlan(
         None if len(real_M) == pattern.document_BT.numel() else real_M.to(device, non_blocking=True),
         Spans.of(lengths, lengths, pattern.window_tokens, device),
         far_keys(far_ranges(pattern), len(real_M), device),
@@ -129,7 +129,7 @@ class _Attention(torch.autograd.Function):
         query_MHD: Tensor,
         key_MHD: Tensor,
         value_MHD: Tensor,
-        plan: Plan,
+        plan: FlashPlan,
         scale: float,
         dropout: float,
     ) -> Tensor:
@@ -163,7 +163,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _add_far_gradients(
-    three: Three, grad_MHD: Tensor, saved: Saved, plan: Plan, scale: float, dropout: float, dice: Dice
+    three: Three, grad_MHD: Tensor, saved: Saved, plan: FlashPlan, scale: float, dropout: float, dice: Dice
 ) -> None:
     """What the far keys add to dq, dk and dv, in place."""
     query_MHD, key_MHD, value_MHD, output_MHD, norm_HM = saved

@@ -37,7 +37,7 @@ ScoreMod = Callable[[Tensor, Index, Index, Index, Index], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class FlexPlan:
     """What FlexAttention is given for a pattern, and FlexAttention itself, compiled."""
 
     run: Callable[..., Tensor]
@@ -66,7 +66,7 @@ def supports(
     return None
 
 
-def _attend(three: Three, pattern: SparsePattern, plan: Plan, dropout: float) -> Tensor:
+def _attend(three: Three, pattern: SparsePattern, plan: FlexPlan, dropout: float) -> Tensor:
     on_cpu, head_size = pattern.device.type == "cpu", three[0].shape[3]
     if dropout:
         raise ValueError(NO_DROPOUT)
@@ -108,7 +108,7 @@ def _compiled(device_type: str) -> Callable[..., Tensor]:
 # ---------------------------------------------------------------------------------------- plan
 
 
-def _plan(pattern: SparsePattern) -> Plan:
+def _plan(pattern: SparsePattern) -> FlexPlan:
     some_BHNN, all_BHNN = (
         blocks.to(pattern.device, non_blocking=True) for blocks in _seen_blocks(pattern.on_host)
     )
@@ -120,7 +120,7 @@ def _plan(pattern: SparsePattern) -> Plan:
         mask_mod=mask_mod,
         seq_lengths=(pattern.num_tokens, pattern.num_tokens),
     )
-    return Plan(_compiled(pattern.device.type), mask, score_mod)
+    return FlexPlan(_compiled(pattern.device.type), mask, score_mod)
 
 
 attend, prepare = planned("flex", _plan, _attend)

@@ -23,7 +23,7 @@ LINE = 16  # float32 numbers in a cache line; rows of scores that straddle them 
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class TilePlan:
     """The tiles of a pattern, in tensors alone, so that a compiled graph doesn't depend on them.
 
     Args:
@@ -41,7 +41,7 @@ class Plan:
     bias: Tensor
     real_N: Tensor
 
-    def to(self, device: torch.device) -> Plan:
+    def to(self, device: torch.device) -> TilePlan:
         """The plan on another device; the tiles' numbers stay on the CPU."""
         far, bias, real_N = (
             tensor.to(device, non_blocking=True) for tensor in (self.far, self.bias, self.real_N)
@@ -110,7 +110,7 @@ def _go_together(before: Tile, tile: Tile) -> bool:
     return same_far and before.query.stop == tile.query.start and len(tile.far) <= FEW_GLOBALS
 
 
-def plan(pattern: SparsePattern) -> Plan:
+def plan(pattern: SparsePattern) -> TilePlan:
     """Cut a pattern that is on the CPU into tiles."""
     numbers, far, biases = [], [NO_KEYS], [torch.zeros(0)]
     num_far = num_bias = 0
@@ -135,7 +135,7 @@ def plan(pattern: SparsePattern) -> Plan:
         numbers[-1] += [num_far - len(keys.far), len(keys.far), *places[same], int(has_padding)]
 
     tiles_N9 = torch.tensor(numbers, dtype=torch.int64).reshape(-1, 9)
-    return Plan(tiles_N9, torch.cat(far), torch.cat(biases), real_N)
+    return TilePlan(tiles_N9, torch.cat(far), torch.cat(biases), real_N)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from longbio.artifacts.checkpoints import checkpoint_digest, locate
 from longbio.benchmarking.settings import Benchmark, NewWords, Pretrained, folder_name
 from longbio.benchmarking.worker import peak_memory_mb
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings as Conversion
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.verify import Check
 from longbio.corpus.texts import Columns, Corpus, text_files
 from longbio.errors import LongbioError
@@ -98,7 +98,7 @@ def make(given: Mapping[str, Any], tell: Narrator) -> None:
     if given["new_words"] is not None:
         model = _with_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
     if given["convert"] is not None:
-        _convert(model, Conversion(**given["convert"]), _beside(curriculum.out, "converted"), tell)
+        _convert(model, ConversionSettings(**given["convert"]), _beside(curriculum.out, "converted"), tell)
     pretrain(curriculum, tell)
     cost = {"peak_memory_mb": None if has_begun else peak_memory_mb()}
     write_json(curriculum.out / DONE, {"asked": dict(given), "made_of": made_of, "cost": cost})
@@ -169,7 +169,7 @@ def _with_words(start: Path, words: NewWords, curriculum: Curriculum, tell: Narr
     return out
 
 
-def _convert(model: Path, settings: Conversion, out: Path, tell: Narrator) -> None:
+def _convert(model: Path, settings: ConversionSettings, out: Path, tell: Narrator) -> None:
     advance = tell.begin(f"convert to a {settings.to} of {settings.max_tokens:,} tokens, and verify", 0)
     checks: list[Check] = []
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from longbio.conversion.settings import Settings as Conversion
+from longbio.conversion.settings import ConversionSettings
 from longbio.errors import LongbioError
 from longbio.settings import HomePath, Settings, load_settings, settings_file
 from longbio.tasks import TASKS
@@ -97,7 +97,7 @@ class Pretrained(Settings):
     config: Path
     set: Overrides = ()
     new_words: NewWords | None = None
-    convert: Conversion | None = None
+    convert: ConversionSettings | None = None
 
 
 Entry = TypeVar("Entry", TaskEntry, Pretrained)

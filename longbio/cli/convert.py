@@ -44,12 +44,12 @@ def convert(
     Example: longbio convert emilyalsentzer/Bio_ClinicalBERT clinical-long
     """
     from longbio.conversion import convert as conversion
-    from longbio.conversion.settings import Settings
+    from longbio.conversion.settings import ConversionSettings
     from longbio.encoders.casing import Casing
 
     # Whatever `to` and `positions` say is checked, in one line, before anything is done.
-    # Names are typer's plain strings: `Settings.check` refuses those that are none.
-    settings = Settings(to, max_tokens, window, block, random_blocks, positions, lowercase)  # type: ignore[arg-type]
+    # Names are typer's plain strings: `ConversionSettings.check` refuses those that are none.
+    settings = ConversionSettings(to, max_tokens, window, block, random_blocks, positions, lowercase)  # type: ignore[arg-type]
     advance = tell.begin(f"convert to a {to} of {max_tokens:,} tokens", 0)
     done = conversion.convert(
         source,

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from longbio.conversion.settings import How, Settings
+from longbio.conversion.settings import ConversionSettings, How
 from longbio.conversion.sources import Source
 from longbio.encoders.families import Family, expand
 
@@ -29,7 +29,7 @@ SHARED_SETTINGS = (
 """Settings that a long model takes over under the same name."""
 
 
-def write(folder: Path, source: Source, target: Family, settings: Settings) -> list[str]:
+def write(folder: Path, source: Source, target: Family, settings: ConversionSettings) -> list[str]:
     """Write config, weights and tokenizer of the long model into `folder`.
 
     Returns:
@@ -90,7 +90,7 @@ def completed(source: Source, target: Family) -> tuple[dict[str, Tensor], list[s
     return whole, made_up
 
 
-def position_table(source: Source, target: Family, settings: Settings) -> Tensor:
+def position_table(source: Source, target: Family, settings: ConversionSettings) -> Tensor:
     """The long model's position rows: a Longformer counts from `pad_token_id + 1`, a BigBird from 0."""
     table, first = source.weights["embeddings.position"], source.first_row
     rows = stretch_positions(table[first:], settings.max_tokens, settings.positions)
@@ -142,7 +142,7 @@ def native(whole: Mapping[str, Tensor], target: Family, num_layers: int) -> dict
 
 
 def long_config(
-    source: Source, target: Family, settings: Settings, whole: Mapping[str, Tensor]
+    source: Source, target: Family, settings: ConversionSettings, whole: Mapping[str, Tensor]
 ) -> PretrainedConfig:
     """The native config: the source's settings, the target's attention."""
     tokenizer = source.tokenizer

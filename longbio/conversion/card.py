@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from longbio.artifacts.cards import markdown_table
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.verify import as_rows
 from longbio.encoders.card_calls import STOCK_BIGBIRD, call, card
 from longbio.encoders.casing import Casing
@@ -28,7 +28,7 @@ def render(report: Mapping[str, Any], name: str) -> str:
         sections.append(("What the source did not have", _bullets(report["made_up"])))
     if report["left_behind"]:
         sections.append(("Weights left behind", _bullets(f"`{n}`" for n in report["left_behind"])))
-    full = Settings(**settings).full_tokens
+    full = ConversionSettings(**settings).full_tokens
     plain = LONGFORMER if settings["to"] == "longformer" else STOCK_BIGBIRD.format(full=full)
     sections.append(("With plain transformers", plain))
     proof = report["verification"]

@@ -17,7 +17,7 @@ from longbio.artifacts.atomic_files import read_json, write_json, write_text_ato
 from longbio.artifacts.runs import make_once
 from longbio.artifacts.staged_folders import require_free_space, staged_folder
 from longbio.conversion import build, card
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.sources import (
     Source,
     family_of,
@@ -46,7 +46,7 @@ def convert(
     source: str | Path,
     out: str | Path,
     *,
-    settings: Settings | None = None,
+    settings: ConversionSettings | None = None,
     verification: bool = True,
     text: str | None = None,
     kernel: str = "auto",
@@ -71,7 +71,7 @@ def convert(
         LongbioError: the source can't be read or expressed, `out` is in the way, or the
             verification failed; then the folder stands as `<out>.failed`.
     """
-    settings = settings or Settings()
+    settings = settings or ConversionSettings()
     settings.check()
     ready_kernel(kernel)
     out, name = Path(out), str(source)
@@ -116,7 +116,7 @@ def _is_verified(out: Path) -> bool:
     return (out / REPORT).is_file() and read_json(out / REPORT)["verification"] is not None
 
 
-def _build(source: Source, partial: Path, settings: Settings) -> dict[str, Any]:
+def _build(source: Source, partial: Path, settings: ConversionSettings) -> dict[str, Any]:
     target = TARGETS[settings.to]
     refuse_what_cannot_be_expressed(source, target)
     if settings.max_tokens < source.num_tokens:

@@ -13,7 +13,7 @@ How = Literal["tile", "interpolate"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConversionSettings:
     """What a conversion is asked for.
 
     Args:

@@ -23,7 +23,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrai
 
 from longbio.conversion import native, proof_cases
 from longbio.conversion.proof_cases import CLINICAL_STRINGS, Case, padded_case, random_ids
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.sources import Source
 from longbio.encoders.families import TARGETS
 from longbio.encoders.loading import load, quiet, set_kernel
@@ -73,7 +73,7 @@ class Check:
 def verify(
     source: Source,
     folder: Path,
-    settings: Settings,
+    settings: ConversionSettings,
     *,
     kernel: str = "auto",
     text: str | None = None,
@@ -104,7 +104,9 @@ def verify(
     }
 
 
-def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str) -> Iterator[Check]:
+def same_as_source(
+    source: Source, folder: Path, settings: ConversionSettings, kernel: str
+) -> Iterator[Check]:
     """Hidden states, pooler and logits on short inputs, padded either way, with token types."""
     num_types = getattr(source.config, "type_vocab_size", 0)
     num_source = source.num_tokens
@@ -149,7 +151,7 @@ def same_as_source(source: Source, folder: Path, settings: Settings, kernel: str
 
 
 def same_as_reference_and_native(
-    source: Source, folder: Path, settings: Settings, kernel: str
+    source: Source, folder: Path, settings: ConversionSettings, kernel: str
 ) -> Iterator[Check]:
     """The kernel against the law at full length, and against plain transformers at a shorter one."""
     model = load(folder, "mlm", kernel=kernel, dtype=torch.float32)
@@ -220,7 +222,7 @@ def _words_of_vocabulary(source: Source, tokenizer: Any) -> Check:
 
 
 def same_use_of_positions(
-    source: Source, folder: Path, settings: Settings, kernel: str, text: str | None
+    source: Source, folder: Path, settings: ConversionSettings, kernel: str, text: str | None
 ) -> Iterator[Check]:
     """Bits per masked token at growing lengths, between those of the source and of random rows."""
     if not source.has_head:
@@ -276,7 +278,7 @@ def _position_table(model: Any) -> Tensor:
 
 
 def _source_outputs(
-    source: Source, folder: Path, settings: Settings, cases: Sequence[Case]
+    source: Source, folder: Path, settings: ConversionSettings, cases: Sequence[Case]
 ) -> list[dict[str, Tensor]]:
     """What the source computes; with interpolated positions, from the same rows as the target."""
 
@@ -330,7 +332,7 @@ def _outputs(
     return results
 
 
-def _global_batch(source: Source, settings: Settings, num_tokens: int) -> dict[str, Tensor]:
+def _global_batch(source: Source, settings: ConversionSettings, num_tokens: int) -> dict[str, Tensor]:
     ids = random_ids(source.tokenizer, num_tokens, seed=1)[None]
     batch: dict[str, Tensor] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if TARGETS[settings.to].takes_global:

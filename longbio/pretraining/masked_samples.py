@@ -17,7 +17,7 @@ from longbio.encoders.families import FAMILIES
 from longbio.encoders.masked_loss import predicted_positions
 from longbio.encoders.prepared_batch import batch_pattern
 from longbio.masked_lm.masking import Ids, Masking, Phrases, Vocabulary, mask_tokens
-from longbio.pretraining.packing import Frame, Packed, Plan, pack_row
+from longbio.pretraining.packing import Frame, Packed, PackingPlan, pack_row
 from longbio.pretraining.shards import TokenizedCorpus
 
 ROW_TOKENS = 64
@@ -29,7 +29,7 @@ class Part:
     for the strategy `pmi`."""
 
     corpus: TokenizedCorpus
-    plan: Plan
+    plan: PackingPlan
     weight: float = 1.0
     phrases: Phrases | None = None
 

@@ -16,7 +16,7 @@ FRAME = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class PackingPlan:
     """Which piece of which document stands in which sequence.
 
     Args:
@@ -44,7 +44,9 @@ class Plan:
         return tokens / (len(self) * self.max_tokens) if len(self) else 1.0
 
 
-def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, alone: bool = False) -> Plan:
+def plan(
+    lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, alone: bool = False
+) -> PackingPlan:
     """Pack pieces of documents by best fit, the longest first.
 
     Documents that are too long are cut at the maximum; what is left of them is packed with the
@@ -77,7 +79,7 @@ def plan(lengths: Ids, chosen: Ids, max_tokens: int, block_tokens: int = 1, *, a
     pieces = np.stack([document, start, stop], axis=1)[by_row]
     rows = int(row_of.max()) + 1 if len(row_of) else 0
     starts = np.searchsorted(row_of[by_row], np.arange(rows + 1))
-    return Plan(pieces, starts, max_tokens, block_tokens)
+    return PackingPlan(pieces, starts, max_tokens, block_tokens)
 
 
 def _best_fit(widths: Sequence[int], capacity: int) -> list[int]:

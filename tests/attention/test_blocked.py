@@ -24,7 +24,7 @@ KINDS = pytest.mark.parametrize("kind", ["window", "block"])
 pytestmark = pytest.mark.usefixtures("hollow_memory")
 
 
-def plan_of(pattern: SparsePattern) -> tiles.Plan:
+def plan_of(pattern: SparsePattern) -> tiles.TilePlan:
     blocked.prepare(pattern)
     return pattern.cache["blocked"]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from longbio.conversion import native, verify
 from longbio.conversion.convert import Conversion, convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.encoders.loading import quiet
 
 NUM_POSITIONS = 40  # what the tiny sources read
@@ -141,8 +141,8 @@ def own_source(make_source: MakeSource, tmp_path: Path) -> MakeSource:
 
 
 SMALL = {
-    "longformer": Settings(to="longformer", max_tokens=64, window=16),
-    "bigbird": Settings(to="bigbird", max_tokens=64, window=16, block=4, random_blocks=1),
+    "longformer": ConversionSettings(to="longformer", max_tokens=64, window=16),
+    "bigbird": ConversionSettings(to="bigbird", max_tokens=64, window=16, block=4, random_blocks=1),
 }
 
 
@@ -152,7 +152,7 @@ def target(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def small() -> dict[str, Settings]:
+def small() -> dict[str, ConversionSettings]:
     """Tiny settings, by target: exact to 9 and to 28 tokens."""
     return SMALL
 

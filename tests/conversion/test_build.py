@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from longbio.conversion import build, proof_cases
 from longbio.conversion.convert import Conversion, convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.sources import REFUSED, canonical
 from longbio.encoders.families import FAMILIES, SETTINGS, TARGETS, expand
 
@@ -142,7 +142,7 @@ def test_tokenizer_gives_the_same_ids(
 
 
 def test_frozen_truncation_and_padding_are_taken_out(
-    target: str, own_source: Make, small: dict[str, Settings], tmp_path: Path
+    target: str, own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("bert")
     tokenizer = AutoTokenizer.from_pretrained(source)

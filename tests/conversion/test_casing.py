@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from longbio.conversion import sources
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.encoders.casing import VOCABULARY
 from longbio.errors import LongbioError
 
@@ -42,7 +42,7 @@ def make_vocabulary_only(own_source: Make) -> Make:
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_a_cased_bert_with_a_vocabulary_alone_keeps_its_capitals(
-    make_vocabulary_only: Make, target: str, small: dict[str, Settings], tmp_path: Path
+    make_vocabulary_only: Make, target: str, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     done = convert(make_vocabulary_only(CASED), tmp_path / "long", settings=small[target])
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "long")
@@ -62,7 +62,7 @@ def test_a_cased_bert_with_a_vocabulary_alone_keeps_its_capitals(
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_the_user_decides(
-    lowercase: bool, make_vocabulary_only: Make, small: dict[str, Settings], tmp_path: Path
+    lowercase: bool, make_vocabulary_only: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     settings = replace(small["longformer"], lowercase=lowercase)
     done = convert(make_vocabulary_only(CASED), tmp_path / "long", settings=settings)
@@ -72,7 +72,7 @@ def test_the_user_decides(
     assert "by --lowercase or --no-lowercase" in (tmp_path / "long" / "README.md").read_text("utf-8")
 
 
-def failures(source: Path, out: Path, settings: Settings) -> list[str]:
+def failures(source: Path, out: Path, settings: ConversionSettings) -> list[str]:
     with pytest.raises(LongbioError, match="verification failed") as refused:
         convert(source, out, settings=settings)
     assert ("--text FILE" in str(refused.value.remedy)) == ("unknown tokens" in refused.value.what)
@@ -83,7 +83,7 @@ def failures(source: Path, out: Path, settings: Settings) -> list[str]:
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_a_wrong_guess_fails_by_the_vocabulary(
     make_vocabulary_only: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_wrong_guess_fails_by_the_vocabulary(
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_a_note_of_unknown_tokens_fails(
-    make_vocabulary_only: Make, small: dict[str, Settings], tmp_path: Path
+    make_vocabulary_only: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     """An uncased vocabulary that is read in its own case."""
     settings = replace(small["longformer"], lowercase=False)
@@ -112,7 +112,7 @@ def test_a_note_of_unknown_tokens_fails(
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_a_vocabulary_of_another_model_fails(
-    make_vocabulary_only: Make, small: dict[str, Settings], tmp_path: Path
+    make_vocabulary_only: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     pieces = [*SPECIAL, *(f"w{number}" for number in range(100))]
     assert failures(make_vocabulary_only(pieces), tmp_path / "long", small["longformer"]) == [
@@ -121,7 +121,7 @@ def test_a_vocabulary_of_another_model_fails(
 
 
 def test_a_conversion_of_before_does_not_count(
-    make_vocabulary_only: Make, small: dict[str, Settings], tmp_path: Path
+    make_vocabulary_only: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source, out = make_vocabulary_only(CASED), tmp_path / "long"
     convert(source, out, settings=small["longformer"], verification=False)
@@ -134,7 +134,7 @@ def test_a_conversion_of_before_does_not_count(
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_a_roberta_whose_config_names_no_padding(
-    own_source: Make, target: str, small: dict[str, Settings], tmp_path: Path
+    own_source: Make, target: str, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("roberta", "mlm")
     config = json.loads((source / "config.json").read_text())
@@ -145,7 +145,9 @@ def test_a_roberta_whose_config_names_no_padding(
 
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
-def test_a_config_without_architectures(own_source: Make, small: dict[str, Settings], tmp_path: Path) -> None:
+def test_a_config_without_architectures(
+    own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
+) -> None:
     source = own_source("bert", "mlm")
     config = json.loads((source / "config.json").read_text())
     del config["architectures"]
@@ -156,7 +158,7 @@ def test_a_config_without_architectures(own_source: Make, small: dict[str, Setti
 
 
 def test_labels_that_are_fewer_than_a_heads_rows_are_left_behind_with_it(
-    own_source: Make, small: dict[str, Settings], tmp_path: Path
+    own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("bert", "ner", num_labels=5)
     config = json.loads((source / "config.json").read_text())
@@ -166,7 +168,7 @@ def test_labels_that_are_fewer_than_a_heads_rows_are_left_behind_with_it(
 
 
 def test_a_config_without_model_type_names_the_line_to_write(
-    own_source: Make, small: dict[str, Settings], tmp_path: Path
+    own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("roberta", "mlm")
     config = json.loads((source / "config.json").read_text())

@@ -16,7 +16,7 @@ import pytest
 from longbio.conversion import build
 from longbio.conversion import convert as module
 from longbio.conversion.convert import Conversion, convert, text_of
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.verify import Check
 from longbio.errors import LongbioError
 
@@ -29,7 +29,7 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture
-def plain(small: dict[str, Settings]) -> dict[str, Any]:
+def plain(small: dict[str, ConversionSettings]) -> dict[str, Any]:
     return {"settings": small["longformer"], "verification": False}
 
 
@@ -62,7 +62,7 @@ def test_a_source_whose_tokenizer_has_changed_isnt_done(
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_an_unverified_result_does_not_answer_for_a_verified_one(
-    make_source: Make, small: dict[str, Settings], tmp_path: Path
+    make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source, out, settings = make_source("bert"), tmp_path / "long", small["longformer"]
     convert(source, out, settings=settings, verification=False)
@@ -139,13 +139,14 @@ def test_a_killed_conversion_leaves_no_folder_and_the_next_run_clears_up(
         "import os, signal, sys\n"
         "from longbio.conversion import build\n"
         "from longbio.conversion.convert import convert\n"
-        "from longbio.conversion.settings import Settings\n"
+        "from longbio.conversion.settings import ConversionSettings\n"
         "honest = build.write\n"
         "def killed(*arguments):\n"
         "    honest(*arguments)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "build.write = killed\n"
-        "convert(sys.argv[1], sys.argv[2], settings=Settings(max_tokens=64, window=16), verification=False)\n"
+        "settings = ConversionSettings(max_tokens=64, window=16)\n"
+        "convert(sys.argv[1], sys.argv[2], settings=settings, verification=False)\n"
     )
     out = tmp_path / "long"
     command = [sys.executable, "-c", script, str(make_source("bert")), str(out)]
@@ -168,7 +169,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_fails_its_verification_is_kept_under_another_name(
-    failing: None, make_source: Make, small: dict[str, Settings], tmp_path: Path
+    failing: None, make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     out = tmp_path / "long"
     for _ in range(2):  # a second failure replaces the first
@@ -208,7 +209,7 @@ def test_too_little_disk_is_said_before_anything_is_written(
 
 def test_every_check_is_told(
     make_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
     plain_in_process: None,
     without_bits: None,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from longbio.conversion.convert import Conversion, convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.encoders.loading import load, quiet
 
 Make = Callable[..., Path]
@@ -116,7 +116,7 @@ def test_verification_passes(
     head: str,
     target: str,
     make_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
 ) -> None:
     done = convert(make_source(family, head), tmp_path / "long", settings=small[target])
@@ -136,7 +136,7 @@ def test_verification_passes(
 @pytest.mark.usefixtures("without_bits")
 @pytest.mark.parametrize(("family", "target"), [("bert", "bigbird"), ("roberta", "longformer")])
 def test_verification_passes_in_a_python_without_longbio(
-    family: str, target: str, make_source: Make, small: dict[str, Settings], tmp_path: Path
+    family: str, target: str, make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     done = convert(make_source(family, "mlm"), tmp_path / "long", settings=small[target])
     names = [check["name"] for check in done.report["verification"]["checks"] if check["passed"]]
@@ -146,9 +146,9 @@ def test_verification_passes_in_a_python_without_longbio(
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_interpolated_positions_are_proven_against_the_same_rows(
-    family: str, target: str, make_source: Make, small: dict[str, Settings], tmp_path: Path
+    family: str, target: str, make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
-    settings = Settings(**{**vars(small[target]), "positions": "interpolate"})
+    settings = ConversionSettings(**{**vars(small[target]), "positions": "interpolate"})
     done = convert(make_source(family, "mlm"), tmp_path / "long", settings=settings)
     assert done.report["verification"]["passed"]
 
@@ -163,7 +163,7 @@ def test_folder_has_encoder_pooler_and_head_in_one(target: str, converted: Conve
 
 
 def test_untied_decoder_comes_along(
-    target: str, make_source: Make, small: dict[str, Settings], tmp_path: Path
+    target: str, make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = make_source("bert", "mlm", tie_word_embeddings=False)
     state = load_file(source / "model.safetensors")
@@ -182,7 +182,7 @@ def test_untied_decoder_comes_along(
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_what_it_is(
-    dtype: torch.dtype, target: str, make_source: Make, small: dict[str, Settings], tmp_path: Path
+    dtype: torch.dtype, target: str, make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = make_source("bert", "mlm", dtype=dtype)
     done = convert(source, tmp_path / "long", settings=small[target])
@@ -192,7 +192,7 @@ def test_half_precision_stays_what_it_is(
 
 
 def test_bin_weights_give_the_same_tensors(
-    target: str, own_source: Make, converted: Converted, small: dict[str, Settings], tmp_path: Path
+    target: str, own_source: Make, converted: Converted, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("bert", "mlm")
     state = load_file(source / "model.safetensors")
@@ -208,7 +208,7 @@ def test_bin_weights_give_the_same_tensors(
 
 @pytest.mark.usefixtures("plain_in_process", "without_bits")
 def test_pooler_and_head_of_a_union_both_come_along(
-    target: str, own_source: Make, small: dict[str, Settings], tmp_path: Path
+    target: str, own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     """RoBERTa's own classes save either; a union of both is what longbio itself writes."""
     source = own_source("roberta", "mlm")

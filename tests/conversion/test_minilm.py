@@ -9,14 +9,18 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.encoders.loading import load, quiet
 
 NOTE = "History of present illness: 67-year-old with chest pain, troponin 0.8 µg/L, given aspirin 300 mg."
 
 
-@pytest.mark.parametrize("settings", [Settings(max_tokens=1024), Settings(to="bigbird", max_tokens=1024)])
-def test_minilm_is_converted_and_verified(settings: Settings, minilm_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings", [ConversionSettings(max_tokens=1024), ConversionSettings(to="bigbird", max_tokens=1024)]
+)
+def test_minilm_is_converted_and_verified(
+    settings: ConversionSettings, minilm_folder: Path, tmp_path: Path
+) -> None:
     done = convert(minilm_folder, tmp_path / "long", settings=settings)
     verification = done.report["verification"]
     assert verification["passed"]
@@ -37,7 +41,7 @@ def test_minilm_is_converted_and_verified(settings: Settings, minilm_folder: Pat
 
 @pytest.mark.parametrize("to", ["longformer", "bigbird"])
 def test_minilm_reads_4096_tokens(to: str, minilm_folder: Path, tmp_path: Path) -> None:
-    done = convert(minilm_folder, tmp_path / "long", settings=Settings(to=to), verification=False)
+    done = convert(minilm_folder, tmp_path / "long", settings=ConversionSettings(to=to), verification=False)
     tokenizer = AutoTokenizer.from_pretrained(done.folder)
     ids = tokenizer(NOTE * 200, return_tensors="pt", truncation=True)["input_ids"]
     assert ids.shape == (1, 4096)

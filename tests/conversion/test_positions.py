@@ -12,7 +12,7 @@ from torch import Tensor
 
 from longbio.conversion import build
 from longbio.conversion.convert import Conversion, convert
-from longbio.conversion.settings import How, Settings
+from longbio.conversion.settings import ConversionSettings, How
 
 POSITIONS = "embeddings.position_embeddings.weight"
 PREFIX = {"longformer": "longformer.", "bigbird": "bert."}
@@ -73,7 +73,7 @@ def test_a_table_of_the_same_length_is_the_table_itself(
 ) -> None:
     source = make_source("bert")
     for how in ("tile", "interpolate"):
-        settings = Settings(to="bigbird", max_tokens=40, block=4, random_blocks=1, positions=how)
+        settings = ConversionSettings(to="bigbird", max_tokens=40, block=4, random_blocks=1, positions=how)
         done = convert(source, tmp_path / how, settings=settings, verification=False)
         assert (table_of(done.folder, "bert.") - table_of(source, "")).abs().max() < 1e-6
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.errors import LongbioError
 
 Make = Callable[..., Path]
@@ -31,7 +31,7 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def refusal(source: Path, tmp_path: Path, settings: Settings) -> str:
+def refusal(source: Path, tmp_path: Path, settings: ConversionSettings) -> str:
     """The message; everything else is as it was."""
     place = tmp_path / "place"
     place.mkdir()
@@ -57,7 +57,7 @@ def refusal(source: Path, tmp_path: Path, settings: Settings) -> str:
     ],
 )
 def test_a_family_that_cannot_be_expressed(
-    family: str | None, reason: str, target: str, small: dict[str, Settings], tmp_path: Path
+    family: str | None, reason: str, target: str, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -66,14 +66,14 @@ def test_a_family_that_cannot_be_expressed(
 
 
 def test_embeddings_of_another_size(
-    target: str, own_source: Make, small: dict[str, Settings], tmp_path: Path
+    target: str, own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("electra", embedding_size=16)
     assert "embeddings of 16 are projected to 32" in refusal(source, tmp_path, small[target])
 
 
 def test_a_head_whose_activation_the_target_lacks(
-    make_source: Make, small: dict[str, Settings], tmp_path: Path
+    make_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = make_source("bert", "mlm", hidden_act="relu")
     message = refusal(source, tmp_path, small["longformer"])
@@ -106,7 +106,7 @@ def test_config_that_says_something_else(
     reason: str,
     target: str,
     own_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
 ) -> None:
     source = own_source("bert", "mlm")
@@ -133,7 +133,7 @@ def test_weights_that_do_not_fit(
     reason: str,
     target: str,
     own_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
 ) -> None:
     source = own_source("bert", "mlm")
@@ -142,7 +142,7 @@ def test_weights_that_do_not_fit(
 
 
 def test_untied_decoder_of_a_wrong_shape(
-    target: str, own_source: Make, small: dict[str, Settings], tmp_path: Path
+    target: str, own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("bert", "mlm")
     change_weights(source, lambda state: state.update({"cls.predictions.decoder.weight": torch.ones(5, 32)}))
@@ -150,7 +150,7 @@ def test_untied_decoder_of_a_wrong_shape(
 
 
 def test_weights_that_are_not_there_or_damaged(
-    own_source: Make, small: dict[str, Settings], tmp_path: Path
+    own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("bert")
     weights = source / "model.safetensors"
@@ -163,7 +163,7 @@ def test_weights_that_are_not_there_or_damaged(
 
 
 def test_tokenizer_larger_than_the_vocabulary(
-    target: str, own_source: Make, small: dict[str, Settings], tmp_path: Path
+    target: str, own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
 ) -> None:
     source = own_source("bert")
     tokenizer = AutoTokenizer.from_pretrained(source)
@@ -174,14 +174,16 @@ def test_tokenizer_larger_than_the_vocabulary(
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"])
-def test_missing_tokenizer(family: str, own_source: Make, small: dict[str, Settings], tmp_path: Path) -> None:
+def test_missing_tokenizer(
+    family: str, own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path
+) -> None:
     source = own_source(family)
     for file in source.glob("tokenizer*"):
         file.unlink()
     assert "tokenizer" in refusal(source, tmp_path, small["longformer"])
 
 
-def test_broken_tokenizer(own_source: Make, small: dict[str, Settings], tmp_path: Path) -> None:
+def test_broken_tokenizer(own_source: Make, small: dict[str, ConversionSettings], tmp_path: Path) -> None:
     source = own_source("bert")
     (source / "tokenizer.json").write_text("{ half")
     assert "the tokenizer can't be read" in refusal(source, tmp_path, small["longformer"])
@@ -207,19 +209,19 @@ def test_settings_no_model_can_have(
     changes: dict[str, Any],
     reason: str,
     make_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
 ) -> None:
     assert reason in refusal(make_source("bert"), tmp_path, replace(small[target], **changes))
 
 
 def test_a_bigbird_does_not_mind_the_longformers_window(make_source: Make, tmp_path: Path) -> None:
-    settings = Settings(to="bigbird", max_tokens=64, block=4, random_blocks=1)
+    settings = ConversionSettings(to="bigbird", max_tokens=64, block=4, random_blocks=1)
     assert settings.window > settings.max_tokens
     convert(make_source("bert"), tmp_path / "long", settings=settings, verification=False)
 
 
-def test_a_source_that_is_not_there(small: dict[str, Settings], tmp_path: Path) -> None:
+def test_a_source_that_is_not_there(small: dict[str, ConversionSettings], tmp_path: Path) -> None:
     assert "there is no such folder" in refusal(tmp_path / "nowhere", tmp_path, small["longformer"])
 
 

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from longbio.attention import kernels
 from longbio.conversion import build, verify
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.sources import Source, read_source
 from longbio.conversion.verify import Check
 from longbio.encoders.families import TARGETS, Renames
@@ -31,7 +31,7 @@ HERE = "here"
 @pytest.fixture
 def failures(
     make_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
     plain_in_process: None,
     without_bits: None,
@@ -166,7 +166,7 @@ def test_local_and_global_projections_exchanged_in_our_encoder(
 
 def test_shared_storage_never_reaches_the_disk(
     make_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -319,7 +319,7 @@ def test_a_kernel_that_forgets_random_blocks(
 
 def test_a_folder_that_plain_transformers_cannot_load(
     make_source: Make,
-    small: dict[str, Settings],
+    small: dict[str, ConversionSettings],
     tmp_path: Path,
     without_bits: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -356,7 +356,7 @@ class TestBits:
             monkeypatch.setattr(verify, "bits_per_masked_token", bits)
             folder = converted("bert", head, "longformer").folder
             source: Source = read_source(HERE, make_source("bert", head))
-            settings = Settings(max_tokens=64, window=16)
+            settings = ConversionSettings(max_tokens=64, window=16)
             found = list(verify.same_use_of_positions(source, folder, settings, "auto", "the pain " * 90))
             if head == "mlm":
                 # Random rows where the source had none, and there only.
@@ -389,7 +389,11 @@ def test_nan_is_no_match() -> None:
 
 
 def test_the_tokenizer_of_a_source_is_compared_uncut(
-    own_source: Make, small: dict[str, Settings], tmp_path: Path, plain_in_process: None, without_bits: None
+    own_source: Make,
+    small: dict[str, ConversionSettings],
+    tmp_path: Path,
+    plain_in_process: None,
+    without_bits: None,
 ) -> None:
     source = own_source("bert")
     tokenizer = AutoTokenizer.from_pretrained(source)

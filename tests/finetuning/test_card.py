@@ -15,7 +15,7 @@ from tokenizers import pre_tokenizers
 
 from longbio.artifacts.atomic_files import write_json
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.corpus.records import Document, Question
 from longbio.encoders.input_format import InputFormat
 from longbio.encoders.loading import load, load_tokenizer, quiet
@@ -71,7 +71,7 @@ def answered(folder: Path, task: AnyTask, document: Document) -> Any:
 @pytest.fixture(scope="session")
 def tiny_bigbird_folder(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiny_bigbird") / "long"
-    sizes = Settings(to="bigbird", max_tokens=256, block=8, random_blocks=1)
+    sizes = ConversionSettings(to="bigbird", max_tokens=256, block=8, random_blocks=1)
     convert(tiny_bert_folder, out, settings=sizes, verification=False)
     return out
 
@@ -95,7 +95,12 @@ def tiny_roberta_long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with quiet():
         transformers.RobertaModel(config).save_pretrained(home / "short")
     tokenizer.save_pretrained(home / "short")
-    convert(home / "short", home / "long", settings=Settings(max_tokens=256, window=32), verification=False)
+    convert(
+        home / "short",
+        home / "long",
+        settings=ConversionSettings(max_tokens=256, window=32),
+        verification=False,
+    )
     return home / "long"
 
 

@@ -14,7 +14,7 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.encoders.loading import quiet
 
 LAYERS = 5
@@ -149,7 +149,7 @@ def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, st
             if arm == "short":
                 made[source, arm] = make_source(source, folder)
             else:
-                sizes = Settings(to=arm, **LENGTHS[arm])  # type: ignore[arg-type]  # a key of LENGTHS
+                sizes = ConversionSettings(to=arm, **LENGTHS[arm])  # type: ignore[arg-type]  # a key of LENGTHS
                 convert(get(source, "short").folder, folder, settings=sizes, verification=False)
                 made[source, arm] = folder
         return Checkpoint(source, arm, made[source, arm])

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 from longbio.artifacts.checkpoints import read_weights
 from longbio.cli import main
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.conversion.sources import REFUSED
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Question, Relation, Span
@@ -267,7 +267,7 @@ def test_a_conversion_is_verified(
     checkpoint_of: CheckpointOf, lengths: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     # One alone, for it takes as long as all the rest; tests/conversion has every family.
-    settings = Settings(to="bigbird", **lengths["bigbird"])
+    settings = ConversionSettings(to="bigbird", **lengths["bigbird"])
     short = checkpoint_of("camembert-unigram", "short").folder
     convert(short, tmp_path / "out", settings=settings, text=" ".join(SENTENCES * 4))
     checks = json.loads((tmp_path / "out" / "conversion.json").read_text())["verification"]["checks"]

@@ -26,7 +26,7 @@ from longbio.artifacts import atomic_files
 from longbio.artifacts.atomic_files import write_json
 from longbio.artifacts.runs import RUN
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings as ConversionSettings
+from longbio.conversion.settings import ConversionSettings
 from longbio.encoders.loading import load, quiet
 from longbio.errors import LongbioError
 from longbio.pretraining import holding_out

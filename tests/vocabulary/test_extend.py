@@ -24,7 +24,7 @@ from longbio.artifacts.atomic_files import write_bytes_atomically
 from longbio.artifacts.checkpoints import read_weights
 from longbio.artifacts.runs import Run
 from longbio.conversion.convert import convert
-from longbio.conversion.settings import Settings
+from longbio.conversion.settings import ConversionSettings
 from longbio.corpus.texts import Corpus, Text
 from longbio.encoders.loading import load, load_tokenizer, quiet
 from longbio.errors import LongbioError
@@ -153,7 +153,7 @@ def test_extending_then_converting_is_converting_then_extending(
     settings = ExtendSettings(method, layers=(0, 1, 2))
 
     def long(source: Path, name: str) -> Path:
-        sizes = Settings(max_tokens=256, window=128)
+        sizes = ConversionSettings(max_tokens=256, window=128)
         convert(source, tmp_path / name, settings=sizes, verification=False)
         return tmp_path / name
 
