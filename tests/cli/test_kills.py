@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import sys
 import time
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -22,6 +18,7 @@ from longbio.corpus.writers import brat, jsonl
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Recipe
 from longbio.tasks.ner import Entities
+from tests.commands import begin
 
 KILLS = 3
 MEASURED = {"seconds", "cost", "tokens_per_second", "training_seconds", "peak_memory_mib"}
@@ -106,31 +103,11 @@ COMMANDS = {
 }
 
 
-def command(arguments: list[str], folder: Path) -> None:
-    """In a process of its own, what a shell would do there."""
-    os.setsid()
-    os.chdir(folder)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
-    torch.set_num_threads(1)
-    sys.argv = ["longbio", *arguments]
-    from longbio.cli import main
-
-    main()
-
-
-def begin(arguments: list[str], folder: Path) -> Any:
-    process = get_context("forkserver").Process(target=command, args=(arguments, folder))
-    process.start()
-    return process
-
-
 def finished(arguments: list[str], folder: Path) -> float:
     """How many seconds a command takes that nobody kills."""
     started = time.monotonic()
-    process = begin(arguments, folder)
-    process.join(timeout=120)
-    assert process.exitcode == 0, (folder / "said.txt").read_text()
+    command = begin(arguments, folder)
+    assert command.end() == 0, command.said.read_text()
     return time.monotonic() - started
 
 
@@ -172,11 +149,9 @@ def test_a_command_that_was_killed_ends_with_the_same_files(name: str, home: Pat
     draw = random.Random(name)
     moments = [draw.uniform(0.02, 0.95) * seconds for _ in range(KILLS)]
     for moment in moments:
-        process = begin(COMMANDS[name], killed)
-        process.join(timeout=moment)
-        process.kill()
-        process.join()
-        if process.exitcode == 0:
+        command = begin(COMMANDS[name], killed)
+        command.end(moment)
+        if command.kill() == 0:
             break
     else:
         finished(COMMANDS[name], killed)

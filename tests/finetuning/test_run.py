@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from longbio.finetuning.grid import recipes_of
 from longbio.finetuning.run import finetune, over_seeds
 from longbio.finetuning.settings import Finetuning, Grid, Recipe
 from longbio.progress import Silence
+from tests.commands import begin
 
 Make = Callable[..., Finetuning]
 
@@ -212,24 +210,18 @@ def started_together(plan: Finetuning, count: int, folder: Path) -> None:
     """So many processes run a plan, as torchrun would start them."""
     file = folder / f"{plan.out.name}.json"
     file.write_text(plan.model_dump_json())
-    shared = os.environ | {
-        "OMP_NUM_THREADS": "1",
+    shared = {
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
     }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", "from longbio.cli import main; main()", "finetune", str(file)],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    commands = [
+        begin(["finetune", str(file)], folder, RANK=str(rank), LOCAL_RANK=str(rank), **shared)
         for rank in range(count)
     ]
-    said = [process.communicate(timeout=280)[0].decode() for process in started]
-    assert not any(process.returncode for process in started), said
+    ends = [command.end() for command in commands]
+    assert not any(ends), "\n".join(command.said.read_text() for command in commands)
 
 
 def test_two_processes_learn_what_one_does(plan: Make, tmp_path: Path) -> None:

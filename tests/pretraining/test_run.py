@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -34,6 +32,7 @@ from longbio.pretraining.curriculum import Curriculum
 from longbio.pretraining.phase import training_settings
 from longbio.pretraining.run import plan_of, pretrain
 from longbio.settings import load_settings
+from tests.commands import Command, begin
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 
@@ -203,19 +202,10 @@ def test_another_model_in_the_same_place_is_refused(
         pretrain(load_settings(Curriculum, config_file, asked))
 
 
-COMMAND = "from longbio.cli import main; main()"
-
-
-def start(file: Path, code: str = COMMAND, **variables: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | variables
-    command = [sys.executable, "-c", code, "pretrain", str(file)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
-def wait_for(condition, process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], Any], command: Command) -> None:
     deadline = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, process.communicate()[0].decode()
+        assert command.end(0) is None, command.said.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -232,14 +222,12 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(
     ]
     draw = random.Random(str(time.time()))
     for moment in moments:
-        process = start(file)
-        wait_for(moment, process)
+        command = begin(["pretrain", str(file)], tmp_path)
+        wait_for(moment, command)
         time.sleep(draw.random() * 0.1)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    process = start(file)
-    output = process.communicate()[0].decode()
-    assert process.returncode == 0, output
+        assert command.kill() == -signal.SIGKILL
+    command = begin(["pretrain", str(file)], tmp_path)
+    assert command.end() == 0, command.said.read_text()
     assert [m[:2] for m in metrics(run)] == [m[:2] for m in metrics(finished)]
     losses, undisturbed = ([m[2] for m in metrics(folder)] for folder in (run, finished))
     assert losses == pytest.approx(undisturbed, abs=1e-6)
@@ -304,20 +292,23 @@ is_divided = lambda self: type(self.optimizer.optimizer).__name__ == "DeepSpeedZ
 
 
 def stopped_and_resumed(on_cpu: str) -> list[str]:
-    return [f"STOP_AT = {step}{STOPPED}{on_cpu}{COMMAND}" for step in (2, 0)]
+    return [f"STOP_AT = {step}{STOPPED}{on_cpu}" for step in (2, 0)]
 
 
-def in_two_processes(file: Path, port: int, code: str = COMMAND, **variables: str) -> None:
+def in_two_processes(file: Path, port: int, code: str, **variables: str) -> None:
     world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [start(file, code, RANK=str(r), LOCAL_RANK=str(r), **world, **variables) for r in range(2)]
-    outputs = [process.communicate(timeout=240)[0].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    commands = [
+        begin(["pretrain", str(file)], file.parent, code, RANK=rank, LOCAL_RANK=rank, **world, **variables)
+        for rank in ("0", "1")
+    ]
+    ends = [command.end() for command in commands]
+    assert ends == [0, 0], "\n".join(command.said.read_text() for command in commands)
 
 
 @pytest.mark.parametrize(
     ("port", "codes", "variables"),
     [
-        (29631, [COMMAND], {"ACCELERATE_USE_CPU": "1"}),
+        (29631, [""], {"ACCELERATE_USE_CPU": "1"}),
         (29632, stopped_and_resumed(FSDP_ON_CPU), fsdp()),
         (29633, stopped_and_resumed(ZERO_ON_CPU), zero2()),
     ],
@@ -347,10 +338,11 @@ def test_two_processes_do_what_one_does(
 def test_deepspeed_that_divides_the_weights_is_refused(tiny_long_folder: Path, tmp_path: Path) -> None:
     told = zero2() | {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "MASTER_ADDR": "127.0.0.1"}
     world = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "29634"}
-    code = f"STOP_AT = 0{STOPPED}{ZERO_ON_CPU}{COMMAND}"
-    process = start(config(tiny_long_folder, tmp_path), code, **world, **told)
-    output = process.communicate(timeout=240)[0].decode()
-    assert process.returncode == 1, output
+    code = f"STOP_AT = 0{STOPPED}{ZERO_ON_CPU}"
+    file = config(tiny_long_folder, tmp_path)
+    command = begin(["pretrain", str(file)], tmp_path, code, **world, **told)
+    code, output = command.end(), command.said.read_text()
+    assert code == 1, output
     assert "ZeRO stage 3" in output
     assert "Traceback" not in output
 
