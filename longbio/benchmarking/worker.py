@@ -19,7 +19,7 @@ from longbio.encoders.loading import quiet
 from longbio.errors import LongbioError
 from longbio.finetuning.run import RESULTS, finetune
 from longbio.finetuning.settings import Finetuning
-from longbio.progress import Narrator
+from longbio.progress import Narrator, hush_deepspeed
 from longbio.workers import end_with, interrupts_held_back, processes_for
 
 BYTES_PER_MB = 1_000_000
@@ -99,6 +99,7 @@ def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
     # A benchmark that is killed leaves nobody who writes into its folders.
     end_with(parent.sentinel)
     warnings.filterwarnings("ignore")
+    hush_deepspeed()
     try:
         with quiet():
             work(given, _Relay(connection))

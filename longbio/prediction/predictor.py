@@ -19,6 +19,7 @@ from longbio.encoders.input_format import InputFormat, Row
 from longbio.encoders.loading import load, load_tokenizer
 from longbio.errors import LongbioError
 from longbio.prediction.lots import LOT_CHARS, Failure, Lot
+from longbio.progress import hush_deepspeed
 from longbio.tasks import AnyTask
 from longbio.tasks.ner import Entities
 from longbio.tasks.task import Array, Encoded, Prediction, Task, forward
@@ -232,6 +233,7 @@ _model: Model
 def _begin(model: Model, threads: int) -> None:
     global _model
     _model = model
+    hush_deepspeed()
     torch.set_num_threads(threads)
 
 

@@ -162,6 +162,7 @@ def test_a_command_says_how_to_go_on_and_leaves_nobody(
     assert (tmp_path / "err.txt").read_text() == SAID
     assert process.returncode == 130
     assert "Traceback" not in (tmp_path / "out.txt").read_text()
+    assert "[WARNING]" not in (tmp_path / "out.txt").read_text()
     assert not alive
 
 
