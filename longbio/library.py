@@ -296,10 +296,10 @@ def predict(
     )
     if asked and ready.task.kind != "qa":
         raise LongbioError(f"a model of {ready.task.kind} takes no questions", where="questions")
-    return _predicted(ready, [texts] if isinstance(texts, str | Document) else texts, asked)
+    return _predict(ready, [texts] if isinstance(texts, str | Document) else texts, asked)
 
 
-def _predicted(
+def _predict(
     model: Model, texts: Iterable[str | Document], questions: tuple[Question, ...]
 ) -> Iterator[Prediction]:
     from longbio.prediction.lots import Failure, lots_of
@@ -366,7 +366,7 @@ def read_documents(
 
     Example:
         >>> documents = longbio.read_documents("corpus/train")
-        >>> documents[0].spans[0].covered(documents[0].text)
+        >>> documents[0].spans[0].text_in(documents[0].text)
         'drug 0'
     """
     reading = Reading(encoding, dict(columns or {}))

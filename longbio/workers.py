@@ -47,7 +47,7 @@ def in_order(
     is_done = False
     try:
         for key, item in items:
-            waiting.append((key, _submitted(pool, work, item)))
+            waiting.append((key, _submit(pool, work, item)))
             if len(waiting) > processes + 1:
                 key, future = waiting.popleft()
                 yield key, future.result()
@@ -75,7 +75,7 @@ def processes_for(work: Callable[..., Any]) -> ForkServerContext:
     return context
 
 
-def _submitted(pool: ProcessPoolExecutor, work: Callable[[Item], T], item: Item) -> Future[T]:
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Item], T], item: Item) -> Future[T]:
     try:
         with interrupts_held_back():
             return pool.submit(work, item)

@@ -31,7 +31,7 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     """
     _clear_leftovers(path)
     unfinished = partial_of(path)
-    with full_disk_named(path):
+    with name_full_disk(path):
         try:
             with unfinished.open("wb") as file:
                 file.write(content)
@@ -152,19 +152,19 @@ def digest_of_path(path: Path) -> str:
         for file in files:
             state = file.stat()
             name = file.relative_to(path) if file != path else file.suffix
-            digest.update(f"{name} {_hashed(file, state.st_size, state.st_mtime_ns)}\n".encode())
+            digest.update(f"{name} {_hash_file(file, state.st_size, state.st_mtime_ns)}\n".encode())
     except OSError as error:
         raise LongbioError(f"the file can't be read ({error.strerror})", where=error.filename) from error
     return digest.hexdigest()
 
 
 @functools.cache
-def _hashed(file: Path, size: int, changed_ns: int) -> str:
+def _hash_file(file: Path, size: int, changed_ns: int) -> str:
     return sha256_of(file)
 
 
 @contextmanager
-def full_disk_named(where: Path) -> Iterator[None]:
+def name_full_disk(where: Path) -> Iterator[None]:
     """Turn "no space left on device" in the body into a `LongbioError` about `where`."""
     try:
         yield

@@ -12,7 +12,7 @@ from longbio.errors import LongbioError
 
 
 @contextmanager
-def alone(target: Path, *, wait: bool = False) -> Iterator[None]:
+def hold_lock(target: Path, *, wait: bool = False) -> Iterator[None]:
     """While it is entered, no other process gets in that makes the same folder or file; the system lets go of
     it when the process ends.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.atomic_files import read_json, write_bytes_atomically, write_json
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.artifacts.staged_folders import staged_folder
 from longbio.errors import LongbioError
 
@@ -65,7 +65,7 @@ class Run:
                 something else, or it can't be made.
         """
         run = cls(out)
-        with alone(out, wait=wait), _owner_only() if private else nullcontext():
+        with hold_lock(out, wait=wait), _owner_only() if private else nullcontext():
             if not (out / RUN).is_file() and run._holds(anything=private):
                 raise LongbioError(
                     "the folder holds something else", where=out, remedy="choose another place, or empty it"
@@ -173,7 +173,7 @@ def make_once(
     Raises:
         LongbioError: `out` holds something else, or another process makes it.
     """
-    with alone(out):
+    with hold_lock(out):
         if (out / report).is_file() and not force:
             done: dict[str, Any] = read_json(out / report)
             if changed := differences(done.get(MADE_OF, {}), made_of):

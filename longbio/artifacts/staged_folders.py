@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from longbio.artifacts.atomic_files import PARTIAL, full_disk_named, partial_of, writer_is_alive
+from longbio.artifacts.atomic_files import PARTIAL, name_full_disk, partial_of, writer_is_alive
 from longbio.errors import LongbioError
 
 BYTES_PER_MB = 1_000_000
@@ -43,7 +43,7 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         raise LongbioError(what, where=target, remedy=remedy) from error
 
     try:
-        with full_disk_named(target):
+        with name_full_disk(target):
             yield staged
             _settle(staged)
         _put_in_place(staged, target, force=force)

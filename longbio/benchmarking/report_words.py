@@ -143,9 +143,9 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
     if ratio:
         parts.append(f"at {ratio} the cost")
     collapsed = [
-        f"{each['name']}: {each['collapsed']} of {plural(len(each['seeds']), 'seed')} collapsed"
-        for each in (arm, theirs)
-        if each and each["collapsed"]
+        f"{either['name']}: {either['collapsed']} of {plural(len(either['seeds']), 'seed')} collapsed"
+        for either in (arm, theirs)
+        if either and either["collapsed"]
     ]
     return ", ".join(parts) + (f" ({'; '.join(collapsed)})" if collapsed else "") + "."
 
@@ -179,7 +179,7 @@ def answers(results: Result) -> list[tuple[str, str]]:
 def unfinished(results: Result) -> str | None:
     """What was planned and has neither a result nor failed."""
     known = {(task["name"], arm["name"]) for task in results["tasks"] for arm in task["arms"]}
-    known |= {(each["task"], each["arm"]) for each in results["failed"]}
+    known |= {(failure["task"], failure["arm"]) for failure in results["failed"]}
     every = [arm["name"] for arm in results["plan"].get("arms", ())]
     missing = [
         f"{task['name']} ({', '.join(open_arms)})"
@@ -225,44 +225,46 @@ def _few(task: Result) -> str | None:
 
 def limits(results: Result) -> list[str]:
     """What the figures of a report can't say."""
-    seeds, said = len(results["seeds"]), []
+    seeds, sentences = len(results["seeds"]), []
     if seeds == 1:
-        said.append(
+        sentences.append(
             "There was one seed. Another seed gives another score, here by an unknown amount: no spread over"
             " seeds is shown, and a difference may be luck of the seed."
         )
     else:
-        said.append(
+        sentences.append(
             f"There were {seeds} seeds: their standard deviation is a rough estimate. Intervals and p-values"
             " don't include it: they are over documents, with the seeds averaged."
         )
-    said.append(
+    sentences.append(
         "Intervals (95%, paired BCa bootstrap) and p-values (permutation test, Holm's correction over the"
         " tasks) speak of other documents of the same kind, not of another hospital's. Documents of one"
         " patient are drawn together where the corpus says whose they are; sentences of one text aren't,"
         " where a corpus comes in sentences."
     )
     if results.get("pretraining"):
-        said.append(
+        sentences.append(
             "Every model that was pre-trained here was so once: seeds are of fine-tuning, and say nothing of"
             " how another pre-training would have ended."
         )
     few = [f"{task['name']} ({said_of})" for task in results["tasks"] if (said_of := _few(task)) is not None]
     if few:
-        said.append(f"Few test documents or groups, so only large differences can show: {', '.join(few)}.")
+        sentences.append(
+            f"Few test documents or groups, so only large differences can show: {', '.join(few)}."
+        )
     unequal = [
         task["name"]
         for task in results["tasks"]
         if len({(arm["steps"], len(arm["tried"])) for arm in task["arms"]}) > 1
     ]
     if unequal:
-        said.append(
+        sentences.append(
             f"Not all arms had the same number of steps, or as many settings tried: {', '.join(unequal)}."
         )
     if results["failed"]:
-        said.append("Arms that failed are missing from every comparison.")
-    said.append(
+        sentences.append("Arms that failed are missing from every comparison.")
+    sentences.append(
         "The cost is the seconds of learning and of reading the test documents, as a ratio to the"
         " baseline's, on the machine named below and with whatever else ran on it."
     )
-    return said
+    return sentences

@@ -143,11 +143,11 @@ class Benchmark(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _an_arm_each(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("arms") or not isinstance(given.get("models"), dict):
-            return given
-        made = [each.get("name") for each in given.get("pretrained") or () if isinstance(each, dict)]
-        return {**given, "arms": [{"name": name, "model": name} for name in [*given["models"], *made]]}
+    def _give_each_model_an_arm(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("arms") or not isinstance(values.get("models"), dict):
+            return values
+        made = [entry.get("name") for entry in values.get("pretrained") or () if isinstance(entry, dict)]
+        return {**values, "arms": [{"name": name, "model": name} for name in [*values["models"], *made]]}
 
     @model_validator(mode="after")
     def _names(self) -> Self:

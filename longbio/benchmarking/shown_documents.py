@@ -37,11 +37,15 @@ def examples_of(suite: Benchmark, cells: Sequence[Cell], *, show_text: bool) -> 
     for task in suite.tasks:
         of_task = [cell for cell in cells if cell.task.name == task.name]
         if of_task and (task.show_text or show_text):
-            documents = [each for each in read_data(of_task[0].plan.data).test if _has_something(each)]
+            documents = [
+                document for document in read_data(of_task[0].plan.data).test if _has_something(document)
+            ]
             if documents:
-                shown = min(documents, key=lambda each: len(each.text))
+                shown = min(documents, key=lambda document: len(document.text))
                 read = ((cell.arm.name, _as_read(shown, cell)) for cell in of_task)
-                examples.append((task.name, shown, {arm: each for arm, each in read if each is not None}))
+                examples.append(
+                    (task.name, shown, {arm: reading for arm, reading in read if reading is not None})
+                )
     return examples
 
 
@@ -55,7 +59,7 @@ def _as_read(document: Document, cell: Cell) -> Document | None:
     if cell.plan.task.kind != "qa":
         file = seed / "test" / PREDICTIONS
         read = read_documents(file if file.is_file() else seed / "test")
-        return next((each for each in read if each.id == document.id), None)
+        return next((other for other in read if other.id == document.id), None)
     # SQuAD's predictions have no places, so the details are read.
     task = task_of(seed / "model")
     assert isinstance(task, Answers)
@@ -81,7 +85,7 @@ def render_example(task: str, gold: Document, predicted: Mapping[str, Document])
     rows = tuple(
         (question.text, *(_answers(document, question.id) for document in columns.values()))
         for question in gold.questions
-    ) or ((gold.query or "the whole text", *(_said(document) for document in columns.values())),)
+    ) or ((gold.query or "the whole text", *(_judgement(document) for document in columns.values())),)
     header = ("question" if gold.questions or gold.query else "read", *columns)
     table = Table(f"{task}: {gold.id}", header, rows, frozenset(range(len(header))))
     return {"task": task, "id": gold.id, "table": table}
@@ -89,11 +93,11 @@ def render_example(task: str, gold: Document, predicted: Mapping[str, Document])
 
 def _answers(document: Document, question_id: str) -> str:
     """The answers to a question, in the document's own words."""
-    places = next((each.answers for each in document.questions if each.id == question_id), ())
+    places = next((question.answers for question in document.questions if question.id == question_id), ())
     return " · ".join(dict.fromkeys(document.text[start:end] for start, end in places)) or "no answer"
 
 
-def _said(document: Document) -> str:
+def _judgement(document: Document) -> str:
     if document.score is not None:
         return f"{document.score:.2f}"
     return ", ".join(document.labels or ()) or "none"

@@ -31,7 +31,7 @@ Work = Callable[[Mapping[str, Any], Narrator], None]
 """A function of a module, and what it is given: plain data."""
 
 
-def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
+def run_apart(work: Work, inputs: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
     """Do work in a new process, and wait for it; what it tells is told here behind the title.
 
     Returns:
@@ -39,7 +39,7 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
     """
     context = processes_for(work)
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_do, args=(work, dict(given), theirs))
+    process = context.Process(target=_do, args=(work, dict(inputs), theirs))
     # Ctrl-C is for this one, which ends the other.
     with interrupts_held_back():
         process.start()
@@ -54,13 +54,13 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
     return failed if failed is not None else _in_words(process.exitcode)
 
 
-def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
+def learn_cell(settings: Mapping[str, Any], tell: Narrator) -> None:
     """Run a plan of fine-tuning, as JSON has it, and leave what it cost in its folder.
 
     Raises:
         LongbioError: as `finetune`.
     """
-    plan = Finetuning.model_validate(given)
+    plan = Finetuning.model_validate(settings)
     out = plan.out
     has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
     if any(out.glob("**/*.training")):
@@ -92,7 +92,7 @@ def peak_memory_mb() -> float:
     return peak * (1 if sys.platform == "darwin" else BYTES_PER_KIB) / BYTES_PER_MB
 
 
-def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
+def _do(work: Work, inputs: Mapping[str, Any], connection: Connection) -> None:
     """What the new process does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -101,7 +101,7 @@ def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
     warnings.filterwarnings("ignore")
     try:
         with quiet():
-            work(given, _Relay(connection))
+            work(inputs, _Relay(connection))
     except LongbioError as error:
         connection.send(("failed", str(error)))
 

@@ -92,14 +92,14 @@ def mine(
     """
 
     from longbio.artifacts.atomic_files import refuse_unless_new
-    from longbio.artifacts.locks import alone
+    from longbio.artifacts.locks import hold_lock
     from longbio.corpus.texts import Columns, Corpus
     from longbio.encoders.loading import load_tokenizer
     from longbio.vocabulary import mine as mining
 
     if out is not None:
         refuse_unless_new(out, force=force)
-    with nullcontext() if out is None else alone(out):
+    with nullcontext() if out is None else hold_lock(out):
         tell_passed_over(tell, corpus)
         advance = tell.begin("words of the corpus", 0)
         mined = mining.mine(

@@ -98,11 +98,11 @@ class FileUnit:
         candidates = list(rulers(text)) if placed else [Ruler(text)]
         if len(candidates) == 1:
             return candidates[0]
-        there = [_agreeing(ruler, text, placed) for ruler in candidates]
+        agreeing = [_agreeing(ruler, text, placed) for ruler in candidates]
         # Words that all stand where characters say, and nowhere else under another unit, need no others.
-        if len(there[0]) == len(placed) and all(words <= there[0] for words in there):
+        if len(agreeing[0]) == len(placed) and all(words <= agreeing[0] for words in agreeing):
             return candidates[0]
-        pairs = zip(there, candidates, strict=True)
+        pairs = zip(agreeing, candidates, strict=True)
         return max(pairs, key=lambda pair: (len(pair[0]), pair[1].unit == self._unit))[1]
 
     @cached_property

@@ -18,7 +18,7 @@ class Span:
         ValueError: fragments are missing, empty, reversed or out of order.
 
     Example:
-        >>> longbio.Span.of(4, 11, "Anatomy").covered("The patient fell.")
+        >>> longbio.Span.of(4, 11, "Anatomy").text_in("The patient fell.")
         'patient'
     """
 
@@ -54,7 +54,7 @@ class Span:
         """True when the mention is one unbroken piece of text."""
         return len(self.fragments) == 1
 
-    def covered(self, text: str) -> str:
+    def text_in(self, text: str) -> str:
         """The mention's words: its fragments of `text`, joined with spaces."""
         return " ".join(text[start:end] for start, end in self.fragments)
 

@@ -84,25 +84,27 @@ class Casing:
 
 def decide(pieces: Iterable[str], stated: Stated, lowercase: bool | None = None) -> Casing:
     """How text has to be read for this WordPiece vocabulary; what the user says goes before all else."""
-    ordinary = [bare(piece) for piece in pieces if not is_special(piece)]
+    ordinary = [strip_prefix(piece) for piece in pieces if not is_special(piece)]
     strip_accents, accents_by = stated.strip_accents, stated.accents_by
     if lowercase is not None:
         lowercase_by = USER
     elif stated.lowercase is not None:
         lowercase, lowercase_by = stated.lowercase, stated.lowercase_by
     else:
-        lowercase = lost_to(ordinary, lowercase=True, strip_accents=False) < CAPITALS * len(ordinary)
+        lowercase = count_lost(ordinary, lowercase=True, strip_accents=False) < CAPITALS * len(ordinary)
         lowercase_by = NOTHING if lowercase else VOCABULARY
     if strip_accents is None:
         accents_by = lowercase_by
-        kept, lost = (lost_to(ordinary, lowercase=lowercase, strip_accents=strip) for strip in (False, None))
+        kept, lost = (
+            count_lost(ordinary, lowercase=lowercase, strip_accents=strip) for strip in (False, None)
+        )
         if lost - kept >= max(1, ACCENTS * len(ordinary)):
             strip_accents, accents_by = False, VOCABULARY
-    lost = lost_to(ordinary, lowercase=lowercase, strip_accents=strip_accents)
+    lost = count_lost(ordinary, lowercase=lowercase, strip_accents=strip_accents)
     return Casing(lowercase, strip_accents, lowercase_by, accents_by, lost, len(ordinary))
 
 
-def lost_to(words: list[str], *, lowercase: bool, strip_accents: bool | None) -> int:
+def count_lost(words: list[str], *, lowercase: bool, strip_accents: bool | None) -> int:
     """How many words this normaliser changes, so that no text read by it holds them."""
     normalizer = normalizers.BertNormalizer(
         clean_text=False, handle_chinese_chars=False, strip_accents=strip_accents, lowercase=lowercase
@@ -116,16 +118,18 @@ def is_special(piece: str) -> bool:
     return len(piece) > 2 and (piece[0], piece[-1]) in {("[", "]"), ("<", ">")}
 
 
-def bare(piece: str) -> str:
+def strip_prefix(piece: str) -> str:
     """A piece without the mark of those that go on with a word."""
     return piece.removeprefix(PREFIX) if len(piece) > len(PREFIX) else piece
 
 
-def stated_by(tokenizer_config: Mapping[str, Any], tokenizer: Mapping[str, Any] | None) -> Stated:
+def read_stated(tokenizer_config: Mapping[str, Any], tokenizer: Mapping[str, Any] | None) -> Stated:
     """What the content of `tokenizer_config.json` says, or where that is silent, that of `tokenizer.json`."""
     lowercase = tokenizer_config.get("do_lower_case")
     strip_accents = tokenizer_config.get("strip_accents")
-    lowercase_by, accents_by = (NOTHING if said is None else CONFIG for said in (lowercase, strip_accents))
+    lowercase_by, accents_by = (
+        NOTHING if setting is None else CONFIG for setting in (lowercase, strip_accents)
+    )
     if tokenizer is not None:
         steps = _steps(tokenizer.get("normalizer"))
         bert = next((step for step in steps if step.get("type") == "BertNormalizer"), None)
@@ -150,11 +154,11 @@ def _steps(normalizer: Any) -> list[Mapping[str, Any]]:
 def reads_alike(normalizer: Any, backend: Tokenizer) -> bool:
     """Whether a normaliser, as JSON, does to capitals and accents what a tokenizer's own does."""
     empty = {"type": "WordLevel", "vocab": {}, "unk_token": "?"}
-    said = Tokenizer.from_str(
+    other = Tokenizer.from_str(
         json.dumps({"version": "1.0", "added_tokens": [], "normalizer": normalizer, "model": empty})
     )
     ours, theirs = (
         unicodedata.normalize("NFC", PROBE if used is None else used.normalize_str(PROBE)).strip(" ▁")
-        for used in (said.normalizer, backend.normalizer)
+        for used in (other.normalizer, backend.normalizer)
     )
     return ours == theirs

@@ -88,7 +88,7 @@ def annotate(
         items = _items(notes, plan["read_as"], model.task, stop=on_error == "stop")
         for item in items_done(items, journal.notes, journal.digest):
             if isinstance(item, Document):
-                writer.passed(item)
+                writer.pass_over(item)
         on_note(journal.notes, journal.counts["tokens"])
         for lot, outcomes in outcomes_of(model, lots_of(items, journal.digest), processes):
             _commit(journal, writer, lot, outcomes, model.task, stop=on_error == "stop")
@@ -96,14 +96,14 @@ def annotate(
         finished_before = was_finished and journal.notes == before
         if not finished_before:
             writer.finish()
-            journal.finish(notes.reading.counted())
+            journal.finish(notes.reading.counts())
     return {
         "notes": journal.notes,
         **{name: journal.counts[name] for name in ("failed", "found", "tokens")},
         "model": plan["model"],
         "temperature": getattr(model.task, "temperature", None),
         "finished_before": finished_before,
-        "data": notes.reading.counted(),
+        "data": notes.reading.counts(),
     }
 
 
@@ -168,7 +168,7 @@ def _commit(
             counts["failed"] += 1
             appended[FAILED] += json_lines([asdict(result)])
             if isinstance(item, Document):
-                writer.passed(item)
+                writer.pass_over(item)
             continue
         counts["found"] += number_found(result.document, task)
         counts["tokens"] += result.details["tokens"]

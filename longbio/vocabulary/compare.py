@@ -20,7 +20,7 @@ from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
 from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Corpus, Text, text_files
-from longbio.corpus.words import readable
+from longbio.corpus.words import make_readable
 from longbio.encoders.families import max_positions
 from longbio.encoders.loading import config_of, load, load_tokenizer
 from longbio.errors import LongbioError
@@ -268,8 +268,10 @@ def _probe(
         summed_loss, training, work, lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
-    told = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]
-    tell.end(f"bits a character: {', '.join(told)}")
+    changes = [
+        f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured
+    ]
+    tell.end(f"bits a character: {', '.join(changes)}")
     return curve
 
 
@@ -279,8 +281,8 @@ def _shape(model: Path, extended: Path, terms: Sequence[str], unseen: Iterable[T
     documents = before = after = 0
     for text in unseen:
         documents += 1
-        before += len(old.backend_tokenizer.encode(readable(text.text), add_special_tokens=False).ids)
-        after += len(new.backend_tokenizer.encode(readable(text.text), add_special_tokens=False).ids)
+        before += len(old.backend_tokenizer.encode(make_readable(text.text), add_special_tokens=False).ids)
+        after += len(new.backend_tokenizer.encode(make_readable(text.text), add_special_tokens=False).ids)
     return {
         "documents": documents,
         "tokens_per_document": {"before": before / documents, "after": after / documents},

@@ -46,7 +46,7 @@ BYTES_PER_TOKEN = 24
 """Letters of the text around a word, and two numbers."""
 
 COPIES = 6
-"""Of the new rows: themselves, their gradients, two moments, the grown table, what is kept."""
+"""Of the new rows: themselves, their gradients, two moments, the grow table, what is kept."""
 
 
 def extend(
@@ -257,7 +257,7 @@ def _write(
 ) -> None:
     ids = torch.tensor([piece.id for piece in injected.pieces])
 
-    def grown(old: Tensor, new: Tensor) -> Tensor:
+    def grow(old: Tensor, new: Tensor) -> Tensor:
         # Tables may have spare rows beyond the old vocabulary: those are used first.
         spare = max(0, int(ids[-1]) + 1 - len(old))
         whole = torch.cat([old, old.new_zeros(spare, *old.shape[1:])])
@@ -267,10 +267,10 @@ def _write(
     state = {}
     for name, weight in weights.items():
         if name.endswith((*EMBEDDINGS, *DECODERS)):
-            state[name] = grown(weight, rows)
+            state[name] = grow(weight, rows)
         elif name.endswith(DECODER_BIASES):
             assert biases is not None
-            state[name] = grown(weight, biases)
+            state[name] = grow(weight, biases)
         else:
             state[name] = weight.contiguous()
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})

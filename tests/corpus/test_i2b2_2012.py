@@ -129,7 +129,7 @@ def test_references_are_alike_in_attributes_and_in_the_text(said: str, stands: s
         written(tmp_path, note("", text).replace("<TAGS>\n", "<TAGS>\n" + tag)), reading=reading
     )
     assert document.text == text
-    assert [span.covered(text) for span in document.spans] == [stands]
+    assert [span.text_in(text) for span in document.spans] == [stands]
     assert reading.alignment.faults == []
 
 

@@ -60,7 +60,7 @@ def test_json_lines_are_documents_with_what_the_model_says(reader_of: Reader, tm
 
     documents = read_documents(tmp_path / "out" / "predictions.jsonl")
     assert [(d.id, d.text) for d in documents] == list(texts.items())
-    mentions = [[span.covered(d.text) for span in d.spans] for d in documents if d.text]
+    mentions = [[span.text_in(d.text) for span in d.spans] for d in documents if d.text]
     assert mentions == [[f"drug {n % 10}", f"drug {n}"] * 3 for n in range(5)]
     assert found["found"] == 30
 

@@ -142,10 +142,10 @@ def _mentions(lines: _Lines, text: str, file: Path, reading: Reading) -> Mention
         return _fault(line["column"], solid, [ruler.span(start, end) for start, end in offsets])
 
     marks = (0, 1) if text.startswith(BYTE_ORDER_MARK) else (0,)
-    ruler, there = locate_mentions(written, rulers(text, marks), fault, reading)
+    ruler, located = locate_mentions(written, rulers(text, marks), fault, reading)
     reading.note_unit(ruler.unit, file)
     mentions = MentionsById()
-    for line, offsets in there:
+    for line, offsets in located:
         fragments = join_fragments((ruler.span(start, end) for start, end in offsets), text)
         mentions.spans[line["id"]].add(Span(fragments, line["label"]))
     return mentions
