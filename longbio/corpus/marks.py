@@ -1,4 +1,4 @@
-"""A text in pieces that are marked alike, for pages; marks may overlap, or be of several pieces."""
+"""A text in segments, each marked in one way, for pages; marks may overlap, or have several parts."""
 
 from __future__ import annotations
 

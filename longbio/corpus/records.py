@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A mention of an entity: one or more pieces of a document's text and a label.
+    """A mention of an entity: one or more stretches of a document's text, and a label.
 
     Args:
         fragments: (start_char, end_char) pairs, in text order, end exclusive, none empty, none

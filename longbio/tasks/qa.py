@@ -1,4 +1,4 @@
-"""Extractive question answering over whole documents: the answer is a piece of the text.
+"""Extractive question answering over whole documents: the answer is a stretch of the text.
 
 Each window of a document is read behind the question, which is never cut. What is best over all
 windows is the answer; the score of no answer is the lowest that a window gives it.

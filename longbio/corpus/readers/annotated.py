@@ -181,7 +181,7 @@ def places_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[
 
 def _read_tagged(
     cells: Mapping[str, Any], table: Table, text: str | None, where: str
-) -> tuple[str | None, tuple[iob.Piece, ...], tuple[Span, ...], set[str]]:
+) -> tuple[str | None, tuple[iob.Place, ...], tuple[Span, ...], set[str]]:
     """Text, words and mentions of a row with words, and what was read; the text alone of another."""
     tokens = _find_holder("tokens", cells, table.named, iob.are_words)
     if tokens is None:

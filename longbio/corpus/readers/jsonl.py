@@ -28,7 +28,7 @@ from longbio.errors import LongbioError
 
 MEMBERS = {field.name for field in fields(Document)}
 
-Piece = tuple[int, int]
+Place = tuple[int, int]
 
 
 def looks_like(first_line: str) -> bool:
@@ -72,7 +72,7 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
         text=text,
         spans=tuple(sorted({span for span in spans if span is not None})),
         units=tuple(
-            _piece(unit, text, f"{where}.units") for unit in optional(row, "units", list, where) or ()
+            _place(unit, text, f"{where}.units") for unit in optional(row, "units", list, where) or ()
         ),
         relations=tuple(dict.fromkeys(_relations(row, spans, where, reading))),
         attributes=tuple(dict.fromkeys(_attributes(row, spans, where, reading))),
@@ -88,7 +88,7 @@ def _members(row: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[st
     return members(row, name, where) if row.get(name) is not None else iter(())
 
 
-def _piece(value: Any, text: str, where: str) -> Piece:
+def _place(value: Any, text: str, where: str) -> Place:
     is_pair = isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value)
     if not is_pair or not 0 <= value[0] < value[1] <= len(text):
         raise LongbioError("this is no pair of start and end in the text", where=where)
@@ -103,7 +103,7 @@ def _fault(covered: str, item: Mapping[str, Any], where: str) -> str | None:
 
 def _span(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> Span | None:
     listed: list[Any] = [list(pair) for pair in pieces_of(item) or ()] if "fragments" not in item else []
-    pieces = [_piece(pair, text, where) for pair in listed or member(item, "fragments", list, where)]
+    pieces = [_place(pair, text, where) for pair in listed or member(item, "fragments", list, where)]
     try:
         span = Span(tuple(pieces), member(item, "label", str, where))
     except ValueError:
@@ -112,10 +112,10 @@ def _span(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> S
 
 
 def _question(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> Question | None:
-    answers: list[Piece] = []
+    answers: list[Place] = []
     listed = list(_members(item, "answers", where))
     for place, answer in listed:
-        start, end = _piece(answer.get("fragment"), text, place)
+        start, end = _place(answer.get("fragment"), text, place)
         if reading.alignment.holds(_fault(text[start:end], answer, place), place):
             answers.append((start, end))
     if listed and not answers:
