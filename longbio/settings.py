@@ -106,7 +106,7 @@ def load_settings(model: type[T], path: Path | Mapping[str, Any], overrides: Seq
 
     Args:
         model: the schema.
-        path: the YAML file, or what could stand in one.
+        path: the YAML file, or its content.
         overrides: "a.b=c" each, as given to `--set`: `c` is read as YAML, and a number in the
             key picks an element of a list ("phases.0.steps=100"). Later ones win.
 

@@ -1,4 +1,4 @@
-"""Processes that work for this one: they end with it, however it ends, and Ctrl-C is its alone."""
+"""Processes that work for this one: they end with it, however it ends, and only it sees Ctrl-C."""
 
 from __future__ import annotations
 

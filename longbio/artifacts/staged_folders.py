@@ -92,13 +92,13 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or the nearest above it that exists."""
     folder = folder.absolute()
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def _settle(folder: Path) -> None:
-    """Push a folder's contents to the disk, so that a power cut can't leave it hollow."""
+    """Push a folder's contents to the disk, so that a power cut can't leave empty files."""
     # safetensors writes files only their owner can read; the folder's mode holds the umask.
     file_mode = folder.stat().st_mode & 0o666
     for parent, _, names in os.walk(folder):

@@ -53,11 +53,11 @@ class Cell:
 
     @property
     def failure(self) -> Path:
-        """Where it stands why the cell failed."""
+        """The file that says why the cell failed."""
         return self.plan.out.with_name(f"{self.plan.out.name}.{FAILURE}")
 
     def results(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """What the finished run of this very plan says, and what it cost; None where there is none yet."""
+        """Results and cost of the finished run of this plan; None where there is none yet."""
         out = self.plan.out
         if not (out / CELL).is_file() or not (out / RESULTS).is_file():
             return None
@@ -102,8 +102,8 @@ def _cell(suite: Benchmark, task: TaskEntry, arm: Arm, models: Mapping[str, str]
 
 
 def overrides_of(reads: Reads | None, kind: str, chunk_tokens: int) -> Overrides:
-    """What makes a plan of a `kind` of task read so; None for as the plan says. Chunks hold so many tokens,
-    special ones included.
+    """Overrides by which a task of a `kind` reads documents so; None for the plan's own way. Chunks hold so
+    many tokens, special ones included.
 
     Raises:
         LongbioError: the task can't be read so.

@@ -1,7 +1,7 @@
-"""Charts of a benchmark as SVG to stand inside a page: they take its colours, by day and by night.
+"""Charts of a benchmark as SVG to stand inside a page: they take its colours, light or dark.
 
 Colours are variables of the page's style sheet, so that one drawing reads well on white and on black.
-No text of a user's stands in a drawing: arms are named in a legend of the page.
+A drawing holds no text of a user: arms are named in a legend of the page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ PALETTE = (
     ("#7d5c00", "#e0b030"),
     ("#5b4bb0", "#a99bf0"),
 )
-"""A colour on white and its partner on black; apart also for colour-blind eyes, as far as six can be."""
+"""A colour on white and its partner on black; colour-blind people can tell the six apart as far as
+possible."""
 
 # What is drawn with, and the style sheet's name of it.
 INK, FAINT = "#00fe00", "#00fe01"

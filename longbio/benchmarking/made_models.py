@@ -30,7 +30,7 @@ from longbio.vocabulary.new_rows import ExtendSettings
 
 DONE = "pretrained.json"
 SMOOTHED_STEPS = 10
-"""A step's loss is of few tokens: it is the mean of so many that has to be low."""
+"""Steps whose mean loss has to be low: the loss of one step is of few tokens."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Made:
         }
 
     def is_done(self) -> bool:
-        """Whether it has been made, just so, of what is there now; what is gone is taken as it was."""
+        """Whether it was made by this plan of the files as they are; those that are gone count as
+        unchanged."""
         if not (self.curriculum.out / DONE).is_file():
             return False
         done, asked = read_json(self.curriculum.out / DONE), self.plan()

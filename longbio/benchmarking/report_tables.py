@@ -33,8 +33,7 @@ class Table:
 
 
 def overview(results: Result) -> Table:
-    """Tasks and arms, the fewer of them to the right: mean scores, and what the comparison with the baseline
-    says."""
+    """Tasks by arms, whichever are fewer as columns: mean scores, and the comparison with the baseline."""
     arms, tasks, score = arm_names(results), results["tasks"], results["score"]
     failed = {(failure["task"], failure["arm"]) for failure in results["failed"]}
     columns = [f"{task['name']}, {task['measure']}" for task in tasks]
@@ -123,7 +122,7 @@ RANGES = {
 
 
 def position_measure(task: Result) -> str:
-    """What is measured of what stands at a place: mentions are found or not, answers more or less."""
+    """What is measured by position: the recall of mentions, or the mean F1 of answers."""
     return "mean F1" if task["kind"] == "qa" else "recall"
 
 

@@ -30,7 +30,7 @@ def verdict(against: Result | None) -> Verdict:
 
 
 def doubt(against: Result) -> str | None:
-    """Why a difference isn't clear of which interval and p say two things; None where they agree."""
+    """Why a difference isn't clear where interval and p disagree; None where they agree."""
     low, high, p_holm = (against[name] for name in ("low", "high", "p_holm"))
     if verdict(against) != "unclear" or None in (low, high, p_holm):
         return None
@@ -47,8 +47,8 @@ def doubt(against: Result) -> str | None:
 
 
 def too_few(against: Result) -> float | None:
-    """The least p that so few documents or groups can have, where that is 0.05 or more: each of two models'
-    results can be exchanged or not, in 2 to the power of their number ways, of which the two ends count."""
+    """The least p that so few documents or groups can have, where that is 0.05 or more: two models' results
+    can be swapped for each or not, in 2^n ways, and two of these are extreme."""
     units = against.get("units")
     least = None if units is None else 2.0 ** (1 - units)
     return least if least is not None and least >= SIGNIFICANT else None
@@ -151,7 +151,7 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
 
 
 def unlearned(task: Result) -> str | None:
-    """That no arm learned a task, where none did: then nothing follows from their differences."""
+    """Says that no arm learned a task, where none did: then their differences mean nothing."""
     arms = task["arms"]
     if not arms or any(arm["mean"] >= LITTLE and arm["collapsed"] < len(arm["seeds"]) for arm in arms):
         return None

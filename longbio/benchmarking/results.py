@@ -126,7 +126,7 @@ def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] |
     by_type: dict[str, dict[str, float]] = {}
     for label in dict.fromkeys(label for scores in types for label in scores):
         rows = [scores[label] for scores in types if label in scores]
-        # A type that a seed only made up occurs in its scores alone.
+        # A type that one seed predicted by mistake is in its scores alone.
         mentions = sum(rows[0][count] for count in ("correct", "incorrect", "partial", "missed"))
         by_type[label] = {"f1": sum(row["f1"] for row in rows) / len(types), "mentions": mentions}
     return by_type or None

@@ -84,8 +84,7 @@ def benchmark(
 def _without_faults(
     cells: Sequence[Cell], made_later: Collection[str], titles: Mapping[Path, str], tell: Narrator
 ) -> list[Cell]:
-    """Those that can be run, or have been; what is wrong with the others is known before anything long is
-    begun."""
+    """The cells that are done or can be run; the others fail here, before long work begins."""
     sound = []
     for cell in cells:
         is_done = cell.results() is not None

@@ -52,7 +52,7 @@ class TaskEntry(Settings):
         data: a folder within the benchmark's `data`.
         set: overrides of the plan, for every arm.
         arms: those that do it; None for all.
-        show_text: a document of it may stand in the report: the data are public, or about nobody.
+        show_text: a document of it may stand in the report: the data are public, or invented.
     """
 
     name: Name
@@ -176,8 +176,8 @@ class Benchmark(Settings):
 
 
 def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Benchmark:
-    """Read a benchmark, a YAML file or what could stand in one; the paths of its configurations then start
-    where the caller is.
+    """Read a benchmark, a YAML file or its content; paths of its configurations then start in the working
+    folder.
 
     Raises:
         LongbioError: a setting is wrong, or a configuration isn't there; names the nearest.
@@ -197,7 +197,7 @@ def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()
 
 
 def folder_name(name: str) -> str:
-    """A name as a folder: lower case, what is no letter or digit a hyphen."""
+    """A name as a folder's: lower case, hyphens for all but letters and digits."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
 
 

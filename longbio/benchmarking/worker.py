@@ -1,4 +1,4 @@
-"""Work in a process of its own: its memory is its own, and what ends it ends nothing else."""
+"""Work in a separate process: with memory of its own, and if it dies, nothing else does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Work = Callable[[Mapping[str, Any], Narrator], None]
 
 
 def run_apart(work: Work, inputs: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
-    """Do work in a new process, and wait for it; what it tells is told here behind the title.
+    """Do work in a new process, and wait for it; its progress is told here, after the title.
 
     Returns:
         Why it failed, in one line; None when it is done.
@@ -40,7 +40,7 @@ def run_apart(work: Work, inputs: Mapping[str, Any], tell: Narrator, title: str)
     context = processes_for(work)
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(work, dict(inputs), theirs))
-    # Ctrl-C is for this one, which ends the other.
+    # Ctrl-C goes to this process, which ends the other.
     with interrupts_held_back():
         process.start()
     theirs.close()
@@ -64,7 +64,7 @@ def learn_cell(settings: Mapping[str, Any], tell: Narrator) -> None:
     out = plan.out
     has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
     if any(out.glob("**/*.training")):
-        # The seconds of a model that was taken up again are those of its end alone.
+        # Seconds of a model that was resumed are only those since then.
         (out / INTERRUPTED).touch()
     before = _changed_at(out / RESULTS)
     finetune(plan, tell)
@@ -96,7 +96,7 @@ def _do(work: Work, inputs: Mapping[str, Any], connection: Connection) -> None:
     """What the new process does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    # A benchmark that is killed leaves nobody who writes into its folders.
+    # When a benchmark is killed, this process ends too, and writes no more.
     end_with(parent.sentinel)
     warnings.filterwarnings("ignore")
     try:

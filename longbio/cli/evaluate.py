@@ -1,4 +1,4 @@
-"""`longbio evaluate`: how well a fine-tuned model does on documents of which the truth is known."""
+"""`longbio evaluate`: how well a fine-tuned model does on annotated documents."""
 
 from __future__ import annotations
 

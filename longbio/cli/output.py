@@ -158,7 +158,7 @@ def _time_left(step: int, total: int, seconds: float) -> str:
 
 
 def command(work: Callable[..., None]) -> Callable[..., None]:
-    """A command of what takes a narrator and its own options: it takes the options of `COMMON` too.
+    """A command from a function of a narrator and its own options; it takes those of `COMMON` too.
 
     Raises:
         LongbioError: there is no such device.

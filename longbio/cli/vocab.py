@@ -261,7 +261,7 @@ def compare(
     text_column: TextColumn = None,
     processes: Processes = 1,
 ) -> None:
-    """Measure what new words are worth, and which way of beginning their rows is best here.
+    """Measure what new words gain, and which initialisation of their rows is best for a model.
 
     Example: longbio vocab compare short runs/words --terms terms.jsonl --corpus notes/ --unseen others/
     """

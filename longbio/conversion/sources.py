@@ -102,7 +102,8 @@ class Source:
 
 
 def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Source:
-    """Read a short encoder, which the user called `name`; what he says of `lowercase`, None to find out.
+    """Read a short encoder, which the user called `name`; `lowercase` is what the user says, None to find
+    out.
 
     Raises LongbioError where the family can't be converted, or a file is missing, corrupt, or disagrees with
     another.

@@ -187,7 +187,7 @@ def same_as_reference_and_native(
 
 
 def same_token_ids(source: Source, folder: Path, text: str | None = None) -> Iterator[Check]:
-    """Ids of clinical strings, before and after; and against the vocabulary, which no guess has touched."""
+    """Ids of clinical strings, before and after; and against the vocabulary, which depends on no guess."""
     before, after = source.tokenizer, AutoTokenizer.from_pretrained(folder)
     texts = [*CLINICAL_STRINGS, proof_cases.embedded_text()]
     options = {"verbose": False, "truncation": False}

@@ -1,10 +1,10 @@
 """What offsets count: characters, or, as some tools have it, bytes of UTF-8 or units of UTF-16.
 
 Java, JavaScript and C# count UTF-16, in which most characters are one unit and an emoji is two; tools
-that never decode a text count its bytes. Whoever counts so differs from characters only behind the
-first character that isn't ASCII, and nothing in a file says it. So it is found out: the unit is that
-under which most mentions are the words they say, of equals that of the file, then the first. Where each
-mention must have its words beside it (BRAT, PubTator), a document tells its own unit.
+that never decode a text count its bytes. Such counts differ from characters only after the first character
+that isn't ASCII, and no file says so. So it is found out: the unit is the one under which most mentions match
+their words; of equals the file's, then the first. Where each mention must have its words beside it (BRAT,
+PubTator), a document decides by itself.
 """
 
 from __future__ import annotations

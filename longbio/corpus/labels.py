@@ -84,7 +84,7 @@ def as_whole_numbers(documents: Sequence[Document]) -> list[Document]:
 
 
 def respell_labels(documents: Sequence[Document], classes: Collection[str]) -> list[Document]:
-    """With the labels of a file as known classes are respell: `1` or `1.0`, and several of a cell apart.
+    """With the labels of a file spelled as known classes are: `1` or `1.0`, and several of a cell apart.
     A label that none of them can be stays what it is."""
     known = set(classes)
 

@@ -105,7 +105,7 @@ class Alignment:
 
 @dataclass
 class Reading:
-    """What a reader is told, and what it tells.
+    """What a reader is told, and what it reports.
 
     Args:
         encoding: of the files.
@@ -128,7 +128,7 @@ class Reading:
     failed: Callable[[LongbioError], None] | None = None
 
     def skip(self, error: LongbioError) -> None:
-        """Tell of what can't be read; raises it where nobody wants to go on."""
+        """Report what can't be read; raises it unless the reading goes on."""
         go_on(error, self.failed)
 
     def note_unit(self, unit: str, where: str | Path) -> None:

@@ -128,7 +128,7 @@ class Document:
         labels: classes of the document, or of the pair; one, or any number where a corpus has
             several. None where they aren't known.
         score: of the pair, such as its similarity.
-        group: whose it is, a patient: documents of a group stay on one side of a split.
+        group: the patient, or what else must stay on one side of a split.
 
     Example:
         >>> fall = longbio.Span.of(12, 16, "Problem")

@@ -1,4 +1,4 @@
-"""BigBird with our kernels inside: Hugging Face's modules and weights, one pattern for good.
+"""BigBird with our kernels inside: Hugging Face's modules and weights, one fixed pattern.
 
 The stock class draws its random blocks anew for training, drops them in evaluation, stays on full attention
 after one short batch and reseeds NumPy. Here the pattern comes from a seed in the config and from each

@@ -15,8 +15,8 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 
 CAPITALS, ACCENTS = 0.05, 0.02
-"""Shares of a vocabulary from which on its capitals and accents are meant, and no strays: a cased one holds
-about a third capitals, SciBERT's uncased one 0.6%, and 1.2% accents that its tokenizer strips."""
+"""Shares of a vocabulary from which its capitals and accents count as intended: a cased one holds about a
+third capitals, SciBERT's uncased one 0.6%, and 1.2% accents that its tokenizer strips."""
 
 PREFIX = "##"
 CONFIG, TOKENIZER = "tokenizer_config.json", "tokenizer.json"
@@ -68,7 +68,7 @@ class Casing:
 
     @property
     def reads(self) -> str:
-        """How text is read, and by whose word."""
+        """How text is read, and what decided it."""
         strips = self.lowercase if self.strip_accents is None else self.strip_accents
         capitals = "text is lower-cased" if self.lowercase else "capitals are kept"
         accents = f"accents are {'stripped' if strips else 'kept'}"
@@ -119,7 +119,7 @@ def is_special(piece: str) -> bool:
 
 
 def strip_prefix(piece: str) -> str:
-    """A piece without the mark of those that go on with a word."""
+    """A piece without the `##` of those that continue a word."""
     return piece.removeprefix(PREFIX) if len(piece) > len(PREFIX) else piece
 
 

@@ -140,7 +140,7 @@ def ready_device(name: str) -> torch.device:
     """The device of this name. Raises LongbioError where there is none here."""
     try:
         device = torch.device(name)
-        # Something is put there: that a device has a name doesn't say that it is there.
+        # A tensor is put there: a valid name doesn't mean that there is such a device.
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise LongbioError(
@@ -312,7 +312,7 @@ def one_line(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers' report of unused and new weights is for those who can't check them."""
+    """Silence transformers' report of unused and new weights: longbio checks them itself."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

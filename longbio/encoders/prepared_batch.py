@@ -142,7 +142,7 @@ def _chosen(kernel: Kernel | None, pattern: SparsePattern, dtype: torch.dtype, d
     try:
         return choose(kernel, pattern, dtype=dtype, dropout=dropout)
     except ValueError as error:
-        # Who asked for the kernel can ask for another.
+        # The user named this kernel, and can name another.
         raise LongbioError(str(error), where="kernel") from error
 
 

@@ -211,7 +211,7 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
 
     Args:
         model_folder: longbio's model or another's.
-        kind: what it shall be; None for whatever it is.
+        kind: what it must be; None for any.
 
     Raises:
         LongbioError: there is no such task, the model learned another one, or has no head.

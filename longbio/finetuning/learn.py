@@ -99,7 +99,7 @@ def learn(
 
 @dataclass(frozen=True, eq=False)
 class _Learner:
-    """A model with a new head, what it shall learn from, and how."""
+    """A model with a new head, what it learns from, and how."""
 
     origin: str
     model: PreTrainedModel

@@ -151,7 +151,8 @@ def digests_of_documents(plan: Finetuning) -> dict[str, Any]:
 
 
 def plan_of_settings(plan: Finetuning) -> dict[str, Any]:
-    """As `plan_of`, without what has to be there: seeds may be added later, and places may change."""
+    """The part of `plan_of` that needs no files; without seeds, which may be added, and places, which may
+    change."""
     settings = plan.model_dump(mode="json", exclude={"model", "machine", "seeds", "out"})
     for place in ("path", "train", "dev", "test"):
         del settings["data"][place]
@@ -162,7 +163,7 @@ def plan_of_settings(plan: Finetuning) -> dict[str, Any]:
 
 
 def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrator) -> dict[str, Any] | None:
-    """What a tagger without fault would score on training and on test documents; None for other tasks."""
+    """What a perfect tagger would score on training and on test documents; None for other tasks."""
     if not isinstance(task, Entities):
         return None
     task = task.learned_from(data.train)

@@ -34,7 +34,7 @@ class Notes:
 
     Args:
         path: a file or a folder.
-        format_name: one of `corpus.readers.READERS`; found by itself when None.
+        format_name: one of `corpus.readers.READERS`; found out when None.
         reading: encoding and columns; counts what was left out and passed over.
         questions: that are asked of every note, besides its own.
     """
@@ -56,12 +56,12 @@ def annotate(
     labelled: Sequence[Document] = (),
     on_note: Callable[[int, int], None] = lambda notes, tokens: None,
 ) -> dict[str, Any]:
-    """Say what a model says of notes, in a folder that is its owner's alone.
+    """Write a model's predictions for notes into a private folder.
 
     Args:
         model: fine-tuned.
         notes: what to read; a lot of them is in memory at once.
-        out: the folder. Begun before by the same plan, it is gone on with behind the notes that are done.
+        out: the folder. If the same plan began it, work goes on after the notes that are done.
         output: one of `outputs.OUTPUTS`.
         on_error: at a note that can't be read or predicted, `stop`, or list it in `failed.jsonl`.
         processes: that predict.

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: one temperature, fitted on labelled documents.
+"""Calibrated probabilities: one temperature, fitted on labelled documents.
 
 Logits are divided by it before they become probabilities (Guo et al., 2017, "On Calibration of Modern
 Neural Networks"): which mention, answer or class is given stays the same.

@@ -1,4 +1,4 @@
-"""What is done of a prediction stands in its folder after any kill."""
+"""A record of the notes that are done, which survives any kill."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _pools(task: Task[Any], documents: Iterable[Document], inputs: InputFormat) 
 def outputs_of(
     model: PreTrainedModel, inputs: InputFormat, rows: Sequence[Row], *, batch_tokens: int = 4096
 ) -> list[Array]:
-    """The logits of each row, in their order, rows of like length together in a pass.
+    """The logits of each row, in their order, rows of similar length together in a pass.
 
     Returns:
         Of each row (T, C) for a token classifier, (T, 2) for the start and end of answers, (C,) for

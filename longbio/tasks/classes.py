@@ -21,7 +21,7 @@ Numbers = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 EVEN = 0.5
-"""The threshold where nothing speaks for another."""
+"""The threshold where there is no reason for another."""
 
 
 def class_scores(

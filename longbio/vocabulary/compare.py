@@ -1,4 +1,4 @@
-"""`compare`: what new words are worth, and which way of beginning their rows is best here."""
+"""`compare`: what new words gain, and which initialisation of their rows is best for a model."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ BYTES_PER_TOKEN = 24
 """Letters of the text around a word, and two numbers."""
 
 COPIES = 6
-"""Of the new rows: themselves, their gradients, two moments, the grow table, what is kept."""
+"""Of the new rows: themselves, their gradients, two moments, the grown table, what is kept."""
 
 
 def extend(
@@ -77,7 +77,7 @@ def extend(
     """
     settings, tell = settings or ExtendSettings(), tell or Silence()
     tokenizer = load_tokenizer(model)
-    # A checkpoint is published; what is not in its vocabulary is nobody's business.
+    # A checkpoint is published: terms that are not in its vocabulary stay private.
     made_of = {
         "model": checkpoint_digest(model),
         # A tokenizer is more than its files: its casing may have been found out.

@@ -152,7 +152,7 @@ def _mentions(lines: _Lines, text: str, file: Path, reading: Reading) -> Mention
 
 
 def _mention(name: str, lines: _Lines, mentions: MentionsById, where: str) -> Span | None:
-    """Whose id it is, or the trigger of the event whose it is; None of all that was not read."""
+    """The mention with this id, or the trigger of the event that has it; None of what was not read."""
     name = lines.triggers.get(name, name)
     spans = mentions.spans.get(name, set())
     if name not in lines.ids or len(spans) > 1:

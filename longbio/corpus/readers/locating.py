@@ -73,10 +73,10 @@ class MentionsById:
 
 
 class Solid:
-    """A text, of whose stretches the words between white space are found without reading the stretch.
+    """A text that finds the words of any stretch without reading the stretch.
 
-    Mentions have their words beside them, white space as it comes. Those of another text may span a whole
-    note each, and say a word: what is too long to be it isn't compared.
+    Mentions of a wrong text may span a whole note each, and have one word beside them: a stretch that is too
+    long for its words isn't compared.
     """
 
     def __init__(self, text: str) -> None:
@@ -102,7 +102,7 @@ class Solid:
         return before[last] - before[first] - cut_off
 
     def words(self, start: int, end: int) -> list[str]:
-        """As `text[start:end].split()`, in time of its words alone."""
+        """As `text[start:end].split()`, in time proportional to its words."""
         (starts, ends, _), (first, last) = self._words, self._words_between(start, end)
         return [self.text[max(starts[n], start) : min(ends[n], end)] for n in range(first, last)]
 
