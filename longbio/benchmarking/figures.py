@@ -28,8 +28,7 @@ PALETTE = (
     ("#7d5c00", "#e0b030"),
     ("#5b4bb0", "#a99bf0"),
 )
-"""A colour on white and its partner on black; colour-blind people can tell the six apart as far as
-possible."""
+"""A colour on white and its partner on black; the six differ for colour-blind eyes as far as possible."""
 
 # What is drawn with, and the style sheet's name of it.
 INK, FAINT = "#00fe00", "#00fe01"
@@ -69,7 +68,7 @@ def swatch(look: Look, name: str) -> Markup:
     """A piece of an arm's line, for a legend that names it."""
     figure = Figure(figsize=(0.5, 0.16))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.plot((0, 1, 2), (0, 0, 0), **_line_style(look), markevery=[1])
+    axes.plot((0, 1, 2), (0, 0, 0), **_style(look), markevery=[1])
     axes.set_axis_off()
     return _svg(figure, name, None)
 
@@ -105,9 +104,7 @@ def chart(
         axes.plot((0, 1), (0, 1), color=FAINT, linewidth=1)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     for arm, (xs, ys) in curves.items():
-        axes.plot(
-            xs, ys, **(_line_style(looks[arm]) if has_markers else _line_style(looks[arm]) | {"marker": ""})
-        )
+        axes.plot(xs, ys, **(_style(looks[arm]) if has_markers else _style(looks[arm]) | {"marker": ""}))
     if ticks:
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlim(-0.3, len(ticks) - 0.7)
@@ -132,7 +129,7 @@ def smooth(losses: Sequence[Sequence[float]]) -> Curve:
     return [float(group.mean()) + 1 for group in groups], [float(np.nanmean(padded[:, g])) for g in groups]
 
 
-def _line_style(look: Look) -> dict[str, Any]:
+def _style(look: Look) -> dict[str, Any]:
     return {
         "color": look.colour,
         "marker": look.marker,

@@ -58,8 +58,7 @@ class Made:
         }
 
     def is_done(self) -> bool:
-        """Whether it was made by this plan of the files as they are; those that are gone count as
-        unchanged."""
+        """Whether this plan made it of the files as they are; those that are gone count as unchanged."""
         if not (self.curriculum.out / DONE).is_file():
             return False
         done, asked = read_json(self.curriculum.out / DONE), self.plan()

@@ -120,7 +120,7 @@ def as_markdown(results: Result, sections: Sequence[dict[str, Any]]) -> str:
     parts = [f"# {_safe(results['title'])}", _safe(words.lead(results)), answers]
     parts += [_safe(total or "")]
     if results["failed"]:
-        failed = [f"{failure['task']}, {failure['arm']}: {failure['what']}" for failure in results["failed"]]
+        failed = [f"{cell['task']}, {cell['arm']}: {cell['what']}" for cell in results["failed"]]
         parts += [f"## Failed: {words.plural(len(failed), 'run')}", _list(failed)]
     if unfinished := words.unfinished(results):
         parts += [_safe(f"Not finished: {unfinished}.")]

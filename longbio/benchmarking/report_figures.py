@@ -131,9 +131,7 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
     for name, reliability in known.items():
         bins = [group for group in reliability["bins"] if group["count"]]
         curves[name] = [group["confidence"] for group in bins], [group["accuracy"] for group in bins]
-    errors = [
-        f"{name}: {points(reliability['expected_calibration_error'])}." for name, reliability in known.items()
-    ]
+    errors = [f"{name}: {points(data['expected_calibration_error'])}." for name, data in known.items()]
     svg = chart(
         curves,
         styles,

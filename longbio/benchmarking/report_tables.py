@@ -35,7 +35,7 @@ class Table:
 def overview(results: Result) -> Table:
     """Tasks by arms, whichever are fewer as columns: mean scores, and the comparison with the baseline."""
     arms, tasks, score = arm_names(results), results["tasks"], results["score"]
-    failed = {(failure["task"], failure["arm"]) for failure in results["failed"]}
+    failed = {(cell["task"], cell["arm"]) for cell in results["failed"]}
     columns = [f"{task['name']}, {task['measure']}" for task in tasks]
     rows = []
     for name in arms:
@@ -69,11 +69,7 @@ def arms_table(task: Result, results: Result) -> Table:
     baseline = words.baseline_of(task, results)
     rows = [_arm_row(arm, baseline) for arm in task["arms"]]
     done = {arm["name"] for arm in task["arms"]}
-    failed = [
-        failure
-        for failure in results["failed"]
-        if failure["task"] == task["name"] and failure["arm"] not in done
-    ]
+    failed = [cell for cell in results["failed"] if cell["task"] == task["name"] and cell["arm"] not in done]
     header = (
         "arm",
         f"{task['measure']}, mean ± sd{' [95%]' if any(arm.get('interval') for arm in task['arms']) else ''}",
@@ -86,7 +82,7 @@ def arms_table(task: Result, results: Result) -> Table:
         "tokens/s",
         "memory",
     )
-    rows += [(failure["arm"], "failed", *[""] * (len(header) - 2)) for failure in failed]
+    rows += [(cell["arm"], "failed", *[""] * (len(header) - 2)) for cell in failed]
     return Table("Scores in hundredths, and what they cost", header, tuple(rows))
 
 
@@ -269,8 +265,7 @@ def as_csv(results: Result) -> str:
         for line in _csv_lines(task, arm, results["baseline"])
     ]
     lines += [
-        {"task": failure["task"], "arm": failure["arm"], "failed": failure["what"]}
-        for failure in results["failed"]
+        {"task": cell["task"], "arm": cell["arm"], "failed": cell["what"]} for cell in results["failed"]
     ]
     columns = list(dict.fromkeys(column for line in lines for column in line))
     text = io.StringIO()

@@ -179,7 +179,7 @@ def answers(results: Result) -> list[tuple[str, str]]:
 def unfinished(results: Result) -> str | None:
     """What was planned and has neither a result nor failed."""
     known = {(task["name"], arm["name"]) for task in results["tasks"] for arm in task["arms"]}
-    known |= {(failure["task"], failure["arm"]) for failure in results["failed"]}
+    known |= {(cell["task"], cell["arm"]) for cell in results["failed"]}
     every = [arm["name"] for arm in results["plan"].get("arms", ())]
     missing = [
         f"{task['name']} ({', '.join(open_arms)})"
@@ -225,46 +225,44 @@ def _few(task: Result) -> str | None:
 
 def limits(results: Result) -> list[str]:
     """What the figures of a report can't say."""
-    seeds, sentences = len(results["seeds"]), []
+    seeds, lines = len(results["seeds"]), []
     if seeds == 1:
-        sentences.append(
+        lines.append(
             "There was one seed. Another seed gives another score, here by an unknown amount: no spread over"
             " seeds is shown, and a difference may be luck of the seed."
         )
     else:
-        sentences.append(
+        lines.append(
             f"There were {seeds} seeds: their standard deviation is a rough estimate. Intervals and p-values"
             " don't include it: they are over documents, with the seeds averaged."
         )
-    sentences.append(
+    lines.append(
         "Intervals (95%, paired BCa bootstrap) and p-values (permutation test, Holm's correction over the"
         " tasks) speak of other documents of the same kind, not of another hospital's. Documents of one"
         " patient are drawn together where the corpus says whose they are; sentences of one text aren't,"
         " where a corpus comes in sentences."
     )
     if results.get("pretraining"):
-        sentences.append(
+        lines.append(
             "Every model that was pre-trained here was so once: seeds are of fine-tuning, and say nothing of"
             " how another pre-training would have ended."
         )
     few = [f"{task['name']} ({said_of})" for task in results["tasks"] if (said_of := _few(task)) is not None]
     if few:
-        sentences.append(
-            f"Few test documents or groups, so only large differences can show: {', '.join(few)}."
-        )
+        lines.append(f"Few test documents or groups, so only large differences can show: {', '.join(few)}.")
     unequal = [
         task["name"]
         for task in results["tasks"]
         if len({(arm["steps"], len(arm["tried"])) for arm in task["arms"]}) > 1
     ]
     if unequal:
-        sentences.append(
+        lines.append(
             f"Not all arms had the same number of steps, or as many settings tried: {', '.join(unequal)}."
         )
     if results["failed"]:
-        sentences.append("Arms that failed are missing from every comparison.")
-    sentences.append(
+        lines.append("Arms that failed are missing from every comparison.")
+    lines.append(
         "The cost is the seconds of learning and of reading the test documents, as a ratio to the"
         " baseline's, on the machine named below and with whatever else ran on it."
     )
-    return sentences
+    return lines

@@ -91,25 +91,25 @@ def _task(suite: Benchmark, finished: Sequence[Finished], faults: list[Mapping[s
     }
 
 
-def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
-    runs, test = run["runs"], run["test"]
-    learned = [read_json(cell.plan.out / f"seed-{seed_run['seed']}" / "model" / REPORT) for seed_run in runs]
+def _arm(cell: Cell, result: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
+    runs, test = result["runs"], result["test"]
+    learned = [read_json(cell.plan.out / f"seed-{run['seed']}" / "model" / REPORT) for run in runs]
     return {
         "name": cell.arm.name,
-        "model": run["model"]["name"],
+        "model": result["model"]["name"],
         "reads": cell.arm.reads,
         "kernel": runs[0]["kernel"],
-        "seeds": [seed_run["seed"] for seed_run in runs],
-        "scores": [seed_run["test"]["main"] for seed_run in runs],
+        "seeds": [run["seed"] for run in runs],
+        "scores": [run["test"]["main"] for run in runs],
         **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed", "interval")},
-        "steps": round(fmean(seed_run["steps"] for seed_run in runs)),
-        "recipe": run["recipe"],
-        "tried": run["grid"],
+        "steps": round(fmean(run["steps"] for run in runs)),
+        "recipe": result["recipe"],
+        "tried": result["grid"],
         "left_out": runs[0]["left_out"],
-        "by_length": _over_seeds([seed_run["test"]["by_length"] for seed_run in runs], "main"),
-        "by_position": _over_seeds([seed_run["test"]["by_position"] for seed_run in runs], "recall") or None,
+        "by_length": _over_seeds([run["test"]["by_length"] for run in runs], "main"),
+        "by_position": _over_seeds([run["test"]["by_position"] for run in runs], "recall") or None,
         "by_type": _by_type(runs),
-        "losses": [seed_run["losses"] for seed_run in learned],
+        "losses": [run["losses"] for run in learned],
         "reliability": runs[0]["test"]["reliability"],
         "cost": _cost(cell, runs, cost),
         "command": cell.command,
@@ -118,11 +118,7 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
 
 def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] | None:
     """F1 of each entity type, mean over seeds, and how often it occurs; None for other tasks."""
-    types = [
-        seed_run["test"]["scores"]["strict"]["types"]
-        for seed_run in runs
-        if "strict" in seed_run["test"]["scores"]
-    ]
+    types = [run["test"]["scores"]["strict"]["types"] for run in runs if "strict" in run["test"]["scores"]]
     by_type: dict[str, dict[str, float]] = {}
     for label in dict.fromkeys(label for scores in types for label in scores):
         rows = [scores[label] for scores in types if label in scores]
@@ -134,13 +130,11 @@ def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] |
 
 def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any]:
     """Of one model: means over seeds."""
-    prediction = fmean(seed_run["test"]["seconds"] for seed_run in runs)
+    prediction = fmean(run["test"]["seconds"] for run in runs)
     lines = (cell.plan.out / f"seed-{runs[0]['seed']}" / "test" / "details.jsonl").read_text().splitlines()
     tokens = sum(_tokens_read(json.loads(line)) for line in lines)
     return {
-        "training_seconds": None
-        if cost["was_interrupted"]
-        else fmean(seed_run["seconds"] for seed_run in runs),
+        "training_seconds": None if cost["was_interrupted"] else fmean(run["seconds"] for run in runs),
         "prediction_seconds": prediction,
         # Seconds are recorded in tenths.
         "tokens_per_second": tokens / max(prediction, 0.1),
@@ -163,17 +157,18 @@ def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str
     return [{**rows[0], value: fmean(row[value] for row in rows)} for _, rows in sorted(together.items())]
 
 
-def _against(run: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+def _against(
+    result: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, str | None]:
     """A run against the baseline over the seeds that both have, and why that can't be."""
     ours, theirs = (
-        {seed_run["seed"]: seed_run["test"]["evidence"] for seed_run in side["runs"]}
-        for side in (run, baseline)
+        {run["seed"]: run["test"]["evidence"] for run in side["runs"]} for side in (result, baseline)
     )
     seeds = [seed for seed in ours if seed in theirs]
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
     if not pairs:
         return None, None
-    if run["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
+    if result["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
         return (
             None,
             "its test documents aren't the baseline's; delete one of the two folders and run it again",
@@ -191,11 +186,9 @@ def _correct_p_values(tasks: Sequence[Mapping[str, Any]]) -> None:
         for arm in task["arms"]:
             if arm["against_baseline"] is not None:
                 by_arm.setdefault(arm["name"], []).append(arm["against_baseline"])
-    for comparisons in by_arm.values():
-        for comparison, corrected in zip(
-            comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True
-        ):
-            comparison["p_holm"] = corrected
+    for tests in by_arm.values():
+        for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
+            test["p_holm"] = corrected
 
 
 def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -205,10 +198,7 @@ def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, An
     arms = {}
     for arm in suite.arms:
         means = {
-            task["name"]: of_arm["mean"]
-            for task in tasks
-            for of_arm in task["arms"]
-            if of_arm["name"] == arm.name
+            task["name"]: row["mean"] for task in tasks for row in task["arms"] if row["name"] == arm.name
         }
         score = score_over_tasks(means, suite.score)
         if score is not None:

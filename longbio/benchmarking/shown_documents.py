@@ -37,15 +37,11 @@ def examples_of(suite: Benchmark, cells: Sequence[Cell], *, show_text: bool) -> 
     for task in suite.tasks:
         of_task = [cell for cell in cells if cell.task.name == task.name]
         if of_task and (task.show_text or show_text):
-            documents = [
-                document for document in read_data(of_task[0].plan.data).test if _has_something(document)
-            ]
+            documents = [note for note in read_data(of_task[0].plan.data).test if _has_something(note)]
             if documents:
-                shown = min(documents, key=lambda document: len(document.text))
+                shown = min(documents, key=lambda note: len(note.text))
                 read = ((cell.arm.name, _as_read(shown, cell)) for cell in of_task)
-                examples.append(
-                    (task.name, shown, {arm: reading for arm, reading in read if reading is not None})
-                )
+                examples.append((task.name, shown, {arm: note for arm, note in read if note is not None}))
     return examples
 
 

@@ -102,8 +102,7 @@ class Source:
 
 
 def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Source:
-    """Read a short encoder, which the user called `name`; `lowercase` is what the user says, None to find
-    out.
+    """Read a short encoder that the user called `name`; `lowercase` as the user says, None to find out.
 
     Raises LongbioError where the family can't be converted, or a file is missing, corrupt, or disagrees with
     another.

@@ -127,9 +127,7 @@ def read_stated(tokenizer_config: Mapping[str, Any], tokenizer: Mapping[str, Any
     """What the content of `tokenizer_config.json` says, or where that is silent, that of `tokenizer.json`."""
     lowercase = tokenizer_config.get("do_lower_case")
     strip_accents = tokenizer_config.get("strip_accents")
-    lowercase_by, accents_by = (
-        NOTHING if setting is None else CONFIG for setting in (lowercase, strip_accents)
-    )
+    lowercase_by, accents_by = (NOTHING if flag is None else CONFIG for flag in (lowercase, strip_accents))
     if tokenizer is not None:
         steps = _steps(tokenizer.get("normalizer"))
         bert = next((step for step in steps if step.get("type") == "BertNormalizer"), None)

@@ -71,22 +71,20 @@ class Splits:
 
     def summary(self) -> str:
         """One line of what was read, and of what wasn't."""
-        described = self.described
-        held_out = ", held out of them," if described["dev_is_held_out"] else ""
+        facts = self.described
+        held_out = ", held out of them," if facts["dev_is_held_out"] else ""
         parts = [
             f"{len(self.train):,} to learn from, {len(self.dev):,}{held_out} to choose by,"
             f" {len(self.test):,} to score"
         ]
-        if described["left_out"]:
-            parts.append(
-                f"{len(described['left_out']):,} of {described['mentions_checked']:,} mentions left out"
-            )
+        if facts["left_out"]:
+            parts.append(f"{len(facts['left_out']):,} of {facts['mentions_checked']:,} mentions left out")
         parts += [f"passed over: {line}" for line in self.passed_over]
-        if described["labels_divided_at"]:
-            parts.append(f"several labels in a cell, divided at {described['labels_divided_at']!r}")
+        if facts["labels_divided_at"]:
+            parts.append(f"several labels in a cell, divided at {facts['labels_divided_at']!r}")
         parts += [f"note: {line}" for line in self.remarks]
-        if described["groups_in_two_splits"]:
-            parts.append(f"{described['groups_in_two_splits']:,} groups (patients) are in two splits")
+        if facts["groups_in_two_splits"]:
+            parts.append(f"{facts['groups_in_two_splits']:,} groups (patients) are in two splits")
         return "; ".join(parts)
 
 

@@ -45,10 +45,8 @@ def score_answer(gold: Sequence[str], predicted: str) -> AnswerScore:
     """Score the answer given (empty for none) by the accepted ones (none where the text has no answer)."""
     # An accepted answer of which nothing is left, such as "the", is none (as SQuAD 2.0 has it).
     accepted = [words for words in (normalize(answer).split() for answer in gold) if words] or [[]]
-    predicted_words = normalize(predicted).split()
-    return AnswerScore(
-        float(predicted_words in accepted), max(_f1(words, predicted_words) for words in accepted)
-    )
+    guess = normalize(predicted).split()
+    return AnswerScore(float(guess in accepted), max(_f1(words, guess) for words in accepted))
 
 
 def answer_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> dict[str, dict[str, float]]:

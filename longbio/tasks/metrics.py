@@ -44,11 +44,11 @@ def count_entities(
 ) -> dict[str, Counts]:
     """Compare the mentions of one document: same fragments and same type, or wrong. Counts by type, for every
     type that occurs on either side."""
-    num_true, num_predicted = Counter(gold), Counter(predicted)
+    gold_counts, predicted_counts = Counter(gold), Counter(predicted)
     counts: dict[str, Counts] = {}
-    for span in num_true | num_predicted:
-        both = min(num_true[span], num_predicted[span])
-        new = Counts(both, num_predicted[span] - both, num_true[span] - both)
+    for span in gold_counts | predicted_counts:
+        both = min(gold_counts[span], predicted_counts[span])
+        new = Counts(both, predicted_counts[span] - both, gold_counts[span] - both)
         counts[span.label] = counts.get(span.label, Counts()) + new
     return counts
 
@@ -75,10 +75,8 @@ def count_words(
     true_words, predicted_words = _words_by_type(gold, units), _words_by_type(predicted, units)
     counts = {}
     for label in true_words | predicted_words:
-        true, predicted_here = true_words.get(label, set()), predicted_words.get(label, set())
-        counts[label] = Counts(
-            len(true & predicted_here), len(predicted_here - true), len(true - predicted_here)
-        )
+        true, guessed = true_words.get(label, set()), predicted_words.get(label, set())
+        counts[label] = Counts(len(true & guessed), len(guessed - true), len(true - guessed))
     return counts
 
 

@@ -229,11 +229,9 @@ def _confusion(gold: Sequence[Document], predicted: Sequence[Sequence[Span]]) ->
     for document, spans in zip(gold, predicted, strict=True):
         true_types, predicted_types = _types_by_place(document.spans), _types_by_place(spans)
         for place in true_types.keys() | predicted_types.keys():
-            true, predicted_here = true_types[place], predicted_types[place]
-            pairs = [(label, label) for label in sorted(true & predicted_here)]
-            pairs += zip_longest(
-                sorted(true - predicted_here), sorted(predicted_here - true), fillvalue="none"
-            )
+            true, guessed = true_types[place], predicted_types[place]
+            pairs = [(label, label) for label in sorted(true & guessed)]
+            pairs += zip_longest(sorted(true - guessed), sorted(guessed - true), fillvalue="none")
             for label, other in pairs:
                 counts.setdefault(label, Counter())[other] += 1
     return {label: dict(sorted(counts[label].items())) for label in sorted(counts)}

@@ -306,10 +306,8 @@ class Answers(Task[AskedRows]):
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No answer anywhere, or all where the same character is."""
-        chosen = [
-            self.chosen(detail) for prediction in predictions for detail in prediction.details["questions"]
-        ]
-        answers = {place[0] if place else None for place in chosen}
+        details = [detail for prediction in predictions for detail in prediction.details["questions"]]
+        answers = {place[0] if place else None for place in map(self.chosen, details)}
         return len(answers) <= 1
 
 

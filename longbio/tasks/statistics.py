@@ -231,8 +231,7 @@ def _bca(drawn: Numbers, value: float, without_one: Numbers) -> tuple[float, flo
 
 
 def permuted_p(ours: S, theirs: S) -> float:
-    """Two-sided p of a paired permutation test: for each document, which of its two results is whose is drawn
-    anew.
+    """Two-sided p of a paired permutation test: each document's two results are swapped or not.
 
     Exact where that can be done in fewer than 10,000 ways.
     """

@@ -186,9 +186,7 @@ class Task(Protocol[E]):
             counts.pop(name, None)
         if not self.learned_names or not counts:
             return []
-        return [
-            f"{counts.total():,} {self.named} that weren't learned, and are missed: {_list_names(counts)}"
-        ]
+        return [f"{counts.total():,} {self.named} that weren't learned, and are missed: {_listing(counts)}"]
 
     def learned_from(self, documents: Sequence[Document]) -> Self:
         """The same task, its classes those of the training documents, where it has classes."""
@@ -315,11 +313,11 @@ def _held(documents: Sequence[Document]) -> str:
     }
     held = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     types = {span.label for document in documents for span in document.spans}
-    of_types = f", of the types {_list_names(types)}" if types else ""
+    of_types = f", of the types {_listing(types)}" if types else ""
     return held + of_types if held else "nothing but their texts"
 
 
-def _list_names(names: Iterable[str]) -> str:
+def _listing(names: Iterable[str]) -> str:
     """The first few of some names, in a line."""
     ordered = sorted(names)
     shown = ", ".join(repr(name[:SHOWN_CHARS]) for name in ordered[:SHOWN])

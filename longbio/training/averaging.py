@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-def learned_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+def weights_of(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that training changes, by name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
@@ -35,7 +35,7 @@ class Average:
         if step < self.first_step:
             return
         self.count += 1
-        for name, weight in learned_weights(model).items():
+        for name, weight in weights_of(model).items():
             if self.count == 1:
                 self.mean[name] = weight.detach().clone()
             else:
@@ -45,9 +45,7 @@ class Average:
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
         """The model has the mean as its weights, if there is one yet; its own again afterwards."""
-        before = {
-            name: weight.detach().clone() for name, weight in learned_weights(model).items() if self.count
-        }
+        before = {name: weight.detach().clone() for name, weight in weights_of(model).items() if self.count}
         self.put_into(model)
         try:
             yield

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from longbio.errors import LongbioError
-from longbio.training.averaging import learned_weights, put_weights
+from longbio.training.averaging import put_weights, weights_of
 
 
 @dataclass
@@ -82,7 +82,7 @@ class EarlyStopping:
             )
         self.history.append((step, scores[0]))
         if self.best_step == step:
-            weights = learned_weights(model)
+            weights = weights_of(model)
             self.best = {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
 
     def put_into(self, model: PreTrainedModel) -> None:

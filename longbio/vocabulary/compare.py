@@ -268,10 +268,8 @@ def _probe(
         summed_loss, training, work, lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
-    changes = [
-        f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured
-    ]
-    tell.end(f"bits a character: {', '.join(changes)}")
+    bits = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]
+    tell.end(f"bits a character: {', '.join(bits)}")
     return curve
 
 
