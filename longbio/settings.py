@@ -54,7 +54,7 @@ def settings_file(config: Path | str, command: str, *, named_in: Path | None = N
     files = [path for folder in (file.parent, PRESETS / command) for path in folder.glob("*.yaml")]
     near = difflib.get_close_matches(file.stem, [path.stem for path in files], n=1, cutoff=0.0)
     raise LongbioError(
-        f"files is no configuration {config}",
+        f"there is no configuration {config}",
         where=named_in,
         remedy=f"did you mean {near[0]}{file.suffix}? `longbio configs` lists those that come with longbio",
     )

@@ -55,7 +55,7 @@ def in_order(
             yield key, future.result()
         is_done = True
     except BrokenProcessPool as error:
-        raise LongbioError("a process has died, perhaps for want of memory", remedy=remedy) from error
+        raise LongbioError("a process has died, perhaps because memory was short", remedy=remedy) from error
     finally:
         if not is_done:
             leash.close()

@@ -157,18 +157,16 @@ def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str
     return [{**rows[0], value: fmean(row[value] for row in rows)} for _, rows in sorted(together.items())]
 
 
-def _against(
-    result: Mapping[str, Any], baseline: Mapping[str, Any]
-) -> tuple[dict[str, Any] | None, str | None]:
+def _against(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """A run against the baseline over the seeds that both have, and why that can't be."""
     ours, theirs = (
-        {run["seed"]: run["test"]["evidence"] for run in side["runs"]} for side in (result, baseline)
+        {run["seed"]: run["test"]["evidence"] for run in side["runs"]} for side in (arm, baseline)
     )
     seeds = [seed for seed in ours if seed in theirs]
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
     if not pairs:
         return None, None
-    if result["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
+    if arm["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
         return (
             None,
             "its test documents aren't the baseline's; delete one of the two folders and run it again",

@@ -176,8 +176,7 @@ class Benchmark(Settings):
 
 
 def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Benchmark:
-    """Read a benchmark, a YAML file or its content; paths of its configurations then start in the working
-    folder.
+    """Read a benchmark, a YAML file or its content; paths in it then start in the working folder.
 
     Raises:
         LongbioError: a setting is wrong, or a configuration isn't there; names the nearest.
@@ -212,7 +211,7 @@ def refuse_unknown(name: str, known: Sequence[str], where: str) -> None:
 def _refuse_unknown(whose: str, names: Iterable[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"{whose} {name!r}, which there isn't; did you mean {_near(name, known)!r}?")
+            raise ValueError(f"{whose} {name!r}, which doesn't exist; did you mean {_near(name, known)!r}?")
 
 
 def _refuse_twins(what: str, names: Sequence[str]) -> None:

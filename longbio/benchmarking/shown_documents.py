@@ -102,7 +102,7 @@ def _judgement(document: Document) -> str:
 def mark_mentions(gold: Document, predicted: Document, types: Sequence[str], shown_chars: int) -> Markup:
     """The first `shown_chars` of a text with its mentions in `<mark class="KIND tTYPE">`: each of either side
     is a `hit`, `wrong` or `missed`; where they overlap, the colour is the shortest's, chosen by the place of
-    its type. Mentions that go on beyond the cut are not marked."""
+    its type. Mentions that the cut goes through are not marked."""
     verdicts: dict[Span, str] = dict.fromkeys(gold.spans, "missed")
     verdicts |= {span: "hit" if span in verdicts else "wrong" for span in predicted.spans}
     spans = [span for span in sorted(verdicts) if span.end_char <= shown_chars]

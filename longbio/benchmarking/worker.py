@@ -149,7 +149,7 @@ def _in_words(code: int | None) -> str | None:
     if code == 0:
         return None
     if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}, as for want of memory"
+        return f"its process was ended by {signal.Signals(-code).name}, as when memory is short"
     return f"its process ended with code {code}; what it said of that stands above"
 
 

@@ -38,7 +38,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
     output: Annotated[Format, typer.Option("--format", help="The format to write.")] = "jsonl",
     read_as: Annotated[
-        str | None, typer.Option(help="The format of the notes. By default it is found.")
+        str | None, typer.Option(help="The format of the notes. By default it is recognised.")
     ] = None,
     encoding: Encoding = "utf-8",
     columns: Annotated[list[str] | None, column_option("text=NOTE")] = None,

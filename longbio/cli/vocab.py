@@ -29,7 +29,7 @@ Processes = Annotated[int, typer.Option(min=1, help="Read the corpus with this m
 Layers = Annotated[
     str | None,
     typer.Option(
-        help="Average these layers' states, as 0,1,2 (0: the embeddings). By default 0 to 3, where they are."
+        help="Average these layers' states, as 0,1,2 (0: the embeddings). By default 0 to 3, if it has so many."
     ),
 ]
 Terms = Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")]
@@ -224,13 +224,13 @@ def extend(
     tell.result = report
     for reason, pieces in report["without_contexts_because"].items():
         tell.say(
-            f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of theirs;"
+            f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of their old pieces;"
             f" {extending.REPORT} lists them"
         )
     if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
         tell.say(
             f"{report['corpus']['words_that_became_unknown']:,} words of the corpus can't be written any"
-            " more: behind a new piece a rest is left that has none"
+            " more: after a new piece, the rest of a word has no piece"
         )
 
 

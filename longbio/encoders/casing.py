@@ -91,20 +91,18 @@ def decide(pieces: Iterable[str], stated: Stated, lowercase: bool | None = None)
     elif stated.lowercase is not None:
         lowercase, lowercase_by = stated.lowercase, stated.lowercase_by
     else:
-        lowercase = count_lost(ordinary, lowercase=True, strip_accents=False) < CAPITALS * len(ordinary)
+        lowercase = num_lost(ordinary, lowercase=True, strip_accents=False) < CAPITALS * len(ordinary)
         lowercase_by = NOTHING if lowercase else VOCABULARY
     if strip_accents is None:
         accents_by = lowercase_by
-        kept, lost = (
-            count_lost(ordinary, lowercase=lowercase, strip_accents=strip) for strip in (False, None)
-        )
+        kept, lost = (num_lost(ordinary, lowercase=lowercase, strip_accents=strip) for strip in (False, None))
         if lost - kept >= max(1, ACCENTS * len(ordinary)):
             strip_accents, accents_by = False, VOCABULARY
-    lost = count_lost(ordinary, lowercase=lowercase, strip_accents=strip_accents)
+    lost = num_lost(ordinary, lowercase=lowercase, strip_accents=strip_accents)
     return Casing(lowercase, strip_accents, lowercase_by, accents_by, lost, len(ordinary))
 
 
-def count_lost(words: list[str], *, lowercase: bool, strip_accents: bool | None) -> int:
+def num_lost(words: list[str], *, lowercase: bool, strip_accents: bool | None) -> int:
     """How many words this normaliser changes, so that no text read by it holds them."""
     normalizer = normalizers.BertNormalizer(
         clean_text=False, handle_chinese_chars=False, strip_accents=strip_accents, lowercase=lowercase

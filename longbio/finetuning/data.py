@@ -65,9 +65,7 @@ class Splits:
     def warnings(self, task: AnyTask) -> list[str]:
         """A line for each thing that can't be learned or scored by a task that has its classes."""
         splits = {"train": self.train, "dev": self.dev, "test": self.test}
-        return [
-            f"{split}: {line}" for split, documents in splits.items() for line in task.warnings(documents)
-        ]
+        return [f"{split}: {line}" for split, notes in splits.items() for line in task.warnings(notes)]
 
     def summary(self) -> str:
         """One line of what was read, and of what wasn't."""
@@ -127,8 +125,8 @@ def read_data(settings: DataSettings) -> Splits:
     for split in ("dev", "test"):
         held_out = f"{paths['train']}, the part held out as {split} (data.{split}_share)"
         sources.setdefault(split, (held_out, formats["train"]))
-    remarks = reading.passed_over.lines(), reading.remarks.lines()
-    return Splits(train, dev, test, sources["test"][1], *remarks, described, sources)
+    lines = reading.passed_over.lines(), reading.remarks.lines()
+    return Splits(train, dev, test, sources["test"][1], *lines, described, sources)
 
 
 def places_of(settings: DataSettings) -> dict[str, Path | None]:

@@ -281,7 +281,7 @@ def write_predictions(
     try:
         WRITERS[name](documents, folder)
     except LongbioError:
-        # Some format can't hold some character or id, which is no reason to lose a day's work.
+        # Some format can't hold some character or id, which must not cost a day's work.
         for begun in folder.iterdir():
             begun.unlink()
         WRITERS["jsonl"](documents, folder)

@@ -96,7 +96,7 @@ class Recipe(Learning):
         if min(self.batch, self.epochs, self.evaluations) <= 0:
             raise ValueError("batch, epochs and evaluations are above 0")
         if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ValueError(f"a dropout of {self.dropout:g}; from 0 to below 1 can be")
+            raise ValueError(f"a dropout of {self.dropout:g}; give 0 or more, below 1")
         if self.max_tokens is not None and self.max_tokens < 16:
             raise ValueError("max_tokens is 16 or more, or null for all that the model reads")
         if self.patience is not None and self.patience < 1:

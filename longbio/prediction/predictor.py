@@ -177,7 +177,7 @@ class Predictor:
         questions = document.questions
         if not questions:
             raise LongbioError(
-                "nothing is asked of the note", where=f"document {document.id}", remedy="give --questions"
+                "no question is asked of the note", where=f"document {document.id}", remedy="give --questions"
             )
         size = max(1, LOT_CHARS // max(1, len(document.text)))
         starts = range(0, len(questions), size)

@@ -53,7 +53,7 @@ class Entities(Task[TaggedRows]):
             short model reads, when None.
         global_tokens: what every token sees, in a model that has global attention.
         constrained: read off the likeliest tags of which no I follows another type's.
-        first_window: read no more of a document than fits the model; what lies beyond is missed.
+        first_window: read no more of a document than fits the model; what lies behind is missed.
         temperature: by which logits are divided before they become probabilities; see `calibration`.
         score_by: what is reported first and chosen by: micro F1 of whole `mentions`, or, as for EBM
             PICO, the mean over types of the F1 of `words`.

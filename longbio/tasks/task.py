@@ -297,7 +297,7 @@ def refuse_without_examples(
     raise LongbioError(
         f"none of the {len(documents):,} documents{form} has {task.looks_for}; they have {held}",
         where=where,
-        remedy="lay annotations beside the texts, or name the format or columns",
+        remedy="put annotations beside the texts, or name the format or columns",
     )
 
 

@@ -215,7 +215,7 @@ def _refuse_seen(texts: Iterable[Text], unseen: Iterable[Text]) -> None:
     learned, measured = ({f.resolve() for p in side.paths for f in text_files(p)} for side in (texts, unseen))
     if both := learned & measured:
         raise LongbioError(
-            "this file is to be learned from and to be measured on",
+            "this file is used for learning and for measuring",
             where=min(both),
             remedy="give --unseen files that are not in --corpus",
         )

@@ -292,7 +292,9 @@ def render_card(report: Mapping[str, Any], name: str, model_type: str, *, has_he
     because = "; ".join(
         f"{len(some):,} {reason}" for reason, some in report["without_contexts_because"].items()
     )
-    without = f"{len(report['without_contexts']):,} pieces had no context and began as the mean of theirs"
+    without = (
+        f"{len(report['without_contexts']):,} pieces had no context and began as the mean of their old ones"
+    )
     without += f": {because}." if because else "."
     sections = [
         (

@@ -274,7 +274,7 @@ def test_words_are_mined_extended_and_compared(
     same = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", notes, *few]
     code, _, err = run(same, capsys, monkeypatch)
     assert code == 1
-    assert "to be learned from and to be measured on" in err
+    assert "used for learning and for measuring" in err
     asked = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", unseen, *few]
     code, out, err = run(asked, capsys, monkeypatch)
     assert code == 0, err

@@ -129,7 +129,7 @@ def test_hundreds_of_questions_are_read_a_few_at_a_time(
 
 def test_a_note_of_which_nothing_is_asked_is_an_error(reader_of: Reader, tmp_path: Path) -> None:
     notes = Notes(write(tmp_path / "in", {"a": "the drug"}))
-    with pytest.raises(LongbioError, match="nothing is asked of the note; give --questions"):
+    with pytest.raises(LongbioError, match="no question is asked of the note; give --questions"):
         annotate(reader_of("qa"), notes, tmp_path / "out")
 
 
