@@ -102,7 +102,7 @@ def lines_of(found: Found, tokenizers: dict[str, Any]) -> Iterator[tuple[str, st
     for fault, where in faults[:SHOWN_FAULTS]:
         yield "left out", str(LongbioError(fault, where=where))
     for heading, kinds in (("passed over", reading.passed_over), ("note", reading.remarks)):
-        for line in kinds.told():
+        for line in kinds.lines():
             yield heading, line
     for error in found.failures[:SHOWN_FAULTS]:
         yield "can't be read", str(error)
@@ -154,7 +154,7 @@ def named(counts: Counter[str]) -> str:
 def tag_ceiling(documents: Sequence[Document], tokenizer: Any) -> str:
     """What a tagger without fault would score, and what tags can't give back."""
     found = ceiling(documents, tokenizer)
-    lost = "".join(f"; lost: {line}" for line in found.lost.told())
+    lost = "".join(f"; lost: {line}" for line in found.lost.lines())
     return shorten(f"F1 {found.counts.f1:.4f}{lost}", MOST_CHARS)
 
 

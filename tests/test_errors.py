@@ -62,7 +62,7 @@ def test_what_is_passed_over_is_told_in_short_lines() -> None:
     over = PassedOver()
     for name in NAMES:
         over.note(f"member {name!r} {LONG}\n", "/d" * 500 + "/a.jsonl, line 1")
-    told = over.told()
+    told = over.lines()
     assert len(told) < 30
     assert all(len(line) < 300 and line.isprintable() for line in told)
     assert "480 more kinds" in told[-1]

@@ -29,7 +29,7 @@ Processes = Annotated[int, typer.Option(min=1, help="Read the corpus with this m
 Layers = Annotated[
     str | None,
     typer.Option(
-        help="Average these layers' states, as 0,1,2 (0: the embeddings). By default 0 to 3, if it has so many."
+        help="Average the states of these layers, as 0,1,2 (0: embeddings). By default 0 to 3, or fewer."
     ),
 ]
 Terms = Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")]

@@ -160,7 +160,7 @@ def test_cp1252_that_is_read_as_latin_1_is_said_once(encoding: str, said: int, t
         (tmp_path / f"{name}.txt").write_bytes("5 mg – “well”".encode("cp1252"))
     reading = Reading(encoding)
     read_documents(tmp_path, reading=reading)
-    told = [line for line in reading.remarks.told() if "cp1252" in line]
+    told = [line for line in reading.remarks.lines() if "cp1252" in line]
     assert len(told) == said
     assert all(line.startswith("2 texts ") and f"{tmp_path}, document a" in line for line in told)
 
