@@ -35,14 +35,14 @@ def _line(parts: dict[str, str | Path | None]) -> str:
     beyond = sum(len(part) + len(": ") for part in said.values()) - len(": ") - MOST_CHARS
     for name, least in LEAST_CHARS.items():
         if beyond > 0 and name in said:
-            kept = shortened(said[name], max(least, len(said[name]) - beyond))
+            kept = shorten(said[name], max(least, len(said[name]) - beyond))
             beyond -= len(said[name]) - len(kept)
             said[name] = kept
     line = said["what"] if "where" not in said else f"{said['where']}: {said['what']}"
     return line if "remedy" not in said else f"{line}; {said['remedy']}"
 
 
-def shortened(text: str, most_chars: int) -> str:
+def shorten(text: str, most_chars: int) -> str:
     """A text without its middle where it is longer than `most_chars`."""
     if len(text) <= most_chars:
         return text

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from longbio.tasks.task import Prediction
 
 Config = str | Path | Mapping[str, Any]
-"""The name of a preset (`longbio configs` lists them), a YAML file, or what could stand in one."""
+"""The name of a preset (`longbio configs` lists them), a YAML file, or its content."""
 
 
 @contextmanager
@@ -221,7 +221,7 @@ def evaluate(
     device: str | None = None,
     dtype: str | None = None,
 ) -> dict[str, Any]:
-    """Score a fine-tuned model on documents of which the truth is known.
+    """Score a fine-tuned model on annotated documents.
 
     Args:
         model: a fine-tuned model's folder, or a run of `finetune`, of which the first seed's is taken.
@@ -296,10 +296,10 @@ def predict(
     )
     if asked and ready.task.kind != "qa":
         raise LongbioError(f"a model of {ready.task.kind} takes no questions", where="questions")
-    return _predicted(ready, [texts] if isinstance(texts, str | Document) else texts, asked)
+    return _predict(ready, [texts] if isinstance(texts, str | Document) else texts, asked)
 
 
-def _predicted(
+def _predict(
     model: Model, texts: Iterable[str | Document], questions: tuple[Question, ...]
 ) -> Iterator[Prediction]:
     from longbio.prediction.lots import Failure, lots_of
@@ -357,7 +357,7 @@ def read_documents(
 
     Args:
         path: a file or a folder.
-        format_name: `brat`, `bioc`, `jsonl`, ...; found by itself when None.
+        format_name: `brat`, `bioc`, `jsonl`, ...; found out when None.
         encoding: of the files.
         columns: of a table, by the field of `Document` that each holds: `{"text": "NOTE_TEXT"}`.
 
@@ -366,7 +366,7 @@ def read_documents(
 
     Example:
         >>> documents = longbio.read_documents("corpus/train")
-        >>> documents[0].spans[0].covered(documents[0].text)
+        >>> documents[0].spans[0].text_in(documents[0].text)
         'drug 0'
     """
     reading = Reading(encoding, dict(columns or {}))

@@ -1,4 +1,4 @@
-"""How long work tells of its progress: what is told, not how it is shown."""
+"""The progress of long work: what is reported, not how it is shown."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def settings_file(config: Path | str, command: str, *, named_in: Path | None = N
         return file
     if preset.is_file():
         return preset
-    there = [path for folder in (file.parent, PRESETS / command) for path in folder.glob("*.yaml")]
-    near = difflib.get_close_matches(file.stem, [path.stem for path in there], n=1, cutoff=0.0)
+    files = [path for folder in (file.parent, PRESETS / command) for path in folder.glob("*.yaml")]
+    near = difflib.get_close_matches(file.stem, [path.stem for path in files], n=1, cutoff=0.0)
     raise LongbioError(
         f"there is no configuration {config}",
         where=named_in,
@@ -106,7 +106,7 @@ def load_settings(model: type[T], path: Path | Mapping[str, Any], overrides: Seq
 
     Args:
         model: the schema.
-        path: the YAML file, or what could stand in one.
+        path: the YAML file, or its content.
         overrides: "a.b=c" each, as given to `--set`: `c` is read as YAML, and a number in the
             key picks an element of a list ("phases.0.steps=100"). Later ones win.
 

@@ -1,4 +1,4 @@
-"""Processes that work for this one: they end with it, however it ends, and Ctrl-C is its alone."""
+"""Processes that work for this one: they end with it, however it ends, and only it sees Ctrl-C."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def in_order(
     is_done = False
     try:
         for key, item in items:
-            waiting.append((key, _submitted(pool, work, item)))
+            waiting.append((key, _submit(pool, work, item)))
             if len(waiting) > processes + 1:
                 key, future = waiting.popleft()
                 yield key, future.result()
@@ -55,7 +55,7 @@ def in_order(
             yield key, future.result()
         is_done = True
     except BrokenProcessPool as error:
-        raise LongbioError("a process has died, perhaps for want of memory", remedy=remedy) from error
+        raise LongbioError("a process has died, perhaps because memory was short", remedy=remedy) from error
     finally:
         if not is_done:
             leash.close()
@@ -75,7 +75,7 @@ def processes_for(work: Callable[..., Any]) -> ForkServerContext:
     return context
 
 
-def _submitted(pool: ProcessPoolExecutor, work: Callable[[Item], T], item: Item) -> Future[T]:
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Item], T], item: Item) -> Future[T]:
     try:
         with interrupts_held_back():
             return pool.submit(work, item)

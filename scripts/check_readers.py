@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from longbio.corpus.readers import READERS, SPLITS, format_of, read_documents, split_of
 from longbio.corpus.reading import MAX_MISALIGNED, Reading, named_columns
 from longbio.corpus.records import Document
-from longbio.errors import MOST_CHARS, LongbioError, one_line, shortened
+from longbio.errors import MOST_CHARS, LongbioError, one_line, shorten
 from longbio.tasks.tags import ceiling
 
 SHOWN_NAMES = 12
@@ -102,7 +102,7 @@ def lines_of(found: Found, tokenizers: dict[str, Any]) -> Iterator[tuple[str, st
     for fault, where in faults[:SHOWN_FAULTS]:
         yield "left out", str(LongbioError(fault, where=where))
     for heading, kinds in (("passed over", reading.passed_over), ("note", reading.remarks)):
-        for line in kinds.told():
+        for line in kinds.lines():
             yield heading, line
     for error in found.failures[:SHOWN_FAULTS]:
         yield "can't be read", str(error)
@@ -154,8 +154,8 @@ def named(counts: Counter[str]) -> str:
 def tag_ceiling(documents: Sequence[Document], tokenizer: Any) -> str:
     """What a tagger without fault would score, and what tags can't give back."""
     found = ceiling(documents, tokenizer)
-    lost = "".join(f"; lost: {line}" for line in found.lost.told())
-    return shortened(f"F1 {found.counts.f1:.4f}{lost}", MOST_CHARS)
+    lost = "".join(f"; lost: {line}" for line in found.lost.lines())
+    return shorten(f"F1 {found.counts.f1:.4f}{lost}", MOST_CHARS)
 
 
 def load_tokenizers(folders: Sequence[Path]) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = False
         for path in places(asked.path):
             found = read(path, asked.format, asked.encoding, asked.column)
-            print(f"{shortened(one_line(str(path)), 200)}: looks like {found.recognised}", end="")
+            print(f"{shorten(one_line(str(path)), 200)}: looks like {found.recognised}", end="")
             print(f", read as {asked.format}" if asked.format else "")
             for heading, line in lines_of(found, tokenizers):
                 print(f"  {heading:<14} {line}")

@@ -12,7 +12,7 @@ from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import PassedOver, Reading
 from longbio.corpus.records import Attribute, Document, Question, Relation, Span
 from longbio.corpus.writers import WRITERS
-from longbio.errors import LongbioError, shortened
+from longbio.errors import LongbioError, shorten
 from longbio.prediction.questions import read_questions
 
 LONG = "patient " * 100
@@ -53,7 +53,7 @@ def test_a_message_is_one_line_that_can_be_printed() -> None:
 @pytest.mark.parametrize(("most", "kept"), [(5, "ab…yz"), (6, "abc…yz"[:3] + "…xyz"), (26, None)])
 def test_shortened(most: int, kept: str | None) -> None:
     alphabet = "abcdefghijklmnopqrstuvwxyz"
-    short = shortened(alphabet, most)
+    short = shorten(alphabet, most)
     assert len(short) <= most
     assert short == alphabet if kept is None else short[0] == "a" and short[-1] == "z" and "…" in short
 
@@ -62,7 +62,7 @@ def test_what_is_passed_over_is_told_in_short_lines() -> None:
     over = PassedOver()
     for name in NAMES:
         over.note(f"member {name!r} {LONG}\n", "/d" * 500 + "/a.jsonl, line 1")
-    told = over.told()
+    told = over.lines()
     assert len(told) < 30
     assert all(len(line) < 300 and line.isprintable() for line in told)
     assert "480 more kinds" in told[-1]

@@ -23,7 +23,7 @@ from longbio.corpus.readers import READERS, format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Question, Span
 from longbio.corpus.texts import Text, read_texts
-from longbio.corpus.words import readable, word_spans
+from longbio.corpus.words import make_readable, word_spans
 from longbio.corpus.writers import WRITERS
 from longbio.encoders.loading import load_tokenizer
 from longbio.encoders.roles import section_headings
@@ -165,7 +165,7 @@ def page_of_answers(text: str) -> str:
 SEES_TEXT: dict[str, Callable[[str], Any]] = {
     "section_headings": section_headings,
     "word_spans": word_spans,
-    "readable": readable,
+    "make_readable": make_readable,
     "MARKS": lambda text: word_counts.MARKS.sub(" ", text),
     "MARKS in bytes": lambda text: contexts._without_marks(text.encode()),
     "find_contexts": contexts_of,

@@ -1,1 +1,1 @@
-"""Folders on disk: written whole or not at all, hashed, described, and read with suspicion."""
+"""Folders on disk: written completely or not at all, hashed, described, and checked when read."""

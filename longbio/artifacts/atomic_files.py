@@ -31,7 +31,7 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     """
     _clear_leftovers(path)
     unfinished = partial_of(path)
-    with full_disk_named(path):
+    with name_full_disk(path):
         try:
             with unfinished.open("wb") as file:
                 file.write(content)
@@ -44,12 +44,12 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
 
 
 def partial_of(target: Path) -> Path:
-    """Beside a target, the hidden name that this process writes under until it is whole."""
+    """The hidden name beside a target under which this process writes until all is written."""
     return target.with_name(f".{target.name}{PARTIAL}{os.getpid()}")
 
 
 def writer_is_alive(leftover: Path) -> bool:
-    """Whether the process may still run that gave something a hidden name that ends with its number."""
+    """Whether the process whose number ends a hidden name may still run."""
     pid = leftover.name.rpartition("-")[2]
     if not pid.isdecimal():
         return True  # not a name of ours: leave it alone
@@ -104,8 +104,8 @@ def sha256_of(path: Path) -> str:
 
 
 class KnownHashes:
-    """SHA-256 of large files, kept in a JSON file: one whose size and time of change are as they
-    were isn't read again. Paths, which may name patients, are kept as hashes too."""
+    """SHA-256 of large files, kept in a JSON file: a file whose size and time of change are the same isn't
+    read again. Paths, which may name patients, are kept as hashes too."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -152,19 +152,19 @@ def digest_of_path(path: Path) -> str:
         for file in files:
             state = file.stat()
             name = file.relative_to(path) if file != path else file.suffix
-            digest.update(f"{name} {_hashed(file, state.st_size, state.st_mtime_ns)}\n".encode())
+            digest.update(f"{name} {_hash_file(file, state.st_size, state.st_mtime_ns)}\n".encode())
     except OSError as error:
         raise LongbioError(f"the file can't be read ({error.strerror})", where=error.filename) from error
     return digest.hexdigest()
 
 
 @functools.cache
-def _hashed(file: Path, size: int, changed_ns: int) -> str:
+def _hash_file(file: Path, size: int, changed_ns: int) -> str:
     return sha256_of(file)
 
 
 @contextmanager
-def full_disk_named(where: Path) -> Iterator[None]:
+def name_full_disk(where: Path) -> Iterator[None]:
     """Turn "no space left on device" in the body into a `LongbioError` about `where`."""
     try:
         yield

@@ -12,9 +12,8 @@ from longbio.errors import LongbioError
 
 
 @contextmanager
-def alone(target: Path, *, wait: bool = False) -> Iterator[None]:
-    """While it is entered, no other process gets in that makes the same folder or file; the system lets go of
-    it when the process ends.
+def hold_lock(target: Path, *, wait: bool = False) -> Iterator[None]:
+    """Let no other process make the same folder or file meanwhile; the lock ends with the process.
 
     What is locked is an empty file `.<name>.lock` beside the target, which need not be there.
 
@@ -37,7 +36,7 @@ def alone(target: Path, *, wait: bool = False) -> Iterator[None]:
         except OSError as error:
             raise LongbioError(f"it can't be opened to be locked ({error.strerror})", where=file) from error
         _lock(descriptor, target, wait=wait)
-        # Who was here before may have deleted the file between the two.
+        # The last owner may have deleted the file between the two.
         if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
             break
         os.close(descriptor)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.atomic_files import read_json, write_bytes_atomically, write_json
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.artifacts.staged_folders import staged_folder
 from longbio.errors import LongbioError
 
@@ -28,7 +28,7 @@ MADE_OF = "made_of"
 """The key of a report under which the plan of its folder stands."""
 
 LOGS = (".log", ".out", ".err")
-"""Endings of what a shell may write into a run folder, which is no work."""
+"""Endings of files that a shell may write into a run folder; they are no results."""
 
 MOST_DIFFERENCES = 3
 """That a message names."""
@@ -52,7 +52,7 @@ class Run:
     def open(
         cls, out: Path, plan: Mapping[str, Any], *, private: bool = False, wait: bool = False
     ) -> Iterator[Run]:
-        """Work in a run folder, alone: begun before by the same plan, it is gone on with.
+        """Work in a run folder, alone, and go on with what the same plan began there.
 
         Args:
             out: is made if it isn't there.
@@ -65,7 +65,7 @@ class Run:
                 something else, or it can't be made.
         """
         run = cls(out)
-        with alone(out, wait=wait), _owner_only() if private else nullcontext():
+        with hold_lock(out, wait=wait), _owner_only() if private else nullcontext():
             if not (out / RUN).is_file() and run._holds(anything=private):
                 raise LongbioError(
                     "the folder holds something else", where=out, remedy="choose another place, or empty it"
@@ -81,8 +81,8 @@ class Run:
     @classmethod
     @contextmanager
     def scratch(cls, target: Path, plan: Mapping[str, Any]) -> Iterator[Run]:
-        """A private run folder `.<target>.begun`, of which nothing is left once the target is made or can't
-        be; what another plan left in it is deleted."""
+        """A private run folder `.<target>.begun`, deleted once the target is made or can't be; what another
+        plan left in it is deleted, too."""
         folder = target.absolute().with_name(f".{target.name}.begun")
         file = folder / RUN
         if not file.is_file() or differences(read_json(file), plan):
@@ -96,7 +96,7 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
 
     def bind(self, plan: Mapping[str, Any], *, whole: bool = False) -> None:
-        """Add to the plan what only became known on the way; `whole` says that this is all of it.
+        """Add to the plan what became known only now; `whole`: this is all of it.
 
         Raises LongbioError where it was another one.
         """
@@ -120,14 +120,14 @@ class Run:
         return file.read_bytes()
 
     def _leave(self) -> None:
-        """Nothing of a run that made nothing."""
+        """Delete the folder of a run that made nothing."""
         if not self._holds(anything=True):
             (self.folder / RUN).unlink(missing_ok=True)
             with suppress(OSError):  # it holds a log or what is hidden, and stays
                 self.folder.rmdir()
 
     def _holds(self, *, anything: bool = False) -> bool:
-        """Whether something stands beside the plan that a run may have left; without a plan only folders
+        """Whether the folder holds what a run may have left beside its plan; without a plan only folders
         count, or with `anything` files too."""
         entries = self.folder.iterdir() if self.folder.is_dir() else ()
         visible = [
@@ -161,7 +161,7 @@ def make_once(
     *,
     force: bool | None = None,
 ) -> dict[str, Any]:
-    """Make a folder whole, unless it was made of the same before; its report.
+    """Make a folder completely, unless it was made of the same before; returns its report.
 
     Args:
         out: the folder.
@@ -173,7 +173,7 @@ def make_once(
     Raises:
         LongbioError: `out` holds something else, or another process makes it.
     """
-    with alone(out):
+    with hold_lock(out):
         if (out / report).is_file() and not force:
             done: dict[str, Any] = read_json(out / report)
             if changed := differences(done.get(MADE_OF, {}), made_of):
@@ -187,7 +187,7 @@ def make_once(
 
 
 def differences(recorded: Mapping[str, Any], asked: Mapping[str, Any], before: str = "") -> list[str]:
-    """What is asked for otherwise than it was recorded, in words: `recipe.epochs was 3 and is 4`."""
+    """What differs from what was recorded, in words: `recipe.epochs was 3 and is 4`."""
     asked = _as_json(asked)
     changed = []
     for key in dict.fromkeys([*recorded, *asked]):

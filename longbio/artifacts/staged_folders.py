@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from longbio.artifacts.atomic_files import PARTIAL, full_disk_named, partial_of, writer_is_alive
+from longbio.artifacts.atomic_files import PARTIAL, name_full_disk, partial_of, writer_is_alive
 from longbio.errors import LongbioError
 
 BYTES_PER_MB = 1_000_000
@@ -43,7 +43,7 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         raise LongbioError(what, where=target, remedy=remedy) from error
 
     try:
-        with full_disk_named(target):
+        with name_full_disk(target):
             yield staged
             _settle(staged)
         _put_in_place(staged, target, force=force)
@@ -92,13 +92,13 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or the nearest above it that exists."""
     folder = folder.absolute()
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def _settle(folder: Path) -> None:
-    """Push a folder's contents to the disk, so that a power cut can't leave it hollow."""
+    """Push a folder's contents to the disk, so that a power cut can't leave empty files."""
     # safetensors writes files only their owner can read; the folder's mode holds the umask.
     file_mode = folder.stat().st_mode & 0o666
     for parent, _, names in os.walk(folder):

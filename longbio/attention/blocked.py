@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from longbio.attention.pattern import SparsePattern
-from longbio.attention.planned import Three, flatten, planned, refuse_heads
+from longbio.attention.planned import Three, attend_by_plan, flatten, refuse_heads
 from longbio.attention.tiles import Group, Tile, TilePlan, groups, plan
 
 
@@ -39,7 +39,7 @@ def _attend(three: Three, pattern: SparsePattern, plan: TilePlan, dropout: float
     return output_NHD.unflatten(0, pattern.document_BT.shape).transpose(1, 2)
 
 
-attend, prepare = planned("blocked", _plan, _attend)
+attend, prepare = attend_by_plan("blocked", _plan, _attend)
 
 
 def run(query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, plan: TilePlan, dropout: float) -> Tensor:
@@ -77,7 +77,7 @@ class Dropout:
         self.rate = rate
         self.scale = 1.0 / (1.0 - rate)
         # Both halves depend on every bit of the seed.
-        mixed = _mixed(int(seed))
+        mixed = _mix(int(seed))
         self.start, self.stir = mixed & 0xFFFFFFFF, mixed >> 32
         self.used = 0
         self.buffers = _Buffers(device)
@@ -91,11 +91,11 @@ class Dropout:
         if len(self.places) < size:
             self.places = torch.arange(size, dtype=torch.int32, device=self.buffers.device) * _GOLDEN
         word, moved = (self.buffers.take(name, torch.int32, size) for name in ("word", "moved"))
-        torch.add(self.places[:size], _signed(self.start + self.used * _GOLDEN), out=word)
+        torch.add(self.places[:size], _as_int32(self.start + self.used * _GOLDEN), out=word)
         self.used += size
-        word.bitwise_xor_(torch.bitwise_right_shift(word, 16, out=moved)).mul_(_signed(0x7FEB352D))
-        word += _signed(self.stir)
-        word.bitwise_xor_(torch.bitwise_right_shift(word, 15, out=moved)).mul_(_signed(0x846CA68B))
+        word.bitwise_xor_(torch.bitwise_right_shift(word, 16, out=moved)).mul_(_as_int32(0x7FEB352D))
+        word += _as_int32(self.stir)
+        word.bitwise_xor_(torch.bitwise_right_shift(word, 15, out=moved)).mul_(_as_int32(0x846CA68B))
         # Of 2^32 equally likely numbers the lowest ones are dropped.
         lowest = min(max(round(self.rate * 2**32), 1), 2**32 - 1) - 2**31
         word.clamp_(lowest - 1, lowest).sub_(lowest - 1)
@@ -105,14 +105,14 @@ class Dropout:
 _GOLDEN = -1640531535  # 2^32 / golden ratio, odd: neighbouring places get distant numbers
 
 
-def _mixed(number: int) -> int:
+def _mix(number: int) -> int:
     """64 bits, each of which depends on every bit of the number."""
     for multiplier in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
         number = (number ^ (number >> 30)) * multiplier % 2**64
     return number ^ (number >> 31)
 
 
-def _signed(number: int) -> int:
+def _as_int32(number: int) -> int:
     """The int32 with the same lowest 32 bits."""
     return (number + 2**31) % 2**32 - 2**31
 
@@ -156,7 +156,7 @@ def gather(tensor_HND: Tensor, far: Tensor) -> Tensor:
     return tensor_HND.transpose(0, 1).index_select(0, far).transpose(0, 1)
 
 
-def _computed(tensor_NHD: Tensor) -> Tensor:
+def _heads_first(tensor_NHD: Tensor) -> Tensor:
     """(H, N, D) in the dtype that weights are computed in."""
     return tensor_NHD.to(torch.promote_types(tensor_NHD.dtype, torch.float32)).transpose(0, 1)
 
@@ -173,7 +173,7 @@ def _blocked(
     dropout: float,
     seed: Tensor,
 ) -> Tensor:
-    query_HND, key_HND, value_HND = map(_computed, (query, key, value))
+    query_HND, key_HND, value_HND = map(_heads_first, (query, key, value))
     exact = query_HND.dtype
     output = torch.empty_like(query, dtype=exact, memory_format=torch.contiguous_format)
     if int((tile_numbers[:, 1] - tile_numbers[:, 0]).sum()) < len(query):
@@ -251,7 +251,7 @@ def _blocked_backward(
     dropout: float,
     seed: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    query_HND, key_HND, value_HND, grad_HND = map(_computed, (query, key, value, grad))
+    query_HND, key_HND, value_HND, grad_HND = map(_heads_first, (query, key, value, grad))
     exact, heads = query_HND.dtype, len(query_HND)
     dquery, dkey, dvalue = (
         torch.zeros_like(tensor, dtype=exact, memory_format=torch.contiguous_format)
@@ -259,7 +259,7 @@ def _blocked_backward(
     )
     dquery_HND, dkey_HND, dvalue_HND = (total.transpose(0, 1) for total in (dquery, dkey, dvalue))
     # Of a softmax's gradient: sum over keys of weight * its gradient, the same for all keys.
-    common_HN1 = (grad_HND * _computed(output)).sum(dim=2, keepdim=True)
+    common_HN1 = (grad_HND * _heads_first(output)).sum(dim=2, keepdim=True)
     if bool(tile_numbers[:, 8].any()):
         grad_HND = grad_HND.masked_fill(~real[:, None], 0.0)
     weights, buffers = _Weights(query_HND, key_HND), _Buffers(query.device)

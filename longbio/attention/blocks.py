@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from longbio.attention.pattern import PADDING, SparsePattern, check_mask, numbered
+from longbio.attention.pattern import PADDING, SparsePattern, check_mask, number_documents
 
 NEIGHBOURS = 1  # blocks seen to each side of a query's own
 ENDS = 2  # the first and the last block of a document are global
@@ -50,7 +50,7 @@ def block_sparse(
 
     rows, num_tokens = valid_BT.shape
     num_blocks = -(-num_tokens // block_tokens)
-    document = numbered(valid_BT, document_BT).cpu()
+    document = number_documents(valid_BT, document_BT).cpu()
     counts_BHNN = torch.zeros(rows, 1, num_blocks, num_blocks, dtype=torch.int64)
     ticket_NN = _lottery(num_blocks, seed)
     full_tokens = full_attention_tokens(block_tokens, random_blocks)

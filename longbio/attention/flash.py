@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from longbio.attention.pattern import SparsePattern
-from longbio.attention.planned import Three, flatten, planned
+from longbio.attention.planned import Three, attend_by_plan, flatten
 from longbio.attention.stretches import Far, Spans, far_keys, far_ranges, real_tokens
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _plan(pattern: SparsePattern) -> FlashPlan:
     )
 
 
-attend, prepare = planned("flash", _plan, _attend)
+attend, prepare = attend_by_plan("flash", _plan, _attend)
 
 
 # -------------------------------------------------------------------------------------- kernel

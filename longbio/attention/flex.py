@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from longbio.attention.pattern import PADDING, SparsePattern
-from longbio.attention.planned import Three, planned
+from longbio.attention.planned import Three, attend_by_plan
 
 BLOCK = 128  # tokens; FlexAttention's own size, which its kernels are tuned for
 LEAST_HEAD = 16  # features; Triton multiplies no smaller matrices
@@ -98,7 +98,7 @@ def _compiler() -> str:
 
 
 @lru_cache
-def _compiled(device_type: str) -> Callable[..., Tensor]:
+def _compile(device_type: str) -> Callable[..., Tensor]:
     # Without `fullgraph` torch falls back, unsaid, to a matrix of all scores. On a CPU every shape is
     # compiled: torch 2.13 mixes up the names of symbolic sizes there once a kernel has ten of them.
     dynamic = False if device_type == "cpu" else None
@@ -114,19 +114,19 @@ def _plan(pattern: SparsePattern) -> FlexPlan:
     )
     mask_mod, score_mod = _window_mods(pattern) if pattern.counts_BHNN is None else _block_mods(pattern)
     mask = BlockMask.from_kv_blocks(
-        *_ordered(some_BHNN & ~all_BHNN),
-        *_ordered(all_BHNN),
+        *_order_blocks(some_BHNN & ~all_BHNN),
+        *_order_blocks(all_BHNN),
         BLOCK_SIZE=BLOCK,
         mask_mod=mask_mod,
         seq_lengths=(pattern.num_tokens, pattern.num_tokens),
     )
-    return FlexPlan(_compiled(pattern.device.type), mask, score_mod)
+    return FlexPlan(_compile(pattern.device.type), mask, score_mod)
 
 
-attend, prepare = planned("flex", _plan, _attend)
+attend, prepare = attend_by_plan("flex", _plan, _attend)
 
 
-def _ordered(blocks_BHNN: Tensor) -> tuple[Tensor, Tensor]:
+def _order_blocks(blocks_BHNN: Tensor) -> tuple[Tensor, Tensor]:
     """How many key blocks each query block has, and which: those come first."""
     number_BHN = blocks_BHNN.sum(dim=-1, dtype=torch.int32)
     return number_BHN, blocks_BHNN.byte().argsort(dim=-1, descending=True, stable=True).int()
@@ -177,12 +177,12 @@ def _block_mods(pattern: SparsePattern) -> tuple[MaskMod, ScoreMod | None]:
         together = query_BT[row, query] == key_BT[row, key]
         return together & counted_BHNN[row, head if several_heads else 0, block_T[query], block_T[key]]
 
-    def weighed(score: Tensor, row: Index, head: Index, query: Index, key: Index) -> Tensor:
+    def add_log_count(score: Tensor, row: Index, head: Index, query: Index, key: Index) -> Tensor:
         return score + log_count_BHNN[row, head if several_heads else 0, block_T[query], block_T[key]]
 
     host = pattern.on_host.counts_BHNN
     assert host is not None
-    return seen, weighed if bool((host > 1).any()) else None
+    return seen, add_log_count if bool((host > 1).any()) else None
 
 
 def _seen_blocks(pattern: SparsePattern) -> tuple[Tensor, Tensor]:

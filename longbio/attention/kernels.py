@@ -57,7 +57,7 @@ PREFERRED: dict[str, tuple[str, ...]] = {
 """What `auto` tries, in order, by device; other devices are treated as a CPU is."""
 
 
-def named(name: str) -> Kernel | None:
+def kernel_named(name: str) -> Kernel | None:
     """The kernel of this name; None for `auto`, which is chosen once the input is known."""
     if name == "auto":
         return None

@@ -202,7 +202,7 @@ def sliding_window(
     check_mask(valid_BT, "valid_BT")
     if window_tokens < 1:
         raise ValueError(f"window_tokens is {window_tokens}, but a window has at least 1 token each side")
-    documents = numbered(valid_BT, document_BT)
+    documents = number_documents(valid_BT, document_BT)
     if global_BT is None:
         return SparsePattern(documents, torch.zeros_like(valid_BT), window_tokens=window_tokens)
     check_mask(global_BT, "global_BT")
@@ -211,7 +211,7 @@ def sliding_window(
     return SparsePattern(documents, global_BT & valid_BT, window_tokens=window_tokens)
 
 
-def numbered(valid_BT: Tensor, document_BT: Tensor | None) -> Tensor:
+def number_documents(valid_BT: Tensor, document_BT: Tensor | None) -> Tensor:
     """The documents of every token, -1 for padding. Raises ValueError at another shape, or no integers."""
     if document_BT is None:
         return valid_BT.long() - 1

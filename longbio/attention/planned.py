@@ -32,7 +32,7 @@ Three = tuple[Tensor, Tensor, Tensor]
 """Query, key and value."""
 
 
-def planned(
+def attend_by_plan(
     name: str,
     make_plan: Callable[[SparsePattern], Any],
     run: Callable[[Three, SparsePattern, Any, float], Tensor],

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from longbio.attention.pattern import SparsePattern
-from longbio.attention.planned import Three, flatten, planned, refuse_heads
+from longbio.attention.planned import Three, attend_by_plan, flatten, refuse_heads
 from longbio.attention.tiles import Tile, plan, tiles
 
 KEY_STEP = 64  # keys; tiles are alike up to it, and rows of biases must begin at multiples of 8
@@ -115,7 +115,7 @@ def _batches(pattern: SparsePattern) -> list[Batch]:
     return [batch.to(pattern.device) for batch in batches]
 
 
-attend, prepare = planned("xformers", _batches, _attend)
+attend, prepare = attend_by_plan("xformers", _batches, _attend)
 
 
 def _batch(members: list[Tile], num_keys: int, real_N: Tensor) -> Batch:

@@ -16,14 +16,14 @@ from longbio.artifacts.runs import is_run_of
 from longbio.benchmarking.settings import Arm, Benchmark, Overrides, Reads, TaskEntry, folder_name
 from longbio.benchmarking.worker import CELL
 from longbio.errors import LongbioError
-from longbio.finetuning.run import RESULTS, documents_bound, settings_bound
+from longbio.finetuning.run import RESULTS, digests_of_documents, plan_of_settings
 from longbio.finetuning.settings import Finetuning
 from longbio.settings import load_settings
 
 FAILURE = "failure.json"
 
 
-def _pooled(pooling: str) -> dict[str, Overrides]:
+def _pool_windows(pooling: str) -> dict[str, Overrides]:
     windows = ("task.reading.part=windows", f"task.reading.pooling={pooling}")
     return {"classification": windows, "similarity": windows}
 
@@ -33,9 +33,9 @@ FIRST_WINDOW = ("task.first_window=true",)
 
 READINGS: dict[Reads, dict[str, Overrides]] = {
     "whole": {},
-    "chunks-mean": _pooled("mean"),
-    "chunks-max": _pooled("max"),
-    "chunks-attention": _pooled("attention"),
+    "chunks-mean": _pool_windows("mean"),
+    "chunks-max": _pool_windows("max"),
+    "chunks-attention": _pool_windows("attention"),
     "first": {"ner": FIRST_WINDOW, "qa": FIRST_WINDOW, "classification": HEAD, "similarity": HEAD},
 }
 """How an arm reads documents: what has to be set, by kind of task. Entities and answers of chunks are merged
@@ -53,20 +53,20 @@ class Cell:
 
     @property
     def failure(self) -> Path:
-        """Where it stands why the cell failed."""
+        """The file that says why the cell failed."""
         return self.plan.out.with_name(f"{self.plan.out.name}.{FAILURE}")
 
     def results(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """What the finished run of this very plan says, and what it cost; None where there is none yet."""
+        """Results and cost of the finished run of this plan; None where there is none yet."""
         out = self.plan.out
         if not (out / CELL).is_file() or not (out / RESULTS).is_file():
             return None
-        asked = settings_bound(self.plan)
+        asked = plan_of_settings(self.plan)
         # A finished benchmark is reported even where its models or its corpora are gone.
         with suppress(LongbioError):
             asked["model"] = checkpoint_digest(locate(self.plan.model))
         with suppress(LongbioError):
-            asked |= documents_bound(self.plan)
+            asked |= digests_of_documents(self.plan)
         done = read_json(out / RESULTS)
         if not is_run_of(out, asked) or [run["seed"] for run in done["runs"]] != list(self.plan.seeds):
             return None
@@ -102,8 +102,8 @@ def _cell(suite: Benchmark, task: TaskEntry, arm: Arm, models: Mapping[str, str]
 
 
 def overrides_of(reads: Reads | None, kind: str, chunk_tokens: int) -> Overrides:
-    """What makes a plan of a `kind` of task read so; None for as the plan says. Chunks hold so many tokens,
-    special ones included.
+    """Overrides by which a task of a `kind` reads documents so; None for the plan's own way. Chunks hold so
+    many tokens, special ones included.
 
     Raises:
         LongbioError: the task can't be read so.

@@ -1,7 +1,7 @@
-"""Charts of a benchmark as SVG to stand inside a page: they take its colours, by day and by night.
+"""Charts of a benchmark as SVG to stand inside a page: they take its colours, light or dark.
 
 Colours are variables of the page's style sheet, so that one drawing reads well on white and on black.
-No text of a user's stands in a drawing: arms are named in a legend of the page.
+A drawing holds no text of a user: arms are named in a legend of the page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PALETTE = (
     ("#7d5c00", "#e0b030"),
     ("#5b4bb0", "#a99bf0"),
 )
-"""A colour on white and its partner on black; apart also for colour-blind eyes, as far as six can be."""
+"""A colour on white and its partner on black; the six differ for colour-blind eyes as far as possible."""
 
 # What is drawn with, and the style sheet's name of it.
 INK, FAINT = "#00fe00", "#00fe01"
@@ -68,7 +68,7 @@ def swatch(look: Look, name: str) -> Markup:
     """A piece of an arm's line, for a legend that names it."""
     figure = Figure(figsize=(0.5, 0.16))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.plot((0, 1, 2), (0, 0, 0), **_drawn(look), markevery=[1])
+    axes.plot((0, 1, 2), (0, 0, 0), **_style(look), markevery=[1])
     axes.set_axis_off()
     return _svg(figure, name, None)
 
@@ -104,7 +104,7 @@ def chart(
         axes.plot((0, 1), (0, 1), color=FAINT, linewidth=1)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     for arm, (xs, ys) in curves.items():
-        axes.plot(xs, ys, **(_drawn(looks[arm]) if has_markers else _drawn(looks[arm]) | {"marker": ""}))
+        axes.plot(xs, ys, **(_style(looks[arm]) if has_markers else _style(looks[arm]) | {"marker": ""}))
     if ticks:
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlim(-0.3, len(ticks) - 0.7)
@@ -112,24 +112,24 @@ def chart(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(x_label, color=INK, fontsize=9.5)
     axes.set_ylabel(y_label, color=INK, fontsize=9.5, parse_math=False)
-    _plain(axes)
+    _style_axes(axes)
     return _svg(figure, name, says)
 
 
 def smooth(losses: Sequence[Sequence[float]]) -> Curve:
     """Losses of each step, by seed, as one curve of at most 80 points, each the mean of the steps around it;
     where some seeds have ended, of the others."""
-    steps = max((len(each) for each in losses), default=0)
+    steps = max((len(curve) for curve in losses), default=0)
     if steps == 0:
         return (), ()
-    every: NDArray[np.float64] = np.full((len(losses), steps), np.nan)
-    for row, each in zip(every, losses, strict=True):
-        row[: len(each)] = each
+    padded: NDArray[np.float64] = np.full((len(losses), steps), np.nan)
+    for row, curve in zip(padded, losses, strict=True):
+        row[: len(curve)] = curve
     groups = np.array_split(np.arange(steps), min(LOSS_POINTS, steps))
-    return [float(group.mean()) + 1 for group in groups], [float(np.nanmean(every[:, g])) for g in groups]
+    return [float(group.mean()) + 1 for group in groups], [float(np.nanmean(padded[:, g])) for g in groups]
 
 
-def _drawn(look: Look) -> dict[str, Any]:
+def _style(look: Look) -> dict[str, Any]:
     return {
         "color": look.colour,
         "marker": look.marker,
@@ -139,7 +139,7 @@ def _drawn(look: Look) -> dict[str, Any]:
     }
 
 
-def _plain(axes: Axes) -> None:
+def _style_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=9, color=INK, labelcolor=INK)
     axes.grid(axis="y", color=FAINT, linewidth=0.5)
     axes.set_axisbelow(True)

@@ -30,7 +30,7 @@ from longbio.vocabulary.new_rows import ExtendSettings
 
 DONE = "pretrained.json"
 SMOOTHED_STEPS = 10
-"""A step's loss is of few tokens: it is the mean of so many that has to be low."""
+"""Steps whose mean loss has to be low: the loss of one step is of few tokens."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Made:
         phases = self.curriculum.phases
         return self.curriculum.out / f"v0.{len(phases)}-{phases[-1].name}"
 
-    def given(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Any]:
         """What `make` is told, ready for JSON."""
         words = self.asked.new_words
         return {
@@ -58,10 +58,10 @@ class Made:
         }
 
     def is_done(self) -> bool:
-        """Whether it has been made, just so, of what is there now; what is gone is taken as it was."""
+        """Whether this plan made it of the files as they are; those that are gone count as unchanged."""
         if not (self.curriculum.out / DONE).is_file():
             return False
-        done, asked = read_json(self.curriculum.out / DONE), self.given()
+        done, asked = read_json(self.curriculum.out / DONE), self.plan()
         return bool(done["asked"] == asked) and _made_of(asked).items() <= done["made_of"].items()
 
 
@@ -86,40 +86,40 @@ def models_of(suite: Benchmark) -> tuple[dict[str, str], list[Made]]:
     return models, made
 
 
-def make(given: Mapping[str, Any], tell: Narrator) -> None:
-    """Make a model, or what is left of it, as `Made.given` says.
+def make(plan: Mapping[str, Any], tell: Narrator) -> None:
+    """Make a model, or what is left of it, as `Made.plan` says.
 
     Raises:
         LongbioError: as `extend` and `pretrain`.
     """
-    curriculum = Curriculum.model_validate(given["curriculum"])
-    has_begun, made_of = any(curriculum.out.glob("v0.*")), _made_of(given)
-    model = locate(given["start"])
-    if given["new_words"] is not None:
-        model = _with_words(model, NewWords.model_validate(given["new_words"]), curriculum, tell)
-    if given["convert"] is not None:
-        _convert(model, ConversionSettings(**given["convert"]), _beside(curriculum.out, "converted"), tell)
+    curriculum = Curriculum.model_validate(plan["curriculum"])
+    has_begun, made_of = any(curriculum.out.glob("v0.*")), _made_of(plan)
+    model = locate(plan["start"])
+    if plan["new_words"] is not None:
+        model = _with_words(model, NewWords.model_validate(plan["new_words"]), curriculum, tell)
+    if plan["convert"] is not None:
+        _convert(model, ConversionSettings(**plan["convert"]), _beside(curriculum.out, "converted"), tell)
     pretrain(curriculum, tell)
     cost = {"peak_memory_mb": None if has_begun else peak_memory_mb()}
-    write_json(curriculum.out / DONE, {"asked": dict(given), "made_of": made_of, "cost": cost})
+    write_json(curriculum.out / DONE, {"asked": dict(plan), "made_of": made_of, "cost": cost})
 
 
-def _made_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the model that `given` begins with and of its texts, of those that are there."""
-    curriculum = Curriculum.model_validate(given["curriculum"])
+def _made_of(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the model that `plan` begins with and of its texts, of those that are there."""
+    curriculum = Curriculum.model_validate(plan["curriculum"])
     digests = dict[str, str]()
     texts = {name: corpus.paths for name, corpus in curriculum.corpora.items()}
     if curriculum.validation.corpus is not None:
         texts["of validation"] = curriculum.validation.corpus.paths
-    if given["new_words"] is not None:
-        words = NewWords.model_validate(given["new_words"])
+    if plan["new_words"] is not None:
+        words = NewWords.model_validate(plan["new_words"])
         texts["of new words"] = words.corpus
         if words.terms.is_file():
             digests["terms"] = sha256_of(words.terms)
     hashes = KnownHashes(curriculum.cache / HASHES)
     # What is gone has no digest: a finished benchmark is reported without it.
     with suppress(LongbioError):
-        digests["start"] = checkpoint_digest(locate(given["start"], offline=True))
+        digests["start"] = checkpoint_digest(locate(plan["start"], offline=True))
     for name, paths in texts.items():
         with suppress(LongbioError):  # as above
             files = [hashes.sha256_of(file) for path in paths for file in text_files(path)]
@@ -142,7 +142,7 @@ def describe(made: Made, target_bits: float | None) -> dict[str, Any]:
         "start": made.asked.start,
         "new_words": None if made.asked.new_words is None else made.asked.new_words.init,
         "steps": len(bits),
-        "phases": [{name: each[name] for name in ("name", "bits_before", "bits_after")} for each in phases],
+        "phases": [{name: phase[name] for name in ("name", "bits_before", "bits_after")} for phase in phases],
         "bits": bits,
         "target_bits": target_bits,
         "steps_to_target": None if target_bits is None else steps_to(target_bits, bits),
@@ -173,11 +173,11 @@ def _convert(model: Path, settings: ConversionSettings, out: Path, tell: Narrato
     advance = tell.begin(f"convert to a {settings.to} of {settings.max_tokens:,} tokens, and verify", 0)
     checks: list[Check] = []
 
-    def told(check: Check) -> None:
+    def tell_check(check: Check) -> None:
         checks.append(check)
         advance(len(checks), check.name)
 
-    convert(model, out, settings=settings, on_check=told)
+    convert(model, out, settings=settings, on_check=tell_check)
     judged = sum(check.passed is not None for check in checks)
     tell.end(f"{judged} of {judged} checks passed" if checks else "done before")
 

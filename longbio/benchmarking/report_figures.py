@@ -28,8 +28,8 @@ class Drawing:
 def drawings(place: str, task: Result, styles: Mapping[str, Look]) -> list[Drawing]:
     """What can be drawn of a task, each name beginning with its `place` in the page; charts without data are
     left out."""
-    made = [draw(place, task, styles) for draw in (_by_length, _by_position, _reliability, _losses)]
-    return [drawing for drawing in made if drawing is not None]
+    drawn = [draw(place, task, styles) for draw in (_by_length, _by_position, _reliability, _losses)]
+    return [drawing for drawing in drawn if drawing is not None]
 
 
 def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
@@ -37,9 +37,9 @@ def pretraining(results: Result) -> tuple[Drawing, dict[str, Look]] | None:
     models = results.get("pretraining")
     if not models:
         return None
-    names = [each["name"] for each in models]
+    names = [model["name"] for model in models]
     styles = looks(names, names[0])
-    curves = {each["name"]: smooth([each["bits"]]) for each in models if each["bits"]}
+    curves = {model["name"]: smooth([model["bits"]]) for model in models if model["bits"]}
     says = "Bits per masked token by step of pre-training"
     svg = _by_step(curves, styles, says, name="pretraining", y_label="bits per masked token")
     note = (
@@ -64,20 +64,20 @@ def _by_length(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing 
 
 
 def _by_position(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
-    what = "answer" if task["kind"] == "qa" else "mention"
-    measured = tables.found_measure(task)
+    target = "answer" if task["kind"] == "qa" else "mention"
+    measured = tables.position_measure(task)
     shown = "Which share of the true mentions was found"
-    if what == "answer":
+    if target == "answer":
         shown = "How well questions were answered"
     return _over_ranges(
         task,
         styles,
         "by_position",
         name=f"{place}-position",
-        title=f"By where the {what} stands",
-        note=f"{shown}, by how far into the document the {what}s stand.",
-        says=f"{measured.capitalize()} by where in the document the {what} stands",
-        x_label=f"tokens before the {what} (n: {what}s)",
+        title=f"By where the {target} stands",
+        note=f"{shown}, by how far into the document the {target}s stand.",
+        says=f"{measured.capitalize()} by where in the document the {target} stands",
+        x_label=f"tokens before the {target} (n: {target}s)",
         y_label=measured,
     )
 
@@ -113,13 +113,13 @@ def _over_ranges(
 
 def _ends(curves: Mapping[str, Curve], ticks: Sequence[str]) -> str:
     """Where each curve begins and ends."""
-    said = []
+    sentences = []
     for arm, (xs, ys) in curves.items():
         if xs:
             first, last = (ticks[int(x)].partition("\n")[0] for x in (xs[0], xs[-1]))
             end = f", {ys[-1]:.1f} at {last}" if len(xs) > 1 else ""
-            said.append(f"{arm}: {ys[0]:.1f} at {first} tokens{end}.")
-    return " ".join(said)
+            sentences.append(f"{arm}: {ys[0]:.1f} at {first} tokens{end}.")
+    return " ".join(sentences)
 
 
 def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | None:
@@ -129,14 +129,14 @@ def _reliability(place: str, task: Result, styles: Mapping[str, Look]) -> Drawin
     known = {arm["name"]: arm["reliability"] for arm in task["arms"] if arm["reliability"]}
     curves = {}
     for name, reliability in known.items():
-        bins = [each for each in reliability["bins"] if each["count"]]
-        curves[name] = [each["confidence"] for each in bins], [each["accuracy"] for each in bins]
-    said = [f"{name}: {points(each['expected_calibration_error'])}." for name, each in known.items()]
+        bins = [group for group in reliability["bins"] if group["count"]]
+        curves[name] = [group["confidence"] for group in bins], [group["accuracy"] for group in bins]
+    errors = [f"{name}: {points(data['expected_calibration_error'])}." for name, data in known.items()]
     svg = chart(
         curves,
         styles,
         name=f"{place}-reliability",
-        says=f"Reliability diagram. Expected calibration error in hundredths, {' '.join(said)}",
+        says=f"Reliability diagram. Expected calibration error in hundredths, {' '.join(errors)}",
         x_label="mean probability",
         y_label="share that is right",
         is_square=True,
@@ -150,7 +150,7 @@ def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | N
     if not curves:
         return None
     svg = _by_step(curves, styles, "Training loss by step", name=f"{place}-losses", y_label="training loss")
-    longest = max(len(each) for arm in task["arms"] for each in arm["losses"])
+    longest = max(len(losses) for arm in task["arms"] for losses in arm["losses"])
     by = -(-longest // LOSS_POINTS)
     note = "Mean over seeds" + (f", each point the mean of about {by:,} steps." if by > 1 else ".")
     return Drawing("Training loss", note, svg, tables.loss_table(task))
@@ -159,6 +159,6 @@ def _losses(place: str, task: Result, styles: Mapping[str, Look]) -> Drawing | N
 def _by_step(
     curves: Mapping[str, Curve], styles: Mapping[str, Look], says: str, *, name: str, y_label: str
 ) -> Markup:
-    said = " ".join(f"{arm}: from {ys[0]:.2f} to {ys[-1]:.2f}." for arm, (_, ys) in curves.items())
-    says = f"{says}. {said}"
+    ends = " ".join(f"{arm}: from {ys[0]:.2f} to {ys[-1]:.2f}." for arm, (_, ys) in curves.items())
+    says = f"{says}. {ends}"
     return chart(curves, styles, name=name, says=says, x_label="step", y_label=y_label, has_markers=False)

@@ -33,10 +33,9 @@ class Table:
 
 
 def overview(results: Result) -> Table:
-    """Tasks and arms, the fewer of them to the right: mean scores, and what the comparison with the baseline
-    says."""
+    """Tasks by arms, whichever are fewer as columns: mean scores, and the comparison with the baseline."""
     arms, tasks, score = arm_names(results), results["tasks"], results["score"]
-    failed = {(each["task"], each["arm"]) for each in results["failed"]}
+    failed = {(cell["task"], cell["arm"]) for cell in results["failed"]}
     columns = [f"{task['name']}, {task['measure']}" for task in tasks]
     rows = []
     for name in arms:
@@ -70,7 +69,7 @@ def arms_table(task: Result, results: Result) -> Table:
     baseline = words.baseline_of(task, results)
     rows = [_arm_row(arm, baseline) for arm in task["arms"]]
     done = {arm["name"] for arm in task["arms"]}
-    failed = [each for each in results["failed"] if each["task"] == task["name"] and each["arm"] not in done]
+    failed = [cell for cell in results["failed"] if cell["task"] == task["name"] and cell["arm"] not in done]
     header = (
         "arm",
         f"{task['measure']}, mean ± sd{' [95%]' if any(arm.get('interval') for arm in task['arms']) else ''}",
@@ -83,7 +82,7 @@ def arms_table(task: Result, results: Result) -> Table:
         "tokens/s",
         "memory",
     )
-    rows += [(each["arm"], "failed", *[""] * (len(header) - 2)) for each in failed]
+    rows += [(cell["arm"], "failed", *[""] * (len(header) - 2)) for cell in failed]
     return Table("Scores in hundredths, and what they cost", header, tuple(rows))
 
 
@@ -118,8 +117,8 @@ RANGES = {
 """By the name of a table of ranges of tokens: what they are of, what is counted and measured there."""
 
 
-def found_measure(task: Result) -> str:
-    """What is measured of what stands at a place: mentions are found or not, answers more or less."""
+def position_measure(task: Result) -> str:
+    """What is measured by position: the recall of mentions, or the mean F1 of answers."""
     return "mean F1" if task["kind"] == "qa" else "recall"
 
 
@@ -143,14 +142,14 @@ def ranges_table(task: Result, key: str) -> Table | None:
             )
         )
     header = (first, count, *(arm["name"] for arm in arms))
-    measured = found_measure(task).capitalize() if value == "recall" else task["measure"]
+    measured = position_measure(task).capitalize() if value == "recall" else task["measure"]
     return Table(f"{measured}, in hundredths", header, tuple(rows))
 
 
 def types_table(task: Result) -> Table | None:
     """F1 of each entity type, the most frequent first; None for tasks without, and where there is one."""
     arms = [arm for arm in task["arms"] if arm.get("by_type")]
-    counts = {label: each["mentions"] for arm in arms for label, each in arm["by_type"].items()}
+    counts = {label: scores["mentions"] for arm in arms for label, scores in arm["by_type"].items()}
     if len(counts) < 2:
         return None
     none = {"f1": 0.0}
@@ -186,7 +185,7 @@ def reliability_table(task: Result) -> Table | None:
     rows = tuple(
         (
             arm["name"],
-            f"{sum(each['count'] for each in arm['reliability']['bins']):,}",
+            f"{sum(group['count'] for group in arm['reliability']['bins']):,}",
             points(arm["reliability"]["expected_calibration_error"]),
         )
         for arm in task["arms"]
@@ -211,17 +210,17 @@ def loss_table(task: Result) -> Table | None:
 
 def pretraining_table(models: Sequence[Result]) -> Table:
     """What models that were made first began with, and what they reached."""
-    lengths = list(dict.fromkeys(length for each in models for length in each["phases"][-1]["bits_after"]))
+    lengths = list(dict.fromkeys(length for model in models for length in model["phases"][-1]["bits_after"]))
     target = models[0]["target_bits"]
     rows = []
-    for each in models:
-        before, after = each["phases"][0]["bits_before"], each["phases"][-1]["bits_after"]
+    for model in models:
+        before, after = model["phases"][0]["bits_before"], model["phases"][-1]["bits_after"]
         held_out = [
             f"{before[n]:.2f} → {after[n]:.2f}" if n in before and n in after else "–" for n in lengths
         ]
-        reached = "not reached" if each["steps_to_target"] is None else f"{each['steps_to_target']:,}"
-        new = f", new words by {each['new_words']}" if each["new_words"] else ""
-        cells = [each["name"], each["start"] + new, f"{each['steps']:,}", *held_out]
+        reached = "not reached" if model["steps_to_target"] is None else f"{model['steps_to_target']:,}"
+        new = f", new words by {model['new_words']}" if model["new_words"] else ""
+        cells = [model["name"], model["start"] + new, f"{model['steps']:,}", *held_out]
         rows.append((*cells, *([] if target is None else [reached])))
     header = ["model", "begins with", "steps", *(f"held-out bits at {length} tokens" for length in lengths)]
     header += [] if target is None else [f"steps to {target:g} bits"]
@@ -234,7 +233,7 @@ def tried_table(task: Result) -> Table:
     for arm in task["arms"]:
         recipe = arm["recipe"] or {}
         known = [form.format(recipe[key]) for key, form in LEARNED_BY.items() if recipe.get(key) is not None]
-        tried = "; ".join(f"{each['name']}: {points(each['dev'])}" for each in arm["tried"])
+        tried = "; ".join(f"{recipe['name']}: {points(recipe['dev'])}" for recipe in arm["tried"])
         rows.append(
             (arm["name"], arm["model"], f"{arm['steps']:,}", ", ".join(known), tried or "nothing else")
         )
@@ -266,7 +265,7 @@ def as_csv(results: Result) -> str:
         for line in _csv_lines(task, arm, results["baseline"])
     ]
     lines += [
-        {"task": each["task"], "arm": each["arm"], "failed": each["what"]} for each in results["failed"]
+        {"task": cell["task"], "arm": cell["arm"], "failed": cell["what"]} for cell in results["failed"]
     ]
     columns = list(dict.fromkeys(column for line in lines for column in line))
     text = io.StringIO()

@@ -30,7 +30,7 @@ def verdict(against: Result | None) -> Verdict:
 
 
 def doubt(against: Result) -> str | None:
-    """Why a difference isn't clear of which interval and p say two things; None where they agree."""
+    """Why a difference isn't clear where interval and p disagree; None where they agree."""
     low, high, p_holm = (against[name] for name in ("low", "high", "p_holm"))
     if verdict(against) != "unclear" or None in (low, high, p_holm):
         return None
@@ -47,8 +47,8 @@ def doubt(against: Result) -> str | None:
 
 
 def too_few(against: Result) -> float | None:
-    """The least p that so few documents or groups can have, where that is 0.05 or more: each of two models'
-    results can be exchanged or not, in 2 to the power of their number ways, of which the two ends count."""
+    """The least p that so few documents or groups can have, where that is 0.05 or more: two models' results
+    can be swapped for each or not, in 2^n ways, and two of these are extreme."""
     units = against.get("units")
     least = None if units is None else 2.0 ** (1 - units)
     return least if least is not None and least >= SIGNIFICANT else None
@@ -143,15 +143,15 @@ def sentence(arm: Result, task: Result, results: Result) -> str:
     if ratio:
         parts.append(f"at {ratio} the cost")
     collapsed = [
-        f"{each['name']}: {each['collapsed']} of {plural(len(each['seeds']), 'seed')} collapsed"
-        for each in (arm, theirs)
-        if each and each["collapsed"]
+        f"{either['name']}: {either['collapsed']} of {plural(len(either['seeds']), 'seed')} collapsed"
+        for either in (arm, theirs)
+        if either and either["collapsed"]
     ]
     return ", ".join(parts) + (f" ({'; '.join(collapsed)})" if collapsed else "") + "."
 
 
 def unlearned(task: Result) -> str | None:
-    """That no arm learned a task, where none did: then nothing follows from their differences."""
+    """Says that no arm learned a task, where none did: then their differences mean nothing."""
     arms = task["arms"]
     if not arms or any(arm["mean"] >= LITTLE and arm["collapsed"] < len(arm["seeds"]) for arm in arms):
         return None
@@ -179,7 +179,7 @@ def answers(results: Result) -> list[tuple[str, str]]:
 def unfinished(results: Result) -> str | None:
     """What was planned and has neither a result nor failed."""
     known = {(task["name"], arm["name"]) for task in results["tasks"] for arm in task["arms"]}
-    known |= {(each["task"], each["arm"]) for each in results["failed"]}
+    known |= {(cell["task"], cell["arm"]) for cell in results["failed"]}
     every = [arm["name"] for arm in results["plan"].get("arms", ())]
     missing = [
         f"{task['name']} ({', '.join(open_arms)})"
@@ -225,44 +225,44 @@ def _few(task: Result) -> str | None:
 
 def limits(results: Result) -> list[str]:
     """What the figures of a report can't say."""
-    seeds, said = len(results["seeds"]), []
+    seeds, lines = len(results["seeds"]), []
     if seeds == 1:
-        said.append(
+        lines.append(
             "There was one seed. Another seed gives another score, here by an unknown amount: no spread over"
             " seeds is shown, and a difference may be luck of the seed."
         )
     else:
-        said.append(
+        lines.append(
             f"There were {seeds} seeds: their standard deviation is a rough estimate. Intervals and p-values"
             " don't include it: they are over documents, with the seeds averaged."
         )
-    said.append(
+    lines.append(
         "Intervals (95%, paired BCa bootstrap) and p-values (permutation test, Holm's correction over the"
         " tasks) speak of other documents of the same kind, not of another hospital's. Documents of one"
         " patient are drawn together where the corpus says whose they are; sentences of one text aren't,"
         " where a corpus comes in sentences."
     )
     if results.get("pretraining"):
-        said.append(
+        lines.append(
             "Every model that was pre-trained here was so once: seeds are of fine-tuning, and say nothing of"
             " how another pre-training would have ended."
         )
     few = [f"{task['name']} ({said_of})" for task in results["tasks"] if (said_of := _few(task)) is not None]
     if few:
-        said.append(f"Few test documents or groups, so only large differences can show: {', '.join(few)}.")
+        lines.append(f"Few test documents or groups, so only large differences can show: {', '.join(few)}.")
     unequal = [
         task["name"]
         for task in results["tasks"]
         if len({(arm["steps"], len(arm["tried"])) for arm in task["arms"]}) > 1
     ]
     if unequal:
-        said.append(
+        lines.append(
             f"Not all arms had the same number of steps, or as many settings tried: {', '.join(unequal)}."
         )
     if results["failed"]:
-        said.append("Arms that failed are missing from every comparison.")
-    said.append(
+        lines.append("Arms that failed are missing from every comparison.")
+    lines.append(
         "The cost is the seconds of learning and of reading the test documents, as a ratio to the"
         " baseline's, on the machine named below and with whatever else ran on it."
     )
-    return said
+    return lines

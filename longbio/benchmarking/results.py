@@ -91,25 +91,25 @@ def _task(suite: Benchmark, finished: Sequence[Finished], faults: list[Mapping[s
     }
 
 
-def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
-    runs, test = run["runs"], run["test"]
-    learned = [read_json(cell.plan.out / f"seed-{each['seed']}" / "model" / REPORT) for each in runs]
+def _arm(cell: Cell, result: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
+    runs, test = result["runs"], result["test"]
+    learned = [read_json(cell.plan.out / f"seed-{run['seed']}" / "model" / REPORT) for run in runs]
     return {
         "name": cell.arm.name,
-        "model": run["model"]["name"],
+        "model": result["model"]["name"],
         "reads": cell.arm.reads,
         "kernel": runs[0]["kernel"],
-        "seeds": [each["seed"] for each in runs],
-        "scores": [each["test"]["main"] for each in runs],
+        "seeds": [run["seed"] for run in runs],
+        "scores": [run["test"]["main"] for run in runs],
         **{name: test[name] for name in ("mean", "standard_deviation", "minimum", "collapsed", "interval")},
-        "steps": round(fmean(each["steps"] for each in runs)),
-        "recipe": run["recipe"],
-        "tried": run["grid"],
+        "steps": round(fmean(run["steps"] for run in runs)),
+        "recipe": result["recipe"],
+        "tried": result["grid"],
         "left_out": runs[0]["left_out"],
-        "by_length": _over_seeds([each["test"]["by_length"] for each in runs], "main"),
-        "by_position": _over_seeds([each["test"]["by_position"] for each in runs], "recall") or None,
+        "by_length": _over_seeds([run["test"]["by_length"] for run in runs], "main"),
+        "by_position": _over_seeds([run["test"]["by_position"] for run in runs], "recall") or None,
         "by_type": _by_type(runs),
-        "losses": [each["losses"] for each in learned],
+        "losses": [run["losses"] for run in learned],
         "reliability": runs[0]["test"]["reliability"],
         "cost": _cost(cell, runs, cost),
         "command": cell.command,
@@ -118,11 +118,11 @@ def _arm(cell: Cell, run: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[st
 
 def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] | None:
     """F1 of each entity type, mean over seeds, and how often it occurs; None for other tasks."""
-    types = [each["test"]["scores"]["strict"]["types"] for each in runs if "strict" in each["test"]["scores"]]
+    types = [run["test"]["scores"]["strict"]["types"] for run in runs if "strict" in run["test"]["scores"]]
     by_type: dict[str, dict[str, float]] = {}
-    for label in dict.fromkeys(label for each in types for label in each):
-        rows = [each[label] for each in types if label in each]
-        # A type that a seed only made up occurs in its scores alone.
+    for label in dict.fromkeys(label for scores in types for label in scores):
+        rows = [scores[label] for scores in types if label in scores]
+        # A type that one seed predicted by mistake is in its scores alone.
         mentions = sum(rows[0][count] for count in ("correct", "incorrect", "partial", "missed"))
         by_type[label] = {"f1": sum(row["f1"] for row in rows) / len(types), "mentions": mentions}
     return by_type or None
@@ -130,11 +130,11 @@ def _by_type(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]] |
 
 def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, Any]:
     """Of one model: means over seeds."""
-    prediction = fmean(each["test"]["seconds"] for each in runs)
+    prediction = fmean(run["test"]["seconds"] for run in runs)
     lines = (cell.plan.out / f"seed-{runs[0]['seed']}" / "test" / "details.jsonl").read_text().splitlines()
     tokens = sum(_tokens_read(json.loads(line)) for line in lines)
     return {
-        "training_seconds": None if cost["was_interrupted"] else fmean(each["seconds"] for each in runs),
+        "training_seconds": None if cost["was_interrupted"] else fmean(run["seconds"] for run in runs),
         "prediction_seconds": prediction,
         # Seconds are recorded in tenths.
         "tokens_per_second": tokens / max(prediction, 0.1),
@@ -145,7 +145,7 @@ def _cost(cell: Cell, runs: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]
 def _tokens_read(details: Mapping[str, Any]) -> int:
     """Of a document's text, once for each question to it."""
     read = details.get("questions", [details])
-    return sum(details["tokens"] - each.get("unread_tokens", 0) for each in read)
+    return sum(details["tokens"] - part.get("unread_tokens", 0) for part in read)
 
 
 def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str) -> list[dict[str, Any]]:
@@ -157,16 +157,16 @@ def _over_seeds(tables: Sequence[Sequence[Mapping[str, Any]] | None], value: str
     return [{**rows[0], value: fmean(row[value] for row in rows)} for _, rows in sorted(together.items())]
 
 
-def _against(run: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+def _against(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """A run against the baseline over the seeds that both have, and why that can't be."""
     ours, theirs = (
-        {each["seed"]: each["test"]["evidence"] for each in one["runs"]} for one in (run, baseline)
+        {run["seed"]: run["test"]["evidence"] for run in side["runs"]} for side in (arm, baseline)
     )
     seeds = [seed for seed in ours if seed in theirs]
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
     if not pairs:
         return None, None
-    if run["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
+    if arm["data"]["sha256"]["test"] != baseline["data"]["sha256"]["test"]:
         return (
             None,
             "its test documents aren't the baseline's; delete one of the two folders and run it again",
@@ -184,9 +184,9 @@ def _correct_p_values(tasks: Sequence[Mapping[str, Any]]) -> None:
         for arm in task["arms"]:
             if arm["against_baseline"] is not None:
                 by_arm.setdefault(arm["name"], []).append(arm["against_baseline"])
-    for comparisons in by_arm.values():
-        for each, corrected in zip(comparisons, holm([one["p"] for one in comparisons]), strict=True):
-            each["p_holm"] = corrected
+    for tests in by_arm.values():
+        for test, corrected in zip(tests, holm([test["p"] for test in tests]), strict=True):
+            test["p_holm"] = corrected
 
 
 def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -196,7 +196,7 @@ def _score(suite: Benchmark, tasks: Sequence[Mapping[str, Any]]) -> dict[str, An
     arms = {}
     for arm in suite.arms:
         means = {
-            task["name"]: each["mean"] for task in tasks for each in task["arms"] if each["name"] == arm.name
+            task["name"]: row["mean"] for task in tasks for row in task["arms"] if row["name"] == arm.name
         }
         score = score_over_tasks(means, suite.score)
         if score is not None:

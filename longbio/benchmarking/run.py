@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longbio.artifacts.atomic_files import read_json, write_json
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.artifacts.staged_folders import refuse_unless_writable
 from longbio.benchmarking import report
 from longbio.benchmarking.cells import Cell, cells_of
@@ -77,15 +77,14 @@ def benchmark(
         if cell.arm.model not in not_made and cell.results() is None:
             with _alone_at(cell.plan.out):
                 _run(cell, titles[cell.plan.out], tell)
-    with alone(suite.out, wait=True):
+    with hold_lock(suite.out, wait=True):
         return _report(suite, cells, to_make, not_made, show_text, tell)
 
 
 def _without_faults(
     cells: Sequence[Cell], made_later: Collection[str], titles: Mapping[Path, str], tell: Narrator
 ) -> list[Cell]:
-    """Those that can be run, or have been; what is wrong with the others is known before anything long is
-    begun."""
+    """The cells that are done or can be run; the others fail here, before long work begins."""
     sound = []
     for cell in cells:
         is_done = cell.results() is not None
@@ -144,7 +143,7 @@ def _make_models(to_make: Sequence[Made], tell: Narrator) -> dict[str, str]:
         if reason is None and not made.is_done():
             with _alone_at(made.curriculum.out):
                 # Another process may just have made it.
-                reason = None if made.is_done() else run_apart(make, made.given(), tell, title)
+                reason = None if made.is_done() else run_apart(make, made.plan(), tell, title)
         if reason is not None:
             failed[name] = reason
             tell.begin(title, 0)
@@ -200,4 +199,4 @@ def _fault_of(plan: Finetuning, *, has_model: bool) -> str | None:
 
 def _alone_at(folder: Path) -> AbstractContextManager[None]:
     """Other processes of the benchmark that make the same run wait; the run itself has a lock of its own."""
-    return alone(folder.with_name(f"{folder.name}.cell"), wait=True)
+    return hold_lock(folder.with_name(f"{folder.name}.cell"), wait=True)

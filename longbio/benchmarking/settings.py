@@ -52,7 +52,7 @@ class TaskEntry(Settings):
         data: a folder within the benchmark's `data`.
         set: overrides of the plan, for every arm.
         arms: those that do it; None for all.
-        show_text: a document of it may stand in the report: the data are public, or about nobody.
+        show_text: a document of it may stand in the report: the data are public, or invented.
     """
 
     name: Name
@@ -143,11 +143,11 @@ class Benchmark(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _an_arm_each(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("arms") or not isinstance(given.get("models"), dict):
-            return given
-        made = [each.get("name") for each in given.get("pretrained") or () if isinstance(each, dict)]
-        return {**given, "arms": [{"name": name, "model": name} for name in [*given["models"], *made]]}
+    def _give_each_model_an_arm(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("arms") or not isinstance(values.get("models"), dict):
+            return values
+        made = [entry.get("name") for entry in values.get("pretrained") or () if isinstance(entry, dict)]
+        return {**values, "arms": [{"name": name, "model": name} for name in [*values["models"], *made]]}
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -176,8 +176,7 @@ class Benchmark(Settings):
 
 
 def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Benchmark:
-    """Read a benchmark, a YAML file or what could stand in one; the paths of its configurations then start
-    where the caller is.
+    """Read a benchmark, a YAML file or its content; paths in it then start in the working folder.
 
     Raises:
         LongbioError: a setting is wrong, or a configuration isn't there; names the nearest.
@@ -197,7 +196,7 @@ def load_benchmark(file: Path | Mapping[str, Any], overrides: Sequence[str] = ()
 
 
 def folder_name(name: str) -> str:
-    """A name as a folder: lower case, what is no letter or digit a hyphen."""
+    """A name as a folder's: lower case, hyphens for all but letters and digits."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
 
 
@@ -212,7 +211,7 @@ def refuse_unknown(name: str, known: Sequence[str], where: str) -> None:
 def _refuse_unknown(whose: str, names: Iterable[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"{whose} {name!r}, which there isn't; did you mean {_near(name, known)!r}?")
+            raise ValueError(f"{whose} {name!r}, which doesn't exist; did you mean {_near(name, known)!r}?")
 
 
 def _refuse_twins(what: str, names: Sequence[str]) -> None:

@@ -37,11 +37,11 @@ def examples_of(suite: Benchmark, cells: Sequence[Cell], *, show_text: bool) -> 
     for task in suite.tasks:
         of_task = [cell for cell in cells if cell.task.name == task.name]
         if of_task and (task.show_text or show_text):
-            documents = [each for each in read_data(of_task[0].plan.data).test if _has_something(each)]
+            documents = [note for note in read_data(of_task[0].plan.data).test if _has_something(note)]
             if documents:
-                shown = min(documents, key=lambda each: len(each.text))
+                shown = min(documents, key=lambda note: len(note.text))
                 read = ((cell.arm.name, _as_read(shown, cell)) for cell in of_task)
-                examples.append((task.name, shown, {arm: each for arm, each in read if each is not None}))
+                examples.append((task.name, shown, {arm: note for arm, note in read if note is not None}))
     return examples
 
 
@@ -55,7 +55,7 @@ def _as_read(document: Document, cell: Cell) -> Document | None:
     if cell.plan.task.kind != "qa":
         file = seed / "test" / PREDICTIONS
         read = read_documents(file if file.is_file() else seed / "test")
-        return next((each for each in read if each.id == document.id), None)
+        return next((other for other in read if other.id == document.id), None)
     # SQuAD's predictions have no places, so the details are read.
     task = task_of(seed / "model")
     assert isinstance(task, Answers)
@@ -81,7 +81,7 @@ def render_example(task: str, gold: Document, predicted: Mapping[str, Document])
     rows = tuple(
         (question.text, *(_answers(document, question.id) for document in columns.values()))
         for question in gold.questions
-    ) or ((gold.query or "the whole text", *(_said(document) for document in columns.values())),)
+    ) or ((gold.query or "the whole text", *(_judgement(document) for document in columns.values())),)
     header = ("question" if gold.questions or gold.query else "read", *columns)
     table = Table(f"{task}: {gold.id}", header, rows, frozenset(range(len(header))))
     return {"task": task, "id": gold.id, "table": table}
@@ -89,11 +89,11 @@ def render_example(task: str, gold: Document, predicted: Mapping[str, Document])
 
 def _answers(document: Document, question_id: str) -> str:
     """The answers to a question, in the document's own words."""
-    places = next((each.answers for each in document.questions if each.id == question_id), ())
+    places = next((question.answers for question in document.questions if question.id == question_id), ())
     return " · ".join(dict.fromkeys(document.text[start:end] for start, end in places)) or "no answer"
 
 
-def _said(document: Document) -> str:
+def _judgement(document: Document) -> str:
     if document.score is not None:
         return f"{document.score:.2f}"
     return ", ".join(document.labels or ()) or "none"
@@ -102,7 +102,7 @@ def _said(document: Document) -> str:
 def mark_mentions(gold: Document, predicted: Document, types: Sequence[str], shown_chars: int) -> Markup:
     """The first `shown_chars` of a text with its mentions in `<mark class="KIND tTYPE">`: each of either side
     is a `hit`, `wrong` or `missed`; where they overlap, the colour is the shortest's, chosen by the place of
-    its type. Mentions that go on beyond the cut are not marked."""
+    its type. Mentions that the cut goes through are not marked."""
     verdicts: dict[Span, str] = dict.fromkeys(gold.spans, "missed")
     verdicts |= {span: "hit" if span in verdicts else "wrong" for span in predicted.spans}
     spans = [span for span in sorted(verdicts) if span.end_char <= shown_chars]

@@ -1,4 +1,4 @@
-"""Work in a process of its own: its memory is its own, and what ends it ends nothing else."""
+"""Work in a separate process: with memory of its own, and if it dies, nothing else does."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ Work = Callable[[Mapping[str, Any], Narrator], None]
 """A function of a module, and what it is given: plain data."""
 
 
-def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
-    """Do work in a new process, and wait for it; what it tells is told here behind the title.
+def run_apart(work: Work, inputs: Mapping[str, Any], tell: Narrator, title: str) -> str | None:
+    """Do work in a new process, and wait for it; its progress is told here, after the title.
 
     Returns:
         Why it failed, in one line; None when it is done.
     """
     context = processes_for(work)
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_do, args=(work, dict(given), theirs))
-    # Ctrl-C is for this one, which ends the other.
+    process = context.Process(target=_do, args=(work, dict(inputs), theirs))
+    # Ctrl-C goes to this process, which ends the other.
     with interrupts_held_back():
         process.start()
     theirs.close()
@@ -54,17 +54,17 @@ def run_apart(work: Work, given: Mapping[str, Any], tell: Narrator, title: str) 
     return failed if failed is not None else _in_words(process.exitcode)
 
 
-def learn_cell(given: Mapping[str, Any], tell: Narrator) -> None:
+def learn_cell(settings: Mapping[str, Any], tell: Narrator) -> None:
     """Run a plan of fine-tuning, as JSON has it, and leave what it cost in its folder.
 
     Raises:
         LongbioError: as `finetune`.
     """
-    plan = Finetuning.model_validate(given)
+    plan = Finetuning.model_validate(settings)
     out = plan.out
     has_begun = any(out.glob("seed-*")) or any(out.glob("grid/*"))
     if any(out.glob("**/*.training")):
-        # The seconds of a model that was taken up again are those of its end alone.
+        # Seconds of a model that was resumed are only those since then.
         (out / INTERRUPTED).touch()
     before = _changed_at(out / RESULTS)
     finetune(plan, tell)
@@ -92,17 +92,17 @@ def peak_memory_mb() -> float:
     return peak * (1 if sys.platform == "darwin" else BYTES_PER_KIB) / BYTES_PER_MB
 
 
-def _do(work: Work, given: Mapping[str, Any], connection: Connection) -> None:
+def _do(work: Work, inputs: Mapping[str, Any], connection: Connection) -> None:
     """What the new process does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    # A benchmark that is killed leaves nobody who writes into its folders.
+    # When a benchmark is killed, this process ends too, and writes no more.
     end_with(parent.sentinel)
     warnings.filterwarnings("ignore")
     hush_deepspeed()
     try:
         with quiet():
-            work(given, _Relay(connection))
+            work(inputs, _Relay(connection))
     except LongbioError as error:
         connection.send(("failed", str(error)))
 
@@ -150,7 +150,7 @@ def _in_words(code: int | None) -> str | None:
     if code == 0:
         return None
     if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}, as for want of memory"
+        return f"its process was ended by {signal.Signals(-code).name}, as when memory is short"
     return f"its process ended with code {code}; what it said of that stands above"
 
 

@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command line: exit 0 when done, 1 when the work failed, 2 on wrong usage, 130 on Ctrl-C."""
     from longbio.errors import LongbioError
 
-    # Behind the `except`, where nothing of the work is held any more: its processes have ended.
+    # After the `except`: nothing of the work is held any more, and its processes have ended.
     try:
         from longbio.cli.app import app
 

@@ -1,4 +1,4 @@
-"""`longbio evaluate`: how well a fine-tuned model does on documents of which the truth is known."""
+"""`longbio evaluate`: how well a fine-tuned model does on annotated documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Documents in any format that is read: a folder or a file.")],
     out: Annotated[Path, typer.Option(help="The folder to make, with predictions and scores.json.")],
     format_name: Annotated[
-        str | None, typer.Option("--format", help="The format of the documents. By default it is found.")
+        str | None, typer.Option("--format", help="The format of the documents. By default it is recognised.")
     ] = None,
     task_name: Annotated[
         str | None, typer.Option("--task", help="Refuse a model that learned another task than this.")

@@ -143,13 +143,13 @@ class Narrator:
             if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 of = f" of {total}" if total else ""
-                left = _left(step, total, last - self.start)
+                left = _time_left(step, total, last - self.start)
                 self.console.print(f"  {step}{of} {words}{left}".rstrip(), highlight=False)
 
         return advance
 
 
-def _left(step: int, total: int, seconds: float) -> str:
+def _time_left(step: int, total: int, seconds: float) -> str:
     """How long the rest takes at the pace so far."""
     if not 0 < step < total:
         return ""
@@ -158,7 +158,7 @@ def _left(step: int, total: int, seconds: float) -> str:
 
 
 def command(work: Callable[..., None]) -> Callable[..., None]:
-    """A command of what takes a narrator and its own options: it takes the options of `COMMON` too.
+    """A command from a function of a narrator and its own options; it takes those of `COMMON` too.
 
     Raises:
         LongbioError: there is no such device.
@@ -201,17 +201,17 @@ def as_settings(**settings: Any) -> list[str]:
 
 def tell_passed_over(tell: Narrator, paths: Iterable[Path]) -> None:
     """Which files of folders of texts aren't read, a line a kind."""
-    from longbio.corpus.texts import passed_over
+    from longbio.corpus.texts import count_passed_over
 
-    for line in passed_over(paths).told():
+    for line in count_passed_over(paths).lines():
         tell.say(f"passed over: {line}")
 
 
 def tell_reading(tell: Narrator, reading: Reading) -> None:
     """What documents hold that isn't read, or is read otherwise, a line a kind."""
-    for line in reading.passed_over.told():
+    for line in reading.passed_over.lines():
         tell.say(f"passed over: {line}")
-    for line in reading.remarks.told():
+    for line in reading.remarks.lines():
         tell.say(f"note: {line}")
 
 

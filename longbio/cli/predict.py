@@ -38,7 +38,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
     output: Annotated[Format, typer.Option("--format", help="The format to write.")] = "jsonl",
     read_as: Annotated[
-        str | None, typer.Option(help="The format of the notes. By default it is found.")
+        str | None, typer.Option(help="The format of the notes. By default it is recognised.")
     ] = None,
     encoding: Encoding = "utf-8",
     columns: Annotated[list[str] | None, column_option("text=NOTE")] = None,
@@ -73,7 +73,7 @@ def predict(
     asked = _questions(questions, task, encoding)
     reading = Reading(encoding, named_columns(columns or []))
     of_labelled = Reading(encoding, reading.columns)
-    labelled = [] if calibrate is None else _labelled(calibrate, of_labelled, task)
+    labelled = [] if calibrate is None else _read_labelled(calibrate, of_labelled, task)
     total = count_documents(notes, read_as or format_of(notes)) if notes.exists() else 0
     advance = tell.begin(f"predict {task.kind}", total)
     result = annotate(
@@ -103,7 +103,7 @@ def _questions(file: Path | None, task: AnyTask, encoding: str) -> tuple[Questio
     return read_questions(file, encoding)
 
 
-def _labelled(file: Path, reading: Reading, task: AnyTask) -> list[Document]:
+def _read_labelled(file: Path, reading: Reading, task: AnyTask) -> list[Document]:
     from longbio.corpus.readers import format_of, read_documents
     from longbio.finetuning.evaluate import examples_for
 

@@ -24,7 +24,7 @@ def split(
 ) -> None:
     """Divide a corpus at random, always in the same way, each patient's documents together.
 
-    Whose a document is, its file says (`group`); where none does, each stands for itself.
+    A document's patient is its `group`; documents without one are divided one by one.
 
     Example: longbio split my-corpus divided --test-share 0.2
     """

@@ -1,4 +1,4 @@
-"""`longbio synthesize`: clinical notes about nobody, to pilot with."""
+"""`longbio synthesize`: clinical notes about invented people, to try things with."""
 
 from __future__ import annotations
 

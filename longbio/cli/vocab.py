@@ -29,7 +29,7 @@ Processes = Annotated[int, typer.Option(min=1, help="Read the corpus with this m
 Layers = Annotated[
     str | None,
     typer.Option(
-        help="Average these layers' states, as 0,1,2 (0: the embeddings). By default 0 to 3, where they are."
+        help="Average the states of these layers, as 0,1,2 (0: embeddings). By default 0 to 3, or fewer."
     ),
 ]
 Terms = Annotated[Path, typer.Option(help="A file that `vocab mine` wrote, or with one term a line.")]
@@ -92,14 +92,14 @@ def mine(
     """
 
     from longbio.artifacts.atomic_files import refuse_unless_new
-    from longbio.artifacts.locks import alone
+    from longbio.artifacts.locks import hold_lock
     from longbio.corpus.texts import Columns, Corpus
     from longbio.encoders.loading import load_tokenizer
     from longbio.vocabulary import mine as mining
 
     if out is not None:
         refuse_unless_new(out, force=force)
-    with nullcontext() if out is None else alone(out):
+    with nullcontext() if out is None else hold_lock(out):
         tell_passed_over(tell, corpus)
         advance = tell.begin("words of the corpus", 0)
         mined = mining.mine(
@@ -224,13 +224,13 @@ def extend(
     tell.result = report
     for reason, pieces in report["without_contexts_because"].items():
         tell.say(
-            f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of theirs;"
+            f"no context: {len(pieces):,} pieces {reason}, and begin as the mean of their old pieces;"
             f" {extending.REPORT} lists them"
         )
     if report["corpus"] and report["corpus"]["words_that_became_unknown"]:
         tell.say(
             f"{report['corpus']['words_that_became_unknown']:,} words of the corpus can't be written any"
-            " more: behind a new piece a rest is left that has none"
+            " more: after a new piece, the rest of a word has no piece"
         )
 
 
@@ -261,7 +261,7 @@ def compare(
     text_column: TextColumn = None,
     processes: Processes = 1,
 ) -> None:
-    """Measure what new words are worth, and which way of beginning their rows is best here.
+    """Measure what new words gain, and which initialisation of their rows is best for a model.
 
     Example: longbio vocab compare short runs/words --terms terms.jsonl --corpus notes/ --unseen others/
     """

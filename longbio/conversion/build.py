@@ -35,11 +35,11 @@ def write(folder: Path, source: Source, target: Family, settings: ConversionSett
     Returns:
         A sentence for each thing that the source lacks and that was made up.
     """
-    whole, made_up = completed(source, target)
+    whole, made_up = complete_weights(source, target)
     whole["embeddings.position"] = position_table(source, target, settings)
     config = long_config(source, target, settings, whole)
 
-    state = native(whole, target, config.num_hidden_layers)
+    state = rename_to_target(whole, target, config.num_hidden_layers)
     decoder = source.head_decoder
     if decoder is not None:
         state[target.decoder] = decoder.contiguous()
@@ -56,7 +56,7 @@ def write(folder: Path, source: Source, target: Family, settings: ConversionSett
     return made_up
 
 
-def completed(source: Source, target: Family) -> tuple[dict[str, Tensor], list[str]]:
+def complete_weights(source: Source, target: Family) -> tuple[dict[str, Tensor], list[str]]:
     """The source's canonical weights with what it lacks, and a sentence for each thing that was made up."""
     whole, made_up = dict(source.weights), []
     word = whole["embeddings.word"]
@@ -126,7 +126,7 @@ def number_positions(rows: Tensor, special_rows: Tensor, first_row: int) -> Tens
     return table
 
 
-def native(whole: Mapping[str, Tensor], target: Family, num_layers: int) -> dict[str, Tensor]:
+def rename_to_target(whole: Mapping[str, Tensor], target: Family, num_layers: int) -> dict[str, Tensor]:
     """Rename to the target's names: each tensor with storage of its own, none left over."""
     names = expand(target.renames, num_layers)
     unused = set(whole) - set(names.values())

@@ -83,7 +83,7 @@ def convert(
         "source": checkpoints.checkpoint_digest(folder),
         "settings": asdict(settings),
         "casing": None if casing is None else asdict(casing),
-        # What was verified before is also good for one who doesn't ask for it.
+        # A result that was verified also serves a call that doesn't ask for it.
         "is_verified": verification or _is_verified(out),
     }
 

@@ -48,7 +48,7 @@ class ConversionSettings:
 
     @property
     def native_tokens(self) -> int:
-        """Where plain transformers is asked for the same numbers: off its own padding."""
+        """The length of the comparison with plain transformers: no multiple of its padding."""
         wanted = self.window + 77 if self.to == "longformer" else self.full_tokens
         return min(wanted, self.max_tokens)
 

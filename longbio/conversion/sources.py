@@ -102,7 +102,7 @@ class Source:
 
 
 def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Source:
-    """Read a short encoder, which the user called `name`; what he says of `lowercase`, None to find out.
+    """Read a short encoder that the user called `name`; `lowercase` as the user says, None to find out.
 
     Raises LongbioError where the family can't be converted, or a file is missing, corrupt, or disagrees with
     another.
@@ -111,7 +111,7 @@ def read_source(name: str, folder: Path, lowercase: bool | None = None) -> Sourc
     config = config_of(folder)
     _refuse_config(config, name)
     num_layers = setting(config, "num_hidden_layers")
-    renamed = canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
+    renamed = rename_to_canonical(checkpoints.read_weights(folder), config.model_type, num_layers, name)
     tokenizer, casing = read_tokenizer(folder, lowercase)
     source = Source(name, folder, config, family, tokenizer, *renamed, casing)
     _check_shapes(source)
@@ -128,7 +128,7 @@ def family_of(config: Mapping[str, Any], where: str) -> Family:
     raise LongbioError(f"can't be converted: {reason}", where=where, remedy=f"convert one of {names}")
 
 
-def canonical(state: Mapping[str, Tensor], model_type: str, num_layers: int, where: str) -> Renamed:
+def rename_to_canonical(state: Mapping[str, Tensor], model_type: str, num_layers: int, where: str) -> Renamed:
     """Rename a checkpoint's weights, with no name left over on either side.
 
     Raises LongbioError where a weight is missing, or there is one that the family doesn't know.

@@ -143,9 +143,9 @@ def same_as_source(
         if output == "pooler" and not source.has_pooler:
             pairs = []
         if pairs:
-            yield _close(f"{output}, to {exact} tokens, equal the source's", pairs, EXACT)
+            yield _check_close(f"{output}, to {exact} tokens, equal the source's", pairs, EXACT)
     if exact < num_source:
-        apart = _apart([(ours[-1]["hidden states"], theirs[-1]["hidden states"])])
+        apart = _largest_difference([(ours[-1]["hidden states"], theirs[-1]["hidden states"])])
         name = f"hidden states, to {num_source} tokens, beyond what both see"
         yield Check(name, f"{apart:.1e}", "reported", None)
 
@@ -162,7 +162,7 @@ def same_as_reference_and_native(
         set_kernel(model, "reference")
         law = model.base_model(**batch).last_hidden_state
     name = f"kernel {kernel}, {settings.max_tokens} tokens, equals the float32 reference"
-    yield _close(name, [(ours[0], law[0])], FULL_LENGTH)
+    yield _check_close(name, [(ours[0], law[0])], FULL_LENGTH)
 
     batch = _global_batch(source, settings, settings.native_tokens)
     at = torch.arange(0, settings.native_tokens, max(1, settings.native_tokens // 16))
@@ -183,11 +183,11 @@ def same_as_reference_and_native(
         (encoded.pooler_output, plain["pooled"]),
         (logits, plain["logits"]),
     ]
-    yield _close(name, pairs, FULL_LENGTH)
+    yield _check_close(name, pairs, FULL_LENGTH)
 
 
 def same_token_ids(source: Source, folder: Path, text: str | None = None) -> Iterator[Check]:
-    """Ids of clinical strings, before and after; and against the vocabulary, which no guess has touched."""
+    """Ids of clinical strings, before and after; and against the vocabulary, which depends on no guess."""
     before, after = source.tokenizer, AutoTokenizer.from_pretrained(folder)
     texts = [*CLINICAL_STRINGS, proof_cases.embedded_text()]
     options = {"verbose": False, "truncation": False}
@@ -341,7 +341,7 @@ def _global_batch(source: Source, settings: ConversionSettings, num_tokens: int)
     return batch
 
 
-def _apart(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+def _largest_difference(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Largest difference, relative to the larger of 1 and the largest value; NaN counts as inf."""
     worst = 0.0
     for ours, theirs in pairs:
@@ -351,8 +351,8 @@ def _apart(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     return worst
 
 
-def _close(name: str, pairs: Sequence[tuple[Tensor, Tensor]], limit: float) -> Check:
-    apart = _apart(pairs)
+def _check_close(name: str, pairs: Sequence[tuple[Tensor, Tensor]], limit: float) -> Check:
+    apart = _largest_difference(pairs)
     return Check(name, f"{apart:.1e}", f"at most {limit:.0e}", apart <= limit)
 
 

@@ -1,10 +1,10 @@
 """What offsets count: characters, or, as some tools have it, bytes of UTF-8 or units of UTF-16.
 
 Java, JavaScript and C# count UTF-16, in which most characters are one unit and an emoji is two; tools
-that never decode a text count its bytes. Whoever counts so differs from characters only behind the
-first character that isn't ASCII, and nothing in a file says it. So it is found out: the unit is that
-under which most mentions are the words they say, of equals that of the file, then the first. Where each
-mention must have its words beside it (BRAT, PubTator), a document tells its own unit.
+that never decode a text count its bytes. Such counts differ from characters only after the first character
+that isn't ASCII, and no file says so. So it is found out: the unit is the one under which most mentions match
+their words; of equals the file's, then the first. Where each mention must have its words beside it (BRAT,
+PubTator), a document decides by itself.
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ class FileUnit:
         candidates = list(rulers(text)) if placed else [Ruler(text)]
         if len(candidates) == 1:
             return candidates[0]
-        there = [_agreeing(ruler, text, placed) for ruler in candidates]
+        agreeing = [_agreeing(ruler, text, placed) for ruler in candidates]
         # Words that all stand where characters say, and nowhere else under another unit, need no others.
-        if len(there[0]) == len(placed) and all(words <= there[0] for words in there):
+        if len(agreeing[0]) == len(placed) and all(words <= agreeing[0] for words in agreeing):
             return candidates[0]
-        pairs = zip(there, candidates, strict=True)
+        pairs = zip(agreeing, candidates, strict=True)
         return max(pairs, key=lambda pair: (len(pair[0]), pair[1].unit == self._unit))[1]
 
     @cached_property

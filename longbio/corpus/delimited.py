@@ -1,9 +1,9 @@
 """Rows of CSV and TSV out of lines: quoted cells over many lines, and what a lost quote does.
 
-A quote that isn't closed swallows the rows behind it, up to the next one. Such a row is told, and the lines
-behind it are read again as rows of their own where all of them look like rows of this table: as many cells,
-and names or numbers where the rows before have them. Where they don't, they may be a note's lines: they are
-counted as lost with it.
+A quote that isn't closed swallows the rows behind it, up to the next one. Such a row is reported, and the
+lines behind it are read again as rows of their own where all of them look like rows of this table: as many
+cells, and names or numbers where the rows before have them. Where they don't, they may be a note's lines:
+they are counted as lost with it.
 
 In TSV a quote may be a plain character: a line that isn't quoted as it should be is cut at its tabs, where
 that gives as many cells as the header has.
@@ -147,7 +147,7 @@ class _Lines:
         return self._again[0] if self._again else ""
 
     def give_back(self, count: int) -> None:
-        """The last lines that were taken are there again."""
+        """Put back the last lines that were taken."""
         if count:
             self._again.extendleft(reversed(self.taken[-count:]))
             self.number -= count

@@ -55,14 +55,14 @@ def is_part(file: Path) -> bool:
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
     """Files by their stems. Raises LongbioError where two have one."""
-    found: dict[str, Path] = {}
+    files_by_stem: dict[str, Path] = {}
     for file in files:
-        other = found.setdefault(stem_of(file), file)
+        other = files_by_stem.setdefault(stem_of(file), file)
         if other is not file:
             raise LongbioError(
                 f"{other.name} beside it has the same name", where=file, remedy="take one of them away"
             )
-    return found
+    return files_by_stem
 
 
 @contextmanager
@@ -87,13 +87,13 @@ def folders_below(path: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise LongbioError(f"the folder can't be read ({error.strerror})", where=error.filename) from error
 
-    found: list[Path] = []
+    folders: list[Path] = []
     if path.is_file():
-        return found
+        return folders
     for place, names, _ in os.walk(path, onerror=refuse):
         names[:] = [name for name in names if not name.startswith(".") and name != PACKED_BESIDE]
-        found += [Path(place, name) for name in names if not Path(place, name).is_symlink()]
-    return sorted(found)
+        folders += [Path(place, name) for name in names if not Path(place, name).is_symlink()]
+    return sorted(folders)
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The pieces of text that make one mention: in their order, joined over white space, cut at line ends.
+"""The fragments of text that make one mention: in their order, joined over white space, cut at line ends.
 
 BRAT writes a mention that goes over a line end as several fragments, one a line, for its annotations
 are lines themselves. So do others. Fragments with nothing but white space between them are therefore

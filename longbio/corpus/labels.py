@@ -59,7 +59,7 @@ def separator_of(documents: Iterable[Document]) -> str | None:
     return None
 
 
-def divided(documents: Sequence[Document], separator: str) -> list[Document]:
+def divide_labels(documents: Sequence[Document], separator: str) -> list[Document]:
     """With the labels of each cell apart; beside cells that hold some, an empty one holds none."""
     if not any(document.labels for document in documents):
         return [*documents]
@@ -83,21 +83,21 @@ def as_whole_numbers(documents: Sequence[Document]) -> list[Document]:
     return _rename(documents, lambda label: WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else label)
 
 
-def spelled_as(documents: Sequence[Document], classes: Collection[str]) -> list[Document]:
-    """With the labels of a file as known classes are spelled: `1` or `1.0`, and several of a cell apart.
+def respell_labels(documents: Sequence[Document], classes: Collection[str]) -> list[Document]:
+    """With the labels of a file spelled as known classes are: `1` or `1.0`, and several of a cell apart.
     A label that none of them can be stays what it is."""
     known = set(classes)
 
-    def spelled(label: str) -> str:
+    def respell(label: str) -> str:
         others = [WHOLE.sub(r"\1", label) if WHOLE.fullmatch(label) else f"{label}.0"]
         return label if label in known else next((other for other in others if other in known), label)
 
-    documents = _rename(documents, spelled)
+    documents = _rename(documents, respell)
     unknown = _names_in(documents) - known
     for separator in SEPARATORS:
         joined = [label for label in unknown if separator in label]
         if joined and all({*_pieces(label, separator)} <= known for label in joined):
-            return divided(documents, separator)
+            return divide_labels(documents, separator)
     return documents
 
 

@@ -1,4 +1,4 @@
-"""A text in pieces that are marked alike, for pages; marks may overlap, or be of several pieces."""
+"""A text in segments, each marked in one way, for pages; marks may overlap, or have several parts."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def segments(text: str, marks: Sequence[Mark]) -> list[Segment]:
             heappop(open_marks)
         shortest = open_marks[0][2] if open_marks else None
         piece = text[start:end].translate(PICTURES)
-        said = tuple(words for words in ended[end] if words)
+        words_here = tuple(text for text in ended[end] if text)
         anchors = tuple(mark.anchor for _, _, mark in begun[start] if mark.anchor)
         kind = shortest.kind if shortest else None
-        pieces.append(Segment(piece, kind, said, anchors, bool(shortest and shortest.is_unsure)))
+        pieces.append(Segment(piece, kind, words_here, anchors, bool(shortest and shortest.is_unsure)))
     return pieces
 
 
@@ -117,8 +117,8 @@ def mention_marks(
         words = span.label if probability is None else f"{span.label} {probability:.2f}"
         is_unsure = probability is not None and probability < SURE_FROM
         for start, end in span.fragments:
-            said = words if end == span.end_char else ""
-            marks.append(Mark(start, end, labels.index(span.label), said, is_unsure=is_unsure))
+            label = words if end == span.end_char else ""
+            marks.append(Mark(start, end, labels.index(span.label), label, is_unsure=is_unsure))
     return marks
 
 

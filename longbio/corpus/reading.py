@@ -11,7 +11,7 @@ from typing import Any
 
 from longbio.corpus.counting import CHARACTERS
 from longbio.corpus.files import files_in, folders_below, kind_of, linked_folders
-from longbio.errors import LongbioError, one_line, shortened
+from longbio.errors import LongbioError, one_line, shorten
 
 TOLD_KINDS = 20
 """Kinds of what was passed over that are told; results hold all of them."""
@@ -53,11 +53,11 @@ class PassedOver(Counter[str]):
             for link in linked_folders(place):
                 self.note("linked folder", link)
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """A line for each kind, the first `TOLD_KINDS`: how many, what, and where the first stands."""
 
         def short(text: str) -> str:
-            return shortened(one_line(text), TOLD_CHARS)
+            return shorten(one_line(text), TOLD_CHARS)
 
         lines = [
             f"{count:,} {short(what)}"
@@ -105,7 +105,7 @@ class Alignment:
 
 @dataclass
 class Reading:
-    """What a reader is told, and what it tells.
+    """What a reader is told, and what it reports.
 
     Args:
         encoding: of the files.
@@ -128,7 +128,7 @@ class Reading:
     failed: Callable[[LongbioError], None] | None = None
 
     def skip(self, error: LongbioError) -> None:
-        """Tell of what can't be read; raises it where nobody wants to go on."""
+        """Report what can't be read; raises it unless the reading goes on."""
         go_on(error, self.failed)
 
     def note_unit(self, unit: str, where: str | Path) -> None:
@@ -136,7 +136,7 @@ class Reading:
         is_other = unit != CHARACTERS
         self.remarks.note(f"documents whose offsets count {unit}, and were read so", where, is_other)
 
-    def counted(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
         """What was checked, left out and passed over, with the places; ready for JSON."""
         return {
             "mentions_checked": self.alignment.mentions,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A mention of an entity: one or more pieces of a document's text and a label.
+    """A mention of an entity: one or more stretches of a document's text, and a label.
 
     Args:
         fragments: (start_char, end_char) pairs, in text order, end exclusive, none empty, none
@@ -18,7 +18,7 @@ class Span:
         ValueError: fragments are missing, empty, reversed or out of order.
 
     Example:
-        >>> longbio.Span.of(4, 11, "Anatomy").covered("The patient fell.")
+        >>> longbio.Span.of(4, 11, "Anatomy").text_in("The patient fell.")
         'patient'
     """
 
@@ -54,7 +54,7 @@ class Span:
         """True when the mention is one unbroken piece of text."""
         return len(self.fragments) == 1
 
-    def covered(self, text: str) -> str:
+    def text_in(self, text: str) -> str:
         """The mention's words: its fragments of `text`, joined with spaces."""
         return " ".join(text[start:end] for start, end in self.fragments)
 
@@ -128,7 +128,7 @@ class Document:
         labels: classes of the document, or of the pair; one, or any number where a corpus has
             several. None where they aren't known.
         score: of the pair, such as its similarity.
-        group: whose it is, a patient: documents of a group stay on one side of a split.
+        group: the patient, or what else must stay on one side of a split.
 
     Example:
         >>> fall = longbio.Span.of(12, 16, "Problem")

@@ -184,10 +184,10 @@ def _json(file: Path, encoding: str, wanted: Collection[str] | None, failed: Fai
     within = [name for name in LISTS if isinstance(content, dict) and isinstance(content.get(name), list)]
     listed = content[within[0]] if within else content if isinstance(content, list) else [content]
     path = f".{within[0]}" if within else "."
-    for number, each in enumerate(listed, start=1):
+    for number, item in enumerate(listed, start=1):
         where = f"{path}[{number - 1}]"
         try:
-            row = {"text": each} if isinstance(each, str) else json_objects.as_object(each, where, file)
+            row = {"text": item} if isinstance(item, str) else json_objects.as_object(item, where, file)
         except LongbioError as error:
             go_on(error, failed)
             continue

@@ -90,7 +90,7 @@ def read_texts(paths: Iterable[Path], columns: Columns | None = None) -> Iterato
         if kind_of(file) == PLAIN:
             yield Text("".join(read_lines(file)))
             continue
-        for row in read_rows(file, wanted=_wanted(columns)):
+        for row in read_rows(file, wanted=_columns_to_read(columns)):
             yield from text_of_row(row.cells, columns, file, row.where)
 
 
@@ -116,7 +116,7 @@ def text_files(path: Path) -> list[Path]:
     return files
 
 
-def passed_over(paths: Iterable[Path]) -> PassedOver:
+def count_passed_over(paths: Iterable[Path]) -> PassedOver:
     """The files of folders that `read_texts` doesn't read, counted by their endings."""
     unread = PassedOver()
     for path in paths:
@@ -125,7 +125,7 @@ def passed_over(paths: Iterable[Path]) -> PassedOver:
     return unread
 
 
-def _wanted(columns: Columns) -> set[str]:
+def _columns_to_read(columns: Columns) -> set[str]:
     texts = TEXT_NAMES if columns.text is None else (columns.text.lower(),)
     return {*texts, ERROR_NAME, *([] if columns.group is None else [columns.group.lower()])}
 

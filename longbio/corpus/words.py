@@ -32,7 +32,7 @@ _ZERO_WIDTH_SPACE = "\u200b"
 _GLUES = re.compile(f"[{_DELETED}{_ZERO_WIDTH_SPACE}]")
 
 
-def readable(text: str) -> str:
+def make_readable(text: str) -> str:
     """A text as tokenizers are given it: what they would delete between two words is a space, so that offsets
     stay."""
     return _GLUES.sub(" ", text)

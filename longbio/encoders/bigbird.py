@@ -1,4 +1,4 @@
-"""BigBird with our kernels inside: Hugging Face's modules and weights, one pattern for good.
+"""BigBird with our kernels inside: Hugging Face's modules and weights, one fixed pattern.
 
 The stock class draws its random blocks anew for training, drops them in evaluation, stays on full attention
 after one short batch and reseeds NumPy. Here the pattern comes from a seed in the config and from each
@@ -20,7 +20,7 @@ from longbio.attention.kernels import Kernel
 from longbio.attention.pattern import SparsePattern
 from longbio.encoders import kernel_model
 from longbio.encoders.bigbird_stock import StockBlocks
-from longbio.encoders.kernel_model import KernelModel, rounded_once
+from longbio.encoders.kernel_model import KernelModel, round_once
 from longbio.encoders.masked_loss import WithMaskedLoss
 from longbio.encoders.prepared_batch import LayerAttention, Rules
 
@@ -62,7 +62,7 @@ class BigBirdAttention(stock.BigBirdAttention):
         self, hidden_states: Tensor, attention_mask: LayerAttention, **unused: Any
     ) -> tuple[Tensor, None]:
         heads = (self.config.num_attention_heads, -1)
-        rounded = rounded_once(hidden_states)
+        rounded = round_once(hidden_states)
         query, key, value = (
             projection(rounded).unflatten(2, heads).transpose(1, 2)
             for projection in (self.self.query, self.self.key, self.self.value)

@@ -1,4 +1,4 @@
-"""Calls to copy from a card: plain transformers, given what a model was taught with.
+"""Calls to copy from a card: plain transformers, with the inputs that a model was trained with.
 
 Tests run every one of them as it is printed, in a process that can't import longbio.
 """

@@ -15,8 +15,8 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 
 CAPITALS, ACCENTS = 0.05, 0.02
-"""Shares of a vocabulary from which on its capitals and accents are meant, and no strays: a cased one holds
-about a third capitals, SciBERT's uncased one 0.6%, and 1.2% accents that its tokenizer strips."""
+"""Shares of a vocabulary from which its capitals and accents count as intended: a cased one holds about a
+third capitals, SciBERT's uncased one 0.6%, and 1.2% accents that its tokenizer strips."""
 
 PREFIX = "##"
 CONFIG, TOKENIZER = "tokenizer_config.json", "tokenizer.json"
@@ -68,7 +68,7 @@ class Casing:
 
     @property
     def reads(self) -> str:
-        """How text is read, and by whose word."""
+        """How text is read, and what decided it."""
         strips = self.lowercase if self.strip_accents is None else self.strip_accents
         capitals = "text is lower-cased" if self.lowercase else "capitals are kept"
         accents = f"accents are {'stripped' if strips else 'kept'}"
@@ -84,25 +84,25 @@ class Casing:
 
 def decide(pieces: Iterable[str], stated: Stated, lowercase: bool | None = None) -> Casing:
     """How text has to be read for this WordPiece vocabulary; what the user says goes before all else."""
-    ordinary = [bare(piece) for piece in pieces if not is_special(piece)]
+    ordinary = [strip_prefix(piece) for piece in pieces if not is_special(piece)]
     strip_accents, accents_by = stated.strip_accents, stated.accents_by
     if lowercase is not None:
         lowercase_by = USER
     elif stated.lowercase is not None:
         lowercase, lowercase_by = stated.lowercase, stated.lowercase_by
     else:
-        lowercase = lost_to(ordinary, lowercase=True, strip_accents=False) < CAPITALS * len(ordinary)
+        lowercase = num_lost(ordinary, lowercase=True, strip_accents=False) < CAPITALS * len(ordinary)
         lowercase_by = NOTHING if lowercase else VOCABULARY
     if strip_accents is None:
         accents_by = lowercase_by
-        kept, lost = (lost_to(ordinary, lowercase=lowercase, strip_accents=strip) for strip in (False, None))
+        kept, lost = (num_lost(ordinary, lowercase=lowercase, strip_accents=strip) for strip in (False, None))
         if lost - kept >= max(1, ACCENTS * len(ordinary)):
             strip_accents, accents_by = False, VOCABULARY
-    lost = lost_to(ordinary, lowercase=lowercase, strip_accents=strip_accents)
+    lost = num_lost(ordinary, lowercase=lowercase, strip_accents=strip_accents)
     return Casing(lowercase, strip_accents, lowercase_by, accents_by, lost, len(ordinary))
 
 
-def lost_to(words: list[str], *, lowercase: bool, strip_accents: bool | None) -> int:
+def num_lost(words: list[str], *, lowercase: bool, strip_accents: bool | None) -> int:
     """How many words this normaliser changes, so that no text read by it holds them."""
     normalizer = normalizers.BertNormalizer(
         clean_text=False, handle_chinese_chars=False, strip_accents=strip_accents, lowercase=lowercase
@@ -116,16 +116,16 @@ def is_special(piece: str) -> bool:
     return len(piece) > 2 and (piece[0], piece[-1]) in {("[", "]"), ("<", ">")}
 
 
-def bare(piece: str) -> str:
-    """A piece without the mark of those that go on with a word."""
+def strip_prefix(piece: str) -> str:
+    """A piece without the `##` of those that continue a word."""
     return piece.removeprefix(PREFIX) if len(piece) > len(PREFIX) else piece
 
 
-def stated_by(tokenizer_config: Mapping[str, Any], tokenizer: Mapping[str, Any] | None) -> Stated:
+def read_stated(tokenizer_config: Mapping[str, Any], tokenizer: Mapping[str, Any] | None) -> Stated:
     """What the content of `tokenizer_config.json` says, or where that is silent, that of `tokenizer.json`."""
     lowercase = tokenizer_config.get("do_lower_case")
     strip_accents = tokenizer_config.get("strip_accents")
-    lowercase_by, accents_by = (NOTHING if said is None else CONFIG for said in (lowercase, strip_accents))
+    lowercase_by, accents_by = (NOTHING if flag is None else CONFIG for flag in (lowercase, strip_accents))
     if tokenizer is not None:
         steps = _steps(tokenizer.get("normalizer"))
         bert = next((step for step in steps if step.get("type") == "BertNormalizer"), None)
@@ -150,11 +150,11 @@ def _steps(normalizer: Any) -> list[Mapping[str, Any]]:
 def reads_alike(normalizer: Any, backend: Tokenizer) -> bool:
     """Whether a normaliser, as JSON, does to capitals and accents what a tokenizer's own does."""
     empty = {"type": "WordLevel", "vocab": {}, "unk_token": "?"}
-    said = Tokenizer.from_str(
+    other = Tokenizer.from_str(
         json.dumps({"version": "1.0", "added_tokens": [], "normalizer": normalizer, "model": empty})
     )
     ours, theirs = (
         unicodedata.normalize("NFC", PROBE if used is None else used.normalize_str(PROBE)).strip(" ▁")
-        for used in (said.normalizer, backend.normalizer)
+        for used in (other.normalizer, backend.normalizer)
     )
     return ours == theirs

@@ -85,17 +85,17 @@ def refuse_misfits(
         misfits: the name of each such weight, its shape on disk and the config's.
         new: prefixes of the weights that start anew, whatever their shape was.
     """
-    for name, shape, said in misfits:
+    for name, shape, expected in misfits:
         if name.startswith(new):
             continue
         if name.startswith(HEADS):
             raise LongbioError(
-                f"the head has {shape[0]} rows, and the config names {said[0]} labels",
+                f"the head has {shape[0]} rows, and the config names {expected[0]} labels",
                 where=where,
                 remedy="name all of them in id2label of config.json, one for each row",
             )
         raise LongbioError(
-            f"{name} is {tuple(shape)}, config.json says {tuple(said)}",
+            f"{name} is {tuple(shape)}, config.json says {tuple(expected)}",
             where=where,
             remedy="use the config that belongs to these weights",
         )

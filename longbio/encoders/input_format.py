@@ -58,7 +58,7 @@ class InputFormat:
 
         `max_tokens` is what a row holds at most, None for all that the model reads, and never more.
         """
-        # RoBERTa and its kin put two between a query and its text, and tell them apart by nothing else.
+        # RoBERTa and the like put two between a query and its text, and have no other mark for them.
         separators = 2 if tokenizer.num_special_tokens_to_add(pair=True) == 4 else 1
         reach = max_positions(config)
         if max_tokens is not None and max_tokens > reach:

@@ -108,7 +108,7 @@ def computing_dtype(weight: Tensor) -> torch.dtype:
     return weight.dtype
 
 
-def rounded_once(hidden: Tensor) -> Tensor:
+def round_once(hidden: Tensor) -> Tensor:
     """Under autocast: the states as projections see them, rounded once in place of by each; their
     gradients add up in that precision. The same states elsewhere."""
     return hidden if hidden.dtype == torch.float64 else hidden.to(computing_dtype(hidden))

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from longbio.attention.kernels import Kernel, named
+from longbio.attention.kernels import Kernel, kernel_named
 from longbio.encoders import bigbird, longformer
 from longbio.encoders.card_calls import CLASSES
 from longbio.encoders.casing import Casing, decide
@@ -140,7 +140,7 @@ def ready_device(name: str) -> torch.device:
     """The device of this name. Raises LongbioError where there is none here."""
     try:
         device = torch.device(name)
-        # Something is put there: that a device has a name doesn't say that it is there.
+        # A tensor is put there: a valid name doesn't mean that there is such a device.
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise LongbioError(
@@ -192,7 +192,7 @@ def ready_kernel(name: str, *, gradients: bool = False, dropout: float = 0.0) ->
         LongbioError: there is none, or this machine can't run it for that.
     """
     try:
-        chosen = named(name)
+        chosen = kernel_named(name)
     except ValueError as error:
         raise LongbioError(str(error), where="kernel") from error
     if chosen is not None:
@@ -306,13 +306,13 @@ def one_line(
     try:
         yield
     except kinds as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0][:MAX_SAID_CHARS]
-        raise LongbioError(f"{what} ({said})", where=path, remedy=remedy) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:MAX_SAID_CHARS]
+        raise LongbioError(f"{what} ({reason})", where=path, remedy=remedy) from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers' report of unused and new weights is for those who can't check them."""
+    """Silence transformers' report of unused and new weights: longbio checks them itself."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -15,7 +15,7 @@ from transformers.models.longformer import modeling_longformer as stock
 from longbio.attention import dense
 from longbio.attention.pattern import SparsePattern
 from longbio.encoders import kernel_model
-from longbio.encoders.kernel_model import KernelModel, rounded_once
+from longbio.encoders.kernel_model import KernelModel, round_once
 from longbio.encoders.masked_loss import WithMaskedLoss
 from longbio.encoders.prepared_batch import LayerAttention, Rules
 
@@ -47,7 +47,7 @@ class LongformerSelfAttention(stock.LongformerSelfAttention):
         self, hidden_states: Tensor, attention_mask: LayerAttention, **unused: Any
     ) -> tuple[Tensor]:
         dropout = self.dropout if self.training else 0.0
-        hidden_states = rounded_once(hidden_states)
+        hidden_states = round_once(hidden_states)
         context_BHTD = attention_mask.kernel.attend(
             self._heads(self.query(hidden_states)).transpose(1, 2),
             self._heads(self.key(hidden_states)).transpose(1, 2),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from longbio.attention import dense
 from longbio.attention.kernels import Kernel, choose
-from longbio.attention.pattern import PADDING, SparsePattern, numbered, ordinary_tensors
+from longbio.attention.pattern import PADDING, SparsePattern, number_documents, ordinary_tensors
 from longbio.errors import LongbioError
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def _chosen(kernel: Kernel | None, pattern: SparsePattern, dtype: torch.dtype, d
     try:
         return choose(kernel, pattern, dtype=dtype, dropout=dropout)
     except ValueError as error:
-        # Who asked for the kernel can ask for another.
+        # The user named this kernel, and can name another.
         raise LongbioError(str(error), where="kernel") from error
 
 
@@ -227,7 +227,7 @@ def batch_pattern(
     valid_BT = _bool_mask(attention_mask, shape, "attention_mask")
     if document_ids is not None:
         document_ids = document_ids.to(valid_BT.device)
-    documents = numbered(valid_BT, document_ids)
+    documents = number_documents(valid_BT, document_ids)
     global_BT = torch.zeros_like(valid_BT)
     if global_attention_mask is not None:
         global_BT = _bool_mask(global_attention_mask, shape, "global_attention_mask").to(valid_BT.device)

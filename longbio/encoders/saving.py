@@ -1,4 +1,4 @@
-"""Saving what training changed, with what it had no part in."""
+"""Saving what training changed, together with what it didn't touch."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longbio.corpus.words import Int, is_joined, is_space, readable, word_spans
+from longbio.corpus.words import Int, is_joined, is_space, make_readable, word_spans
 
 PLAINLY: dict[str, Any] = {
     "add_special_tokens": False,
@@ -48,7 +48,7 @@ class Tokens:
     word_spans: Int
     is_global: NDArray[np.bool_]
 
-    def in_units(self, units: Sequence[tuple[int, int]]) -> Tokens:
+    def with_words(self, units: Sequence[tuple[int, int]]) -> Tokens:
         """The same tokens with a corpus' own words: (start_char, end_char) of each, in order."""
         words, spans = _words_of_tokens(self.offsets, np.array(units, dtype=np.int64).reshape(-1, 2))
         return replace(self, words=words, word_spans=spans)
@@ -71,9 +71,9 @@ class Window:
 
 def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] = ()) -> Tokens:
     """Tokenise a whole text, however long; tokens inside `global_spans`, in characters, are global."""
-    encoding = tokenizer(readable(text), **PLAINLY)
+    encoding = tokenizer(make_readable(text), **PLAINLY)
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-    offsets = _trimmed(offsets, text)
+    offsets = _trim(offsets, text)
     changes = np.zeros(len(text) + 1, dtype=np.int64)
     for start_char, end_char in global_spans:
         changes[min(start_char, len(text))] += 1
@@ -87,7 +87,7 @@ def tokenize(text: str, tokenizer: Any, global_spans: Sequence[tuple[int, int]] 
 
 def word_starts(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
     """(N,) True for the tokens of a text that begin a word, as whole words are masked."""
-    places = _trimmed(np.array(offsets, dtype=np.int64).reshape(-1, 2), text)
+    places = _trim(np.array(offsets, dtype=np.int64).reshape(-1, 2), text)
     words, _ = _words_of_tokens(places, word_spans(text))
     return np.diff(words, prepend=-2) != 0
 
@@ -113,7 +113,7 @@ def _words_of_tokens(offsets: Int, spans: Int) -> tuple[Int, Int]:
     return numbers[words], spans[has_token]
 
 
-def _trimmed(offsets: Int, text: str) -> Int:
+def _trim(offsets: Int, text: str) -> Int:
     """(N, 2) offsets without the spaces that some tokenizers put into tokens, empty for spaces alone, and
     with the marks that belong to a token's last letter, which some tokenizers delete."""
     spaces, joined, places = is_space(text), is_joined(text), np.arange(len(text))

@@ -10,7 +10,7 @@ from typing import Any
 from transformers.utils.hub import cached_file
 
 from longbio.artifacts.atomic_files import read_json
-from longbio.encoders.casing import CONFIG, Stated, reads_alike, stated_by
+from longbio.encoders.casing import CONFIG, Stated, read_stated, reads_alike
 from longbio.errors import LongbioError
 
 REMEDY = "put tokenizer.json, or the vocabulary it is made from, beside the weights"
@@ -73,7 +73,7 @@ class TokenizerFiles:
     def stated(self) -> Stated:
         """What the files say of capitals and accents."""
         config = read_json(self.files[CONFIG]) if CONFIG in self.files else {}
-        return stated_by(config, self.tokenizer_json)
+        return read_stated(config, self.tokenizer_json)
 
     def reads_alike(self, tokenizer: Any) -> bool:
         return self.tokenizer_json is None or reads_alike(

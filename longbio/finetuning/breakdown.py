@@ -22,7 +22,7 @@ def by_length(
     task: AnyTask, documents: Sequence[Document], predictions: Sequence[Prediction]
 ) -> list[dict[str, Any]]:
     """The main score of documents of each length that occurs, in tokens of the model."""
-    lengths = np.array([each.details["tokens"] for each in predictions])
+    lengths = np.array([prediction.details["tokens"] for prediction in predictions])
     rows = []
     for bounds, inside in _parts(lengths):
         scores = task.score([documents[n] for n in inside], [predictions[n] for n in inside])

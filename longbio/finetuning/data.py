@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from longbio.corpus.labels import are_whole_numbers, as_whole_numbers, divided, separator_of
+from longbio.corpus.labels import are_whole_numbers, as_whole_numbers, divide_labels, separator_of
 from longbio.corpus.readers import format_of, read_documents, split_of
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
@@ -65,24 +65,24 @@ class Splits:
     def warnings(self, task: AnyTask) -> list[str]:
         """A line for each thing that can't be learned or scored by a task that has its classes."""
         splits = {"train": self.train, "dev": self.dev, "test": self.test}
-        return [f"{split}: {line}" for split, each in splits.items() for line in task.warnings(each)]
+        return [f"{split}: {line}" for split, notes in splits.items() for line in task.warnings(notes)]
 
     def summary(self) -> str:
         """One line of what was read, and of what wasn't."""
-        told = self.described
-        held_out = ", held out of them," if told["dev_is_held_out"] else ""
+        facts = self.described
+        held_out = ", held out of them," if facts["dev_is_held_out"] else ""
         parts = [
             f"{len(self.train):,} to learn from, {len(self.dev):,}{held_out} to choose by,"
             f" {len(self.test):,} to score"
         ]
-        if told["left_out"]:
-            parts.append(f"{len(told['left_out']):,} of {told['mentions_checked']:,} mentions left out")
+        if facts["left_out"]:
+            parts.append(f"{len(facts['left_out']):,} of {facts['mentions_checked']:,} mentions left out")
         parts += [f"passed over: {line}" for line in self.passed_over]
-        if told["labels_divided_at"]:
-            parts.append(f"several labels in a cell, divided at {told['labels_divided_at']!r}")
+        if facts["labels_divided_at"]:
+            parts.append(f"several labels in a cell, divided at {facts['labels_divided_at']!r}")
         parts += [f"note: {line}" for line in self.remarks]
-        if told["groups_in_two_splits"]:
-            parts.append(f"{told['groups_in_two_splits']:,} groups (patients) are in two splits")
+        if facts["groups_in_two_splits"]:
+            parts.append(f"{facts['groups_in_two_splits']:,} groups (patients) are in two splits")
         return "; ".join(parts)
 
 
@@ -102,7 +102,7 @@ def read_data(settings: DataSettings) -> Splits:
         )
         if not read[split]:
             raise LongbioError("there is no document", where=path)
-        read[split] = _adapted(read[split], settings)
+        read[split] = _adapt(read[split], settings)
     read, separator = _with_labels(read, settings.label_separator)
     train, dev, test = read["train"], read.get("dev"), read.get("test")
     if test is None:
@@ -117,7 +117,7 @@ def read_data(settings: DataSettings) -> Splits:
         "dev_is_held_out": "dev" not in read,
         **({} if "test" in read else {"test_is_held_out": True}),
         "sha256": {"train": digest(train), "dev": digest(dev), "test": digest(test)},
-        **reading.counted(),
+        **reading.counts(),
         "labels_divided_at": separator,
         "groups_in_two_splits": _shared_groups(train, dev, test),
     }
@@ -125,8 +125,8 @@ def read_data(settings: DataSettings) -> Splits:
     for split in ("dev", "test"):
         held_out = f"{paths['train']}, the part held out as {split} (data.{split}_share)"
         sources.setdefault(split, (held_out, formats["train"]))
-    told = reading.passed_over.told(), reading.remarks.told()
-    return Splits(train, dev, test, sources["test"][1], *told, described, sources)
+    lines = reading.passed_over.lines(), reading.remarks.lines()
+    return Splits(train, dev, test, sources["test"][1], *lines, described, sources)
 
 
 def places_of(settings: DataSettings) -> dict[str, Path | None]:
@@ -182,7 +182,7 @@ def _of_set(folder: Path, name: str | None) -> Path:
     return next(named, folder)
 
 
-def _adapted(documents: list[Document], settings: DataSettings) -> list[Document]:
+def _adapt(documents: list[Document], settings: DataSettings) -> list[Document]:
     """With mentions of one type, and some of the questions, where that is asked for."""
     if settings.one_type:
         documents = of_one_type(documents)
@@ -205,7 +205,7 @@ def _with_labels(
     if separator is None:
         separator = separator_of([*chain.from_iterable(read.values())])
     if separator:
-        read = {split: divided(documents, separator) for split, documents in read.items()}
+        read = {split: divide_labels(documents, separator) for split, documents in read.items()}
     if are_whole_numbers([*chain.from_iterable(read.values())]):
         read = {split: as_whole_numbers(documents) for split, documents in read.items()}
     return read, separator or None

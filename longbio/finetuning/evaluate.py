@@ -12,7 +12,7 @@ from typing import Any
 from longbio.artifacts.atomic_files import read_json
 from longbio.artifacts.checkpoints import checkpoint_digest
 from longbio.artifacts.runs import RUN, make_once
-from longbio.corpus.labels import spelled_as
+from longbio.corpus.labels import respell_labels
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
 from longbio.corpus.tag_schemes import scheme_of
@@ -140,7 +140,7 @@ def examples_for(
 
 
 def _in_classes_of(task: AnyTask, documents: Sequence[Document]) -> list[Document]:
-    return spelled_as(documents, task.classes) if isinstance(task, Classes) else [*documents]
+    return respell_labels(documents, task.classes) if isinstance(task, Classes) else [*documents]
 
 
 def fine_tuned(folder: Path) -> Path:
@@ -192,7 +192,7 @@ def _report(
     report = {
         "task": task.kind,
         "warnings": task.warnings(documents),
-        "data": None if reading is None else reading.counted(),
+        "data": None if reading is None else reading.counts(),
         "scores": task.score(documents, predictions),
         "interval": score_interval([added]),
         "by_length": by_length(task, documents, predictions),
@@ -202,7 +202,7 @@ def _report(
         "has_collapsed": task.has_collapsed(predictions),
     }
     if task.kind == "ner" and all(document.units for document in documents):
-        report["seqeval"] = seqeval_report(documents, [each.document for each in predictions])
+        report["seqeval"] = seqeval_report(documents, [prediction.document for prediction in predictions])
     return report
 
 
@@ -211,7 +211,7 @@ def task_for(model_folder: Path, kind: str | None = None) -> AnyTask:
 
     Args:
         model_folder: longbio's model or another's.
-        kind: what it shall be; None for whatever it is.
+        kind: what it must be; None for any.
 
     Raises:
         LongbioError: there is no such task, the model learned another one, or has no head.
@@ -268,7 +268,7 @@ def seqeval_report(gold: Sequence[Document], predicted: Sequence[Document]) -> d
 
     tags = [[tags_of(document, document.units) for document in side] for side in (gold, predicted)]
     by_name = classification_report(*tags, output_dict=True, zero_division=0)
-    return {name: {key: float(value) for key, value in each.items()} for name, each in by_name.items()}
+    return {name: {key: float(value) for key, value in scores.items()} for name, scores in by_name.items()}
 
 
 def write_predictions(
@@ -277,13 +277,13 @@ def write_predictions(
     """Predictions in the format of the corpus where it can hold them, and their details as JSON lines, in an
     empty folder."""
     name = PREDICTION_FORMATS.get((task.kind, format_name), "jsonl")
-    documents = [each.document for each in predictions]
+    documents = [prediction.document for prediction in predictions]
     try:
         WRITERS[name](documents, folder)
     except LongbioError:
-        # Some format can't hold some character or id, which is no reason to lose a day's work.
+        # Some format can't hold some character or id, which must not cost a day's work.
         for begun in folder.iterdir():
             begun.unlink()
         WRITERS["jsonl"](documents, folder)
-    lines = [json.dumps({"id": each.document.id, **each.details}) for each in predictions]
+    lines = [json.dumps({"id": prediction.document.id, **prediction.details}) for prediction in predictions]
     (folder / "details.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -88,7 +88,7 @@ def learn(
         machine, stability = machine or Machine(), stability or Stability()
         learner = _begin(model_folder, train_documents, dev_documents, task, recipe, machine, seed)
         on_start(learner.steps, title_of_run("", work, learner.steps))
-        trained, report = learner.learned(stability, work, on_step)
+        trained, report = learner.train(stability, work, on_step)
         if state.is_main_process:
             _save(trained, learner.inputs, report, model_folder, out)
     if state.is_main_process:
@@ -99,7 +99,7 @@ def learn(
 
 @dataclass(frozen=True, eq=False)
 class _Learner:
-    """A model with a new head, what it shall learn from, and how."""
+    """A model with a new head, what it learns from, and how."""
 
     origin: str
     model: PreTrainedModel
@@ -116,7 +116,7 @@ class _Learner:
     def steps(self) -> int:
         return self.recipe.steps(len(self.samples))
 
-    def learned(
+    def train(
         self, stability: Stability, work: Path, on_step: OnStep
     ) -> tuple[PreTrainedModel, dict[str, Any]]:
         """The trained model, and what is to be known of its learning."""
@@ -143,7 +143,7 @@ class _Learner:
             on_step=on_step,
         )
         seconds = round(time.monotonic() - start, 1)
-        task, predictions = self._tuned(trained)
+        task, predictions = self._tune(trained)
         return trained, {
             "task": asdict(task),
             "recipe": asdict(recipe),
@@ -163,16 +163,16 @@ class _Learner:
             "losses": losses,
         }
 
-    def _tuned(self, model: PreTrainedModel) -> tuple[AnyTask, list[Prediction]]:
+    def _tune(self, model: PreTrainedModel) -> tuple[AnyTask, list[Prediction]]:
         """The task with thresholds tuned on the development documents, and what the model says of these."""
         batch_tokens = self.machine.batch_tokens
         predictions = list(
             predict(model.eval(), self.inputs, self.task, self.dev_documents, batch_tokens=batch_tokens)
         )
-        return self.task.tuned(self.dev_documents, predictions) if predictions else self.task, predictions
+        return self.task.tune(self.dev_documents, predictions) if predictions else self.task, predictions
 
     def _dev_score(self, model: PreTrainedModel) -> float:
-        task, predictions = self._tuned(model)
+        task, predictions = self._tune(model)
         return float(task.score(self.dev_documents, predictions)["main"])
 
 
@@ -201,7 +201,7 @@ def _begin(
     begin_from_pooler(model, model_folder)
     inputs = InputFormat.of(model.config, tokenizer, recipe.max_tokens)
     left_out = PassedOver()
-    samples = [sample for each in train_documents for sample in task.samples(each, inputs, left_out)]
+    samples = [sample for document in train_documents for sample in task.samples(document, inputs, left_out)]
     if not samples:
         raise LongbioError("there is nothing to learn from", where="data.train")
     return _Learner(

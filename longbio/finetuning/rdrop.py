@@ -1,4 +1,4 @@
-"""R-Drop (Liang et al. 2021): two passes that differ by their dropout shall say the same."""
+"""R-Drop (Liang et al. 2021): two passes with different dropout are trained to agree."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def finetune(plan: Finetuning, tell: Narrator | None = None) -> dict[str, Any]:
     source = check(plan)
     if not (plan.out / RESULTS).is_file():
         check_machine(plan, source)
-    with open_together(plan.out, bound(plan, source)):
+    with open_together(plan.out, plan_of(plan, source)):
         return _finetune(plan, source, tell)
 
 
@@ -133,7 +133,7 @@ def check_machine(plan: Finetuning, source: Path) -> None:
     refuse_kernel(machine.kernel, machine.precision, config.model_type, dropout)
 
 
-def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
+def plan_of(plan: Finetuning, source: Path) -> dict[str, Any]:
     """All that decides the results of a plan, the model in the folder `source` and the documents by what they
     hold.
 
@@ -141,17 +141,18 @@ def bound(plan: Finetuning, source: Path) -> dict[str, Any]:
         LongbioError: the model or the documents can't be read.
     """
     model = {"model": checkpoint_digest(source)}
-    return settings_bound(plan) | model | documents_bound(plan)
+    return plan_of_settings(plan) | model | digests_of_documents(plan)
 
 
-def documents_bound(plan: Finetuning) -> dict[str, Any]:
+def digests_of_documents(plan: Finetuning) -> dict[str, Any]:
     """What the files of a plan hold. Raises LongbioError where there are none, or they can't be read."""
     places = places_of(plan.data).items()
     return {"documents": {split: place and digest_of_path(place) for split, place in places}}
 
 
-def settings_bound(plan: Finetuning) -> dict[str, Any]:
-    """As `bound`, without what has to be there: seeds may be added later, and places may change."""
+def plan_of_settings(plan: Finetuning) -> dict[str, Any]:
+    """The part of `plan_of` that needs no files; without seeds, which may be added, and places, which may
+    change."""
     settings = plan.model_dump(mode="json", exclude={"model", "machine", "seeds", "out"})
     for place in ("path", "train", "dev", "test"):
         del settings["data"][place]
@@ -162,7 +163,7 @@ def settings_bound(plan: Finetuning) -> dict[str, Any]:
 
 
 def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrator) -> dict[str, Any] | None:
-    """What a tagger without fault would score on training and on test documents; None for other tasks."""
+    """What a perfect tagger would score on training and on test documents; None for other tasks."""
     if not isinstance(task, Entities):
         return None
     task = task.learned_from(data.train)
@@ -171,10 +172,10 @@ def _tag_ceiling(task: AnyTask, data: Splits, inputs: InputFormat, tell: Narrato
     test = ceilings["test"]
     line = f"F1 {test.counts.f1:.4f} at best on test documents"
     if test.lost:
-        line += f"; tags can't give back {'; '.join(test.lost.told())}"
-    low = [split for split, each in ceilings.items() if each.counts.f1 < LOW_CEILING]
+        line += f"; tags can't give back {'; '.join(test.lost.lines())}"
+    low = [split for split, ceiling in ceilings.items() if ceiling.counts.f1 < LOW_CEILING]
     tell.end(f"warning: {line} (below {LOW_CEILING} in {' and '.join(low)})" if low else line)
-    return {split: each.as_dict() for split, each in ceilings.items()}
+    return {split: ceiling.as_dict() for split, ceiling in ceilings.items()}
 
 
 def _model_of(plan: Finetuning, seed: int) -> Path:

@@ -17,7 +17,7 @@ GROUPED_BATCHES = 50
 
 class SampleOrder(Dataset[Sample]):
     """As many samples as so many steps of a batch need, drawn from those given in an order of the seed,
-    samples of like length sharing a step when `group_by_length`."""
+    samples of similar length sharing a step when `group_by_length`."""
 
     def __init__(
         self, samples: Sequence[Sample], *, batch: int, steps: int, seed: int, group_by_length: bool = True

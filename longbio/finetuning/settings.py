@@ -25,11 +25,11 @@ class DataSettings(Settings):
         train: instead of what `path` holds.
         dev: as `train`.
         test: as `train`; one of both ways has to give it.
-        format: of `corpus.readers.READERS`; found by itself when None.
+        format: of `corpus.readers.READERS`; found out when None.
         encoding: of the files.
         columns: of tables, by the field of `Document` that each holds; as `labels` several, with commas
             between, that say 1 or 0 of a label each.
-        label_separator: what stands between labels of a cell; found by itself when None, "" for nothing.
+        label_separator: what stands between labels of a cell; found out when None, "" for nothing.
         max_misaligned: share of the mentions that may not be where they say.
         one_type: all mentions are of one type, as BLURB counts JNLPBA's.
         question_share: of each split's questions, drawn at random; 1 for all.
@@ -74,7 +74,7 @@ class Recipe(Learning):
         epochs: how often every sample is seen.
         max_steps: the most optimizer steps; None for as many as `epochs` make.
         dropout: of hidden states and attention; None for what the model's config says.
-        group_by_length: let samples of like length share a step.
+        group_by_length: let samples of similar length share a step.
         max_tokens: what a row holds at most, special tokens included: a long model can be made to read
             in chunks. None for all that it reads.
         patience: evaluations on the development documents without a better score, after which
@@ -96,7 +96,7 @@ class Recipe(Learning):
         if min(self.batch, self.epochs, self.evaluations) <= 0:
             raise ValueError("batch, epochs and evaluations are above 0")
         if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ValueError(f"a dropout of {self.dropout:g}; from 0 to below 1 can be")
+            raise ValueError(f"a dropout of {self.dropout:g}; give 0 or more, below 1")
         if self.max_tokens is not None and self.max_tokens < 16:
             raise ValueError("max_tokens is 16 or more, or null for all that the model reads")
         if self.patience is not None and self.patience < 1:

@@ -75,7 +75,7 @@ class Stability:
         if min(self.freeze_layers, self.reinitialise_layers) < 0:
             raise ValueError("freeze_layers and reinitialise_layers are 0 or more")
         if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"a layer_decay of {self.layer_decay:g}; from above 0 to 1 can be")
+            raise ValueError(f"a layer_decay of {self.layer_decay:g}; give more than 0, at most 1")
         if self.decay_convention not in TOP_DEPTH:
             raise ValueError(f"decay_convention is {' or '.join(TOP_DEPTH)}, not {self.decay_convention}")
         if not (0 <= self.mixout <= 1 and 0 <= self.average_last <= 1):
@@ -145,7 +145,7 @@ def prepare(model: PreTrainedModel, stability: Stability) -> None:
     parts = Parts.of(model)
     if frozen + random > len(parts.layers):
         raise LongbioError(
-            f"{frozen} layers shall be frozen and {random} begin at random,"
+            f"{frozen} layers are to be frozen and {random} to begin at random,"
             f" and the model has {len(parts.layers)}",
             where="freeze_layers, reinitialise_layers",
         )

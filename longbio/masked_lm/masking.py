@@ -282,7 +282,7 @@ def word_hashes(ids: Ids, words: Bools) -> Hashes:
     if not len(begin):
         return np.zeros(0, dtype=np.uint64)
     within = np.arange(len(ids)) - np.repeat(begin, np.diff(np.append(begin, len(ids))))
-    return np.add.reduceat(_scattered((ids + (within << 32)).astype(np.uint64)), begin)
+    return np.add.reduceat(_scatter((ids + (within << 32)).astype(np.uint64)), begin)
 
 
 def ngram_hashes(hashes: Hashes, length: int) -> Hashes:
@@ -290,11 +290,11 @@ def ngram_hashes(hashes: Hashes, length: int) -> Hashes:
     count = max(0, len(hashes) - length + 1)
     total = np.zeros(count, dtype=np.uint64)
     for place in range(length):
-        total = _scattered(total + hashes[place : place + count])
+        total = _scatter(total + hashes[place : place + count])
     return total
 
 
-def _scattered(numbers: Hashes) -> Hashes:
+def _scatter(numbers: Hashes) -> Hashes:
     """A bijection of 64-bit numbers that scatters neighbours (SplitMix64, Steele et al. 2014)."""
     numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

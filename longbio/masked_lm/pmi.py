@@ -29,7 +29,7 @@ def mine_phrases(
     words = [word_hashes(ids, starts) for ids, starts in documents]
     lengths = range(1, LONGEST + 1)
     grams = {n: [ngram_hashes(hashes, n) for hashes in words] for n in lengths}
-    tables = {n: np.unique(_joined(grams[n]), return_counts=True) for n in lengths}
+    tables = {n: np.unique(_concatenate(grams[n]), return_counts=True) for n in lengths}
     phrases = {}
     for length in range(2, LONGEST + 1):
         known, counts = tables[length]
@@ -51,8 +51,8 @@ def _parts(grams: dict[int, list[Hashes]], known: Hashes, length: int, part: int
         for start, by_document in enumerate(parts):
             by_document.append(runs[start : start + len(in_document)][is_known])
     # One occurrence of each is enough: all of them have the same parts.
-    _, first = np.unique(_joined(whole), return_index=True)
-    return [_joined(by_document)[first] for by_document in parts]
+    _, first = np.unique(_concatenate(whole), return_index=True)
+    return [_concatenate(by_document)[first] for by_document in parts]
 
 
 def _log_share(table: tuple[Hashes, Ids], hashes: Hashes) -> NDArray[np.float64]:
@@ -73,5 +73,5 @@ def _pmi(chance: dict[int, list[NDArray[np.float64]]], length: int) -> NDArray[n
     return chance[length][0] - likeliest[length]
 
 
-def _joined(arrays: list[Hashes]) -> Hashes:
+def _concatenate(arrays: list[Hashes]) -> Hashes:
     return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.uint64)

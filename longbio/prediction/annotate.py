@@ -34,7 +34,7 @@ class Notes:
 
     Args:
         path: a file or a folder.
-        format_name: one of `corpus.readers.READERS`; found by itself when None.
+        format_name: one of `corpus.readers.READERS`; found out when None.
         reading: encoding and columns; counts what was left out and passed over.
         questions: that are asked of every note, besides its own.
     """
@@ -56,12 +56,12 @@ def annotate(
     labelled: Sequence[Document] = (),
     on_note: Callable[[int, int], None] = lambda notes, tokens: None,
 ) -> dict[str, Any]:
-    """Say what a model says of notes, in a folder that is its owner's alone.
+    """Write a model's predictions for notes into a private folder.
 
     Args:
         model: fine-tuned.
         notes: what to read; a lot of them is in memory at once.
-        out: the folder. Begun before by the same plan, it is gone on with behind the notes that are done.
+        out: the folder. If the same plan began it, work goes on after the notes that are done.
         output: one of `outputs.OUTPUTS`.
         on_error: at a note that can't be read or predicted, `stop`, or list it in `failed.jsonl`.
         processes: that predict.
@@ -88,7 +88,7 @@ def annotate(
         items = _items(notes, plan["read_as"], model.task, stop=on_error == "stop")
         for item in items_done(items, journal.notes, journal.digest):
             if isinstance(item, Document):
-                writer.passed(item)
+                writer.pass_over(item)
         on_note(journal.notes, journal.counts["tokens"])
         for lot, outcomes in outcomes_of(model, lots_of(items, journal.digest), processes):
             _commit(journal, writer, lot, outcomes, model.task, stop=on_error == "stop")
@@ -96,14 +96,14 @@ def annotate(
         finished_before = was_finished and journal.notes == before
         if not finished_before:
             writer.finish()
-            journal.finish(notes.reading.counted())
+            journal.finish(notes.reading.counts())
     return {
         "notes": journal.notes,
         **{name: journal.counts[name] for name in ("failed", "found", "tokens")},
         "model": plan["model"],
         "temperature": getattr(model.task, "temperature", None),
         "finished_before": finished_before,
-        "data": notes.reading.counted(),
+        "data": notes.reading.counts(),
     }
 
 
@@ -168,7 +168,7 @@ def _commit(
             counts["failed"] += 1
             appended[FAILED] += json_lines([asdict(result)])
             if isinstance(item, Document):
-                writer.passed(item)
+                writer.pass_over(item)
             continue
         counts["found"] += number_found(result.document, task)
         counts["tokens"] += result.details["tokens"]

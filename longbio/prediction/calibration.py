@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: one temperature, fitted on labelled documents.
+"""Calibrated probabilities: one temperature, fitted on labelled documents.
 
 Logits are divided by it before they become probabilities (Guo et al., 2017, "On Calibration of Modern
 Neural Networks"): which mention, answer or class is given stays the same.
@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from longbio.artifacts.atomic_files import read_json, write_json
-from longbio.corpus.labels import spelled_as
+from longbio.corpus.labels import respell_labels
 from longbio.corpus.reading import PassedOver
 from longbio.corpus.records import Document
 from longbio.encoders.batches import length_batches
@@ -52,7 +52,7 @@ def calibrate(model: Model, documents: Sequence[Document], out: Path) -> Model:
     if not isinstance(task, Calibrated):
         raise LongbioError(f"a model of {task.kind} can't be calibrated", where="--calibrate")
     if isinstance(task, Classes):
-        documents = spelled_as(documents, task.classes)
+        documents = respell_labels(documents, task.classes)
     refuse_without_examples(task, documents, "--calibrate")
     if not (out / FILE).is_file():
         write_json(out / FILE, fit(Predictor(model), task, documents))

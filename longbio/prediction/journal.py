@@ -1,4 +1,4 @@
-"""What is done of a prediction stands in its folder after any kill."""
+"""A record of the notes that are done, which survives any kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from longbio.artifacts.atomic_files import full_disk_named, read_json, write_json
+from longbio.artifacts.atomic_files import name_full_disk, read_json, write_json
 from longbio.errors import LongbioError
 
 PROGRESS = "progress.json"
@@ -44,21 +44,21 @@ class Journal:
             self._cut(out / name, self.sizes.get(name, 0))
 
     def _cut(self, file: Path, size: int) -> None:
-        there = file.stat().st_size if file.is_file() else 0
-        if there < size:
+        size_on_disk = file.stat().st_size if file.is_file() else 0
+        if size_on_disk < size:
             raise LongbioError(
-                f"the file has {there:,} bytes and had {size:,}",
+                f"the file has {size_on_disk:,} bytes and had {size:,}",
                 where=file,
                 remedy="delete the folder and begin again",
             )
-        if there > size:
+        if size_on_disk > size:
             os.truncate(file, size)
 
     def commit(self, notes: int, digest: str, appended: Mapping[str, bytes], counts: Counter[str]) -> None:
         """A lot of so many notes is done; the digest is of all notes up to its last, and what files grow by
         is `appended`."""
         for name, content in appended.items():
-            with full_disk_named(self.out), (self.out / name).open("ab") as file:
+            with name_full_disk(self.out), (self.out / name).open("ab") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

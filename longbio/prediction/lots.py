@@ -53,8 +53,8 @@ class Lot:
 
 
 def items_done(items: Iterator[Item], count: int, digest: str) -> Iterator[Item]:
-    """The first notes, which were done before: so many, with that digest. Raises LongbioError at their end
-    where they are others than those."""
+    """The first notes, which were done before: so many, with that digest. Raises LongbioError after them
+    where they have changed."""
     digest_here, seen = "", 0
     for item in islice(items, count):
         digest_here, seen = next_digest(digest_here, item), seen + 1

@@ -36,7 +36,7 @@ class Output:
     def __init__(self, out: Path, task: AnyTask, model: str) -> None:
         self.out, self.task, self.model, self.names = out, task, model, FileNames()
 
-    def passed(self, document: Document) -> None:
+    def pass_over(self, document: Document) -> None:
         """A note of which nothing is written, now or because it was before; called in the notes' order."""
         self.names.of(document.id)
 
@@ -53,13 +53,13 @@ class JsonLines(Output):
 
     streams: ClassVar[tuple[str, ...]] = ("predictions.jsonl",)
 
-    def passed(self, document: Document) -> None:
+    def pass_over(self, document: Document) -> None:
         """Nothing: lines need no names of files."""
 
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """See `Output.write`."""
-        told = {"prediction": describe(prediction, self.task, self.model)}
-        return {self.streams[0]: json_lines([jsonl.row_of(prediction.document) | told])}
+        details = {"prediction": describe(prediction, self.task, self.model)}
+        return {self.streams[0]: json_lines([jsonl.row_of(prediction.document) | details])}
 
     def finish(self) -> None:
         """The file is there, even without a line."""
@@ -128,8 +128,8 @@ def describe(prediction: Prediction, task: AnyTask, model: str) -> dict[str, Any
     """What is told of a prediction beside the document: model (the first digits of its hash), task, how the
     note was read, and all probabilities."""
     calibrated = {"temperature": task.temperature} if hasattr(task, "temperature") else {}
-    told = {"model": model, "task": task.kind, **calibrated, **prediction.details}
-    return {name: round_floats(value) for name, value in told.items()}
+    details = {"model": model, "task": task.kind, **calibrated, **prediction.details}
+    return {name: round_floats(value) for name, value in details.items()}
 
 
 def round_floats(value: Any) -> Any:

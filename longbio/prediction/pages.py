@@ -19,24 +19,24 @@ AROUND_CHARS = 200
 """Of the text on each side of an answer, where it is shown beneath its question."""
 
 
-def note_page(prediction: Prediction, task: AnyTask, told: Mapping[str, Any]) -> str:
-    """The page of a note; `told` is how it was read, and probabilities: `outputs.describe`."""
+def note_page(prediction: Prediction, task: AnyTask, details: Mapping[str, Any]) -> str:
+    """The page of a note; `details` is how it was read, and probabilities: `outputs.describe`."""
     document = prediction.document
     labels = _labels(document, task)
     marks = _marks(prediction, task, labels)
     return _template("note.html.jinja").render(
         document=document,
         task=task.kind,
-        told=told,
-        windows=_windows(told),
+        details=details,
+        windows=_windows(details),
         hues=[(200 + 360 * number // max(1, len(labels))) % 360 for number in range(max(1, len(labels)))],
         has_unsure=any(mark.is_unsure for mark in marks),
         sure_from=SURE_FROM,
         legend=_legend(document, labels, task),
         segments=segments(document.text, marks),
-        questions=_questions(document, told) if task.kind == "qa" else [],
-        relations=_relations(document, told) if task.kind == "relations" else [],
-        classes=_classes(document, told) if task.kind == "classification" else [],
+        questions=_questions(document, details) if task.kind == "qa" else [],
+        relations=_relations(document, details) if task.kind == "relations" else [],
+        classes=_classes(document, details) if task.kind == "classification" else [],
     )
 
 
@@ -97,9 +97,9 @@ def _legend(document: Document, labels: Sequence[str], task: AnyTask) -> list[tu
     return [(number, label, counts[label]) for number, label in enumerate(labels) if counts[label]]
 
 
-def _questions(document: Document, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _questions(document: Document, details: Mapping[str, Any]) -> list[dict[str, Any]]:
     shown = []
-    for question, detail in zip(document.questions, told["questions"], strict=True):
+    for question, detail in zip(document.questions, details["questions"], strict=True):
         place = question.answers[0] if question.answers else None
         shown.append(
             {
@@ -120,21 +120,21 @@ def _passage(text: str, start: int, end: int) -> tuple[str, str, str]:
     return before, answer, f"{behind} …" if end + AROUND_CHARS < len(text) else behind
 
 
-def _relations(document: Document, told: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
+def _relations(document: Document, details: Mapping[str, Any]) -> list[tuple[str, str, str, float]]:
     return [
         (
             relation.label,
-            relation.head.covered(document.text).translate(PICTURES),
-            relation.tail.covered(document.text).translate(PICTURES),
+            relation.head.text_in(document.text).translate(PICTURES),
+            relation.tail.text_in(document.text).translate(PICTURES),
             detail["probability"],
         )
-        for relation, detail in zip(document.relations, told["relations"], strict=True)
+        for relation, detail in zip(document.relations, details["relations"], strict=True)
     ]
 
 
-def _classes(document: Document, told: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
+def _classes(document: Document, details: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
     """Name, probability and whether it was chosen, the likeliest first."""
-    ordered = sorted(told["probabilities"].items(), key=lambda item: -item[1])
+    ordered = sorted(details["probabilities"].items(), key=lambda item: -item[1])
     return [(name, probability, name in (document.labels or ())) for name, probability in ordered]
 
 
@@ -154,12 +154,12 @@ def _in_words(document: Document, task: AnyTask) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}{by_type}"
 
 
-def _windows(told: Mapping[str, Any]) -> int | None:
+def _windows(details: Mapping[str, Any]) -> int | None:
     """In how many windows a note was read, of several questions the most; None where each pair of
     mentions was read by itself."""
-    if "questions" in told:
-        return max((detail["windows"] for detail in told["questions"]), default=0)
-    return told.get("windows")
+    if "questions" in details:
+        return max((detail["windows"] for detail in details["questions"]), default=0)
+    return details.get("windows")
 
 
 @cache

@@ -119,7 +119,7 @@ def _pools(task: Task[Any], documents: Iterable[Document], inputs: InputFormat) 
 def outputs_of(
     model: PreTrainedModel, inputs: InputFormat, rows: Sequence[Row], *, batch_tokens: int = 4096
 ) -> list[Array]:
-    """The logits of each row, in their order, rows of like length together in a pass.
+    """The logits of each row, in their order, rows of similar length together in a pass.
 
     Returns:
         Of each row (T, C) for a token classifier, (T, 2) for the start and end of answers, (C,) for
@@ -178,7 +178,7 @@ class Predictor:
         questions = document.questions
         if not questions:
             raise LongbioError(
-                "nothing is asked of the note", where=f"document {document.id}", remedy="give --questions"
+                "no question is asked of the note", where=f"document {document.id}", remedy="give --questions"
             )
         size = max(1, LOT_CHARS // max(1, len(document.text)))
         starts = range(0, len(questions), size)

@@ -20,7 +20,7 @@ from longbio.corpus.files import COMPRESSIONS, kind_of
 from longbio.corpus.texts import (
     Columns,
     Text,
-    passed_over,
+    count_passed_over,
     read_texts,
     text_files,
     text_of_row,
@@ -107,7 +107,7 @@ def prepare(
             "near_duplicates_dropped": int(is_near.sum()),
             "empty": int((corpus.lengths == 0).sum()),
             "key": corpus.folder.name,
-            "passed_over": dict(passed_over(settings.paths)),
+            "passed_over": dict(count_passed_over(settings.paths)),
         }
     return sources, HeldOut(measured, documents, tuple(validation.lengths), validation.tokens), described
 
@@ -170,7 +170,7 @@ def _tokenize(planned: _Planned, tokenizer: Any, hashes: KnownHashes, tell: Narr
             planned.texts(), tokenizer, folder, on_texts=lambda count: advance(count, f"{count:,} texts")
         )
     hashes.save()
-    lines = [f"passed over: {line}" for line in passed_over(planned.settings.paths).told()]
+    lines = [f"passed over: {line}" for line in count_passed_over(planned.settings.paths).lines()]
     tell.end("; ".join([f"{len(corpus):,} documents, {corpus.lengths.sum():,} tokens", *lines]))
     return corpus
 

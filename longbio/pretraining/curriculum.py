@@ -95,7 +95,9 @@ class Curriculum(Settings):
         if self.tokenizer is not None and not self.random_weights:
             raise ValueError("a tokenizer of its own goes with random_weights: true")
         if self.machine.kernel == "stock":
-            raise ValueError("machine.kernel: the stock attention knows no packed documents; others do")
+            raise ValueError(
+                "machine.kernel: the stock attention can't keep packed documents apart; others can"
+            )
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases need names of their own, these are {', '.join(names)}")

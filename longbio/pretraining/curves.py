@@ -1,4 +1,4 @@
-"""What a run tells of itself: a line of metrics a step, and a picture of its curves."""
+"""What a run reports: a line of metrics a step, and a picture of its curves."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longbio.artifacts.atomic_files import read_json, write_json
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.artifacts.staged_folders import staged_folder
 from longbio.corpus.texts import Text
-from longbio.corpus.words import readable
+from longbio.corpus.words import make_readable
 from longbio.encoders.token_windows import PLAINLY, word_starts
 from longbio.errors import LongbioError
 from longbio.masked_lm.masking import Bools, Ids
@@ -88,7 +88,7 @@ def tokenize_texts(texts: Iterable[Text], tokenizer: Any, max_tokens: float = ma
     groups: list[int] = []
     rest, tokens = iter(texts), 0
     while tokens < max_tokens and (some := list(islice(rest, TEXTS_AT_ONCE))):
-        encoded = tokenizer([readable(text.text) for text in some], **PLAINLY)
+        encoded = tokenizer([make_readable(text.text) for text in some], **PLAINLY)
         offsets = encoded["offset_mapping"]
         # One array of many texts, which may be short.
         ids.append(np.concatenate([np.array(of_text, kind) for of_text in encoded["input_ids"]]))
@@ -144,7 +144,7 @@ def build_shards(
         raise LongbioError(
             f"the cache can't be made ({error.strerror})", where=folder, remedy="name another one"
         ) from error
-    with alone(folder, wait=True):
+    with hold_lock(folder, wait=True):
         if not (folder / WHOLE).is_file():  # else another run made it, for which this one waited
             _build(texts, tokenizer, folder, shard_tokens, on_texts)
     return open_shards(folder)

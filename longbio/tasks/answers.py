@@ -45,8 +45,8 @@ def score_answer(gold: Sequence[str], predicted: str) -> AnswerScore:
     """Score the answer given (empty for none) by the accepted ones (none where the text has no answer)."""
     # An accepted answer of which nothing is left, such as "the", is none (as SQuAD 2.0 has it).
     accepted = [words for words in (normalize(answer).split() for answer in gold) if words] or [[]]
-    given = normalize(predicted).split()
-    return AnswerScore(float(given in accepted), max(_f1(words, given) for words in accepted))
+    guess = normalize(predicted).split()
+    return AnswerScore(float(guess in accepted), max(_f1(words, guess) for words in accepted))
 
 
 def answer_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -102,7 +102,7 @@ def best_null_threshold(
     answers = np.searchsorted(ordered, thresholds, side="right")
     totals = np.round(kept[answers] + left[-1] - left[answers], 9)
     best = thresholds[totals == totals.max()]
-    threshold = min(best.tolist(), key=lambda each: (abs(each), each))
+    threshold = min(best.tolist(), key=lambda value: (abs(value), value))
     return float(threshold), float(totals.max() / len(ordered))
 
 
@@ -133,11 +133,11 @@ def offset_f1(gold: Sequence[tuple[int, int]], predicted: tuple[int, int] | None
     )
 
 
-def _f1(wanted: Sequence[str], given: Sequence[str]) -> float:
-    if not wanted or not given:
-        return float(wanted == given)
-    common = (Counter(wanted) & Counter(given)).total()
-    return 2 * common / (len(wanted) + len(given))
+def _f1(accepted: Sequence[str], predicted: Sequence[str]) -> float:
+    if not accepted or not predicted:
+        return float(accepted == predicted)
+    common = (Counter(accepted) & Counter(predicted)).total()
+    return 2 * common / (len(accepted) + len(predicted))
 
 
 def _means(scores: Sequence[AnswerScore]) -> dict[str, float]:

@@ -21,7 +21,7 @@ Numbers = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 EVEN = 0.5
-"""The threshold where nothing speaks for another."""
+"""The threshold where there is no reason for another."""
 
 
 def class_scores(
@@ -142,13 +142,13 @@ def _by_class(
     columns = zip(names, truth.T, predicted.T, probabilities.T, strict=True)
     counts: dict[str, Counts] = {}
     classes: dict[str, dict[str, Any]] = {}
-    for name, wanted, given, likely in columns:
-        both = int((wanted & given).sum())
-        counts[name] = Counts(both, int(given.sum()) - both, int(wanted.sum()) - both)
+    for name, true_D, predicted_D, probability_D in columns:
+        both = int((true_D & predicted_D).sum())
+        counts[name] = Counts(both, int(predicted_D.sum()) - both, int(true_D.sum()) - both)
         classes[name] = {
             **counts[name].shares(),
-            "support": int(wanted.sum()),
-            **_ranking(wanted, likely),
+            "support": int(true_D.sum()),
+            **_ranking(true_D, probability_D),
         }
 
     averaged = [name for name in names if name != negative]
@@ -181,8 +181,8 @@ def _best_threshold(wanted: Flags, likely: Numbers) -> float:
 
     below = np.searchsorted(ordered, thresholds, side="left")
     true_below = np.concatenate([[0], np.cumsum(wanted[order])])[below]
-    positives, given = wanted.sum(), len(wanted) - below
-    f1 = 2 * (positives - true_below) / np.maximum(positives + given, 1)
+    positives, num_predicted = wanted.sum(), len(wanted) - below
+    f1 = 2 * (positives - true_below) / np.maximum(positives + num_predicted, 1)
     best = thresholds[f1 == f1.max()].tolist()
     return float(min(best, key=lambda threshold: (abs(threshold - EVEN), threshold)))
 

@@ -172,17 +172,17 @@ class Classes(Task[pooling.WholeRows]):
 
     def summed_loss(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats, summed over documents, or over documents and labels."""
-        logits, labels = self._pooled(outputs, batch), batch["labels"]
+        logits, labels = self._pool(outputs, batch), batch["labels"]
         weights = logits.new_tensor(self.weights) if self.weights else None
         if self.multi_label:
             return binary_cross_entropy_with_logits(logits, labels, pos_weight=weights, reduction="sum")
         return cross_entropy(logits, labels, weight=weights, reduction="sum")
 
-    def _pooled(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    def _pool(self, outputs: Any, batch: Mapping[str, Tensor]) -> Tensor:
         return pooling.pool_logits(outputs.logits, batch["row_samples"], self.reading.pooling)
 
     def logits(self, outputs: Any, batch: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        logits = self._pooled(outputs, batch)
+        logits = self._pool(outputs, batch)
         if self.multi_label:
             logits = torch.stack([torch.zeros_like(logits), logits], dim=-1)
         return [(logits, torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device))]
@@ -217,7 +217,7 @@ class Classes(Task[pooling.WholeRows]):
         moved = tuple(float(expit(factor * logit(threshold))) for threshold in self.thresholds)
         return replace(self, temperature=temperature, thresholds=moved)
 
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Classes:
+    def tune(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Classes:
         """With the threshold of each label that gives the best F1."""
         if not self.multi_label:
             return self
@@ -262,13 +262,13 @@ class Classes(Task[pooling.WholeRows]):
             truth = np.array([[float(name in labels) for name in names] for labels in wanted])
             return of_ranks(truth[:, ranked], probabilities[:, ranked])
         if self.choose_by == "accuracy":
-            return of_means([float(true == said) for true, said in pairs], [1] * len(pairs))
+            return of_means([float(true == predicted) for true, predicted in pairs], [1] * len(pairs))
         counts = [
             {
-                name: Counts(name in true and name in said, name not in true, name not in said)
-                for name in {*true, *said} - {self.negative}
+                name: Counts(name in true and name in predicted, name not in true, name not in predicted)
+                for name in {*true, *predicted} - {self.negative}
             }
-            for true, said in pairs
+            for true, predicted in pairs
         ]
         if self.choose_by == "micro_f1":
             return of_counts(counts)
@@ -280,4 +280,4 @@ class Classes(Task[pooling.WholeRows]):
         return ((float(probabilities[name]), name in wanted) for name in names)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
-        return len({self._chosen(each.details["probabilities"]) for each in predictions}) <= 1
+        return len({self._chosen(prediction.details["probabilities"]) for prediction in predictions}) <= 1

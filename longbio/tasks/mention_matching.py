@@ -75,7 +75,7 @@ class Tally(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """`micro`, `macro_f1` (0 without a type) and `types` in alphabetical order, ready for JSON."""
         types = {label: self.types[label].as_dict() for label in sorted(self.types)}
-        macro_f1 = sum(each["f1"] for each in types.values()) / max(1, len(types))
+        macro_f1 = sum(scores["f1"] for scores in types.values()) / max(1, len(types))
         return {"micro": self.micro.as_dict(), "macro_f1": macro_f1, "types": types}
 
 
@@ -95,13 +95,13 @@ def _sum(matches: Sequence[Matches]) -> Matches:
 
 def match_entities(gold: Iterable[Span], predicted: Iterable[Span]) -> dict[str, Tally]:
     """Compare the mentions of one document, in any order: a tally for each of `SCHEMES`."""
-    wanted, given = sorted(gold), sorted(predicted)
-    overlaps = _overlaps(wanted, given)
+    gold, predicted = sorted(gold), sorted(predicted)
+    overlaps = _overlaps(gold, predicted)
     of_one_type = [[pair for pair in pairs if pair.same_type] for pairs in overlaps]
     return {
         scheme: Tally(
-            _count(_assign(overlaps, scheme), len(wanted)),
-            _by_type(_assign(of_one_type, scheme), wanted, given),
+            _count(_assign(overlaps, scheme), len(gold)),
+            _by_type(_assign(of_one_type, scheme), gold, predicted),
         )
         for scheme in SCHEMES
     }
@@ -142,13 +142,13 @@ def _overlaps(gold: Sequence[Span], predicted: Sequence[Span]) -> list[list[_Pai
     return overlaps
 
 
-def _pair(number: int, gold: Span, given: Span) -> _Pair:
-    distance = abs(gold.start_char - given.start_char) + abs(gold.end_char - given.end_char)
-    return _Pair(number, gold.fragments == given.fragments, gold.label == given.label, distance)
+def _pair(number: int, gold: Span, predicted: Span) -> _Pair:
+    distance = abs(gold.start_char - predicted.start_char) + abs(gold.end_char - predicted.end_char)
+    return _Pair(number, gold.fragments == predicted.fragments, gold.label == predicted.label, distance)
 
 
-def _touch(one: Span, other: Span) -> bool:
-    return any(a < d and c < b for a, b in one.fragments for c, d in other.fragments)
+def _touch(gold: Span, predicted: Span) -> bool:
+    return any(a < d and c < b for a, b in gold.fragments for c, d in predicted.fragments)
 
 
 def _assign(overlaps: Sequence[Sequence[_Pair]], scheme: str) -> list[str]:

@@ -44,11 +44,11 @@ def count_entities(
 ) -> dict[str, Counts]:
     """Compare the mentions of one document: same fragments and same type, or wrong. Counts by type, for every
     type that occurs on either side."""
-    wanted, given = Counter(gold), Counter(predicted)
+    gold_counts, predicted_counts = Counter(gold), Counter(predicted)
     counts: dict[str, Counts] = {}
-    for span in wanted | given:
-        both = min(wanted[span], given[span])
-        new = Counts(both, given[span] - both, wanted[span] - both)
+    for span in gold_counts | predicted_counts:
+        both = min(gold_counts[span], predicted_counts[span])
+        new = Counts(both, predicted_counts[span] - both, gold_counts[span] - both)
         counts[span.label] = counts.get(span.label, Counts()) + new
     return counts
 
@@ -72,11 +72,11 @@ def count_words(
     Raises:
         LongbioError: there are mentions, and no words.
     """
-    wanted, given = _words_by_type(gold, units), _words_by_type(predicted, units)
+    true_words, predicted_words = _words_by_type(gold, units), _words_by_type(predicted, units)
     counts = {}
-    for label in wanted | given:
-        true, found = wanted.get(label, set()), given.get(label, set())
-        counts[label] = Counts(len(true & found), len(found - true), len(true - found))
+    for label in true_words | predicted_words:
+        true, guessed = true_words.get(label, set()), predicted_words.get(label, set())
+        counts[label] = Counts(len(true & guessed), len(guessed - true), len(true - guessed))
     return counts
 
 
@@ -93,7 +93,7 @@ def micro(counts: dict[str, Counts]) -> Counts:
 
 def macro_f1(counts: dict[str, Counts]) -> float:
     """Mean F1 of the types; 0 when there is none."""
-    return sum(each.f1 for each in counts.values()) / len(counts) if counts else 0.0
+    return sum(matches.f1 for matches in counts.values()) / len(counts) if counts else 0.0
 
 
 def _words_by_type(spans: Iterable[Span], units: Sequence[tuple[int, int]]) -> dict[str, set[int]]:

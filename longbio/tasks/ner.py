@@ -53,7 +53,7 @@ class Entities(Task[TaggedRows]):
             short model reads, when None.
         global_tokens: what every token sees, in a model that has global attention.
         constrained: read off the likeliest tags of which no I follows another type's.
-        first_window: read no more of a document than fits the model; what lies beyond is missed.
+        first_window: read no more of a document than fits the model; what lies behind is missed.
         temperature: by which logits are divided before they become probabilities; see `calibration`.
         score_by: what is reported first and chosen by: micro F1 of whole `mentions`, or, as for EBM
             PICO, the mean over types of the F1 of `words`.
@@ -121,17 +121,17 @@ class Entities(Task[TaggedRows]):
         first, size = stretch.owned.start, stretch.owned.stop - stretch.owned.start
         rows, labels = [], []
         for window in self._windows(size, inputs):
-            read, owned = _shifted(window.tokens, first), _shifted(window.owned, first)
+            read, owned = _shift(window.tokens, first), _shift(window.owned, first)
             row = inputs.row(tokens, read, roles=self.global_tokens)
             tags_of_row = np.full(len(row.ids), IGNORED, dtype=np.int64)
-            tags_of_row[_shifted(owned, row.text.start - read.start)] = tagged[owned]
+            tags_of_row[_shift(owned, row.text.start - read.start)] = tagged[owned]
             rows.append(row)
             labels.append(tags_of_row)
         return Sample(tuple(rows), tuple(labels))
 
     def _tokens(self, document: Document, inputs: InputFormat) -> Tokens:
         tokens = inputs.tokens(document.text, self.global_tokens)
-        return tokens.in_units(document.units) if document.units else tokens
+        return tokens.with_words(document.units) if document.units else tokens
 
     def _num_read(self, tokens: Tokens, inputs: InputFormat) -> int:
         """How many of a document's tokens are read, from its first."""
@@ -167,7 +167,7 @@ class Entities(Task[TaggedRows]):
         tokens, num_read = encoded.tokens, encoded.windows[-1].owned.stop
         scores = np.zeros((num_read, len(self.labels.names())), dtype=np.float32)
         for window, row, output in zip(encoded.windows, encoded.rows, outputs, strict=True):
-            scores[window.owned] = output[_shifted(window.owned, row.text.start - window.tokens.start)]
+            scores[window.owned] = output[_shift(window.owned, row.text.start - window.tokens.start)]
         every = tags.words_of(tokens)
         words = tags.Words(*(places[every.heads < num_read] for places in every))
         logits, first_words = scores[words.heads], tags.first_words_of(encoded.document, words)
@@ -227,11 +227,11 @@ def _confusion(gold: Sequence[Document], predicted: Sequence[Sequence[Span]]) ->
     other side has no such mention. Of several at one place those of the same type belong together."""
     counts: dict[str, Counter[str]] = {}
     for document, spans in zip(gold, predicted, strict=True):
-        wanted, given = _types_by_place(document.spans), _types_by_place(spans)
-        for place in wanted.keys() | given.keys():
-            true, said = wanted[place], given[place]
-            pairs = [(label, label) for label in sorted(true & said)]
-            pairs += zip_longest(sorted(true - said), sorted(said - true), fillvalue="none")
+        true_types, predicted_types = _types_by_place(document.spans), _types_by_place(spans)
+        for place in true_types.keys() | predicted_types.keys():
+            true, guessed = true_types[place], predicted_types[place]
+            pairs = [(label, label) for label in sorted(true & guessed)]
+            pairs += zip_longest(sorted(true - guessed), sorted(guessed - true), fillvalue="none")
             for label, other in pairs:
                 counts.setdefault(label, Counter())[other] += 1
     return {label: dict(sorted(counts[label].items())) for label in sorted(counts)}
@@ -244,5 +244,5 @@ def _types_by_place(spans: Sequence[Span]) -> defaultdict[Any, set[str]]:
     return types
 
 
-def _shifted(part: slice, by: int) -> slice:
+def _shift(part: slice, by: int) -> slice:
     return slice(part.start + by, part.stop + by)

@@ -111,13 +111,13 @@ def pool_logits(logits_BC: Tensor, samples_B: Tensor, pooling: Pooling) -> Tenso
     count = int(samples_B.max()) + 1
     index = samples_B[:, None].expand_as(logits_BC)
     if pooling == "attention":
-        return _attended(logits_BC.float(), samples_B, count)
+        return _pool_by_attention(logits_BC.float(), samples_B, count)
     empty = logits_BC.new_zeros((count, logits_BC.shape[1]), dtype=torch.float32)
     reduce = "mean" if pooling == "mean" else "amax"
     return empty.scatter_reduce(0, index, logits_BC.float(), reduce, include_self=False)
 
 
-def _attended(logits_BC: Tensor, samples_B: Tensor, count: int) -> Tensor:
+def _pool_by_attention(logits_BC: Tensor, samples_B: Tensor, count: int) -> Tensor:
     """(S, C - 1) means of each sample's logits, the last of which says how much its row weighs."""
     logits, weights = logits_BC[:, :-1], logits_BC[:, -1]
     highest = weights.new_full((count,), -torch.inf).scatter_reduce(0, samples_B, weights.detach(), "amax")
@@ -131,5 +131,5 @@ def pool_outputs(outputs: Sequence[Array], pooling: Pooling) -> Array:
     stacked = np.stack(outputs).astype(np.float64)
     if pooling == "attention":
         rows = torch.from_numpy(stacked)
-        return _attended(rows, rows.new_zeros(len(rows), dtype=torch.long), 1)[0].numpy()
+        return _pool_by_attention(rows, rows.new_zeros(len(rows), dtype=torch.long), 1)[0].numpy()
     return stacked.mean(axis=0) if pooling == "mean" else stacked.max(axis=0)

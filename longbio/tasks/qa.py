@@ -1,4 +1,4 @@
-"""Extractive question answering over whole documents: the answer is a piece of the text.
+"""Extractive question answering over whole documents: the answer is a stretch of the text.
 
 Each window of a document is read behind the question, which is never cut. What is best over all
 windows is the answer; the score of no answer is the lowest that a window gives it.
@@ -249,12 +249,12 @@ class Answers(Task[AskedRows]):
     def at_temperature(self, temperature: float) -> Answers:
         return replace(self, temperature=temperature)
 
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Answers:
+    def tune(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Answers:
         """With the null threshold that gives the best F1."""
         if not self.null_answers:
             return self
         margins, answered, unanswered = [], [], []
-        for document, question, detail in _asked(gold, predictions):
+        for document, question, detail in _pair_questions(gold, predictions):
             if detail["best"]:
                 answers = _texts(document, question)
                 margins.append(detail["null_minus_best"])
@@ -267,11 +267,11 @@ class Answers(Task[AskedRows]):
         threshold leaves, whatever it was when they were found."""
         pairs = [
             (document, question, self.chosen(detail))
-            for document, question, detail in _asked(gold, predictions)
+            for document, question, detail in _pair_questions(gold, predictions)
         ]
         answers = [_texts(document, question) for document, question, _ in pairs]
-        given = [document.text[slice(*place)] if place else "" for document, _, place in pairs]
-        scores = answer_scores(answers, given)
+        chosen = [document.text[slice(*place)] if place else "" for document, _, place in pairs]
+        scores = answer_scores(answers, chosen)
         places = [offset_f1(question.answers, place) for _, question, place in pairs]
         return {
             "main": scores["overall"]["f1"],
@@ -281,18 +281,18 @@ class Answers(Task[AskedRows]):
 
     def _f1(self, document: Document, question: Question, detail: Mapping[str, Any]) -> float:
         place = self.chosen(detail)
-        given = document.text[slice(*place)] if place else ""
-        return score_answer(_texts(document, question), given).f1
+        chosen = document.text[slice(*place)] if place else ""
+        return score_answer(_texts(document, question), chosen).f1
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
         f1 = [
-            [self._f1(*asked) for asked in _asked([document], [prediction])]
+            [self._f1(*asked) for asked in _pair_questions([document], [prediction])]
             for document, prediction in zip(gold, predictions, strict=True)
         ]
-        return of_means([sum(each) for each in f1], [len(each) for each in f1])
+        return of_means([sum(scores) for scores in f1], [len(scores) for scores in f1])
 
     def confidences_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[float, bool]]:
-        for document, question, detail in _asked([gold], [predicted]):
+        for document, question, detail in _pair_questions([gold], [predicted]):
             if self.chosen(detail) is not None:
                 best = detail["best"][0]
                 is_exact = score_answer(_texts(document, question), best["text"]).exact_match == 1
@@ -300,14 +300,14 @@ class Answers(Task[AskedRows]):
 
     def places_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[int, float]]:
         """A question is where its first accepted answer begins, and as well answered as its F1."""
-        for document, question, detail in _asked([gold], [predicted]):
+        for document, question, detail in _pair_questions([gold], [predicted]):
             if question.answers:
                 yield question.answers[0][0], self._f1(document, question, detail)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         """No answer anywhere, or all where the same character is."""
-        chosen = [self.chosen(detail) for each in predictions for detail in each.details["questions"]]
-        answers = {place[0] if place else None for place in chosen}
+        details = [detail for prediction in predictions for detail in prediction.details["questions"]]
+        answers = {place[0] if place else None for place in map(self.chosen, details)}
         return len(answers) <= 1
 
 
@@ -321,7 +321,7 @@ def _without_padding(logits_BT: Tensor, real_BT: Tensor) -> Tensor:
     return logits_BT.float().masked_fill(~real_BT, float("-inf"))
 
 
-def _asked(
+def _pair_questions(
     gold: Sequence[Document], predictions: Sequence[Prediction]
 ) -> Iterator[tuple[Document, Question, dict[str, Any]]]:
     """Each true question with what was said to it."""

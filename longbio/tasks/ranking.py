@@ -57,7 +57,7 @@ class Rankings:
             by_column.append(_auroc(*(np.add.reduceat(side, first, axis=1) for side in sides)))
         return _mean(by_column, self.shape[0])
 
-    def exchanged(self, other: Rankings, sign_RU: Numbers) -> Numbers:
+    def exchange(self, other: Rankings, sign_RU: Numbers) -> Numbers:
         """(R,) this minus another's, what both say of units with the sign -1 exchanged.
 
         Their ranks are (Venkatraman and Begg 1996): two models' probabilities may be of other scales. A
@@ -80,17 +80,17 @@ class Rankings:
     def _left_out(self, place_D: Places, wanted_D: Numbers) -> Numbers:
         others_D = 1 - wanted_D
 
-        def summed(of_D: Numbers) -> Numbers:
+        def sum_of_units(of_D: Numbers) -> Numbers:
             return np.bincount(self._unit_D, of_D, self.count).astype(np.float64)
 
         beaten_D = wanted_D * _below(place_D, place_D, others_D)
         # Pairs that a unit's documents take part in, those within it once.
-        lost_U = summed(
+        lost_U = sum_of_units(
             beaten_D
             + others_D * (wanted_D.sum() - _below(place_D, place_D, wanted_D))
             - wanted_D * _below(place_D, place_D, others_D, self._unit_D)
         )
-        pairs_U = (wanted_D.sum() - summed(wanted_D)) * (others_D.sum() - summed(others_D))
+        pairs_U = (wanted_D.sum() - sum_of_units(wanted_D)) * (others_D.sum() - sum_of_units(others_D))
         return _share(beaten_D.sum() - lost_U, pairs_U)
 
 
@@ -141,7 +141,7 @@ def _below(at_D: Places, place_D: Places, weight_D: Numbers, unit_D: Places | No
     """
     unit_D = np.zeros_like(place_D) if unit_D is None else unit_D
     width = int(max(at_D.max(), place_D.max())) + 1
-    key_D, at_D, first_D = (unit_D * width + each for each in (place_D, at_D, np.zeros_like(place_D)))
+    key_D, at_D, first_D = (unit_D * width + numbers for numbers in (place_D, at_D, np.zeros_like(place_D)))
     order = np.argsort(key_D, kind="stable")
     ordered, until = key_D[order], np.concatenate([[0.0], np.cumsum(weight_D[order])])
     low, high = np.searchsorted(ordered, at_D), np.searchsorted(ordered, at_D, "right")

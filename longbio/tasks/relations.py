@@ -237,11 +237,11 @@ class Relations(Task[PairRows]):
         rest, classifier = iter(outputs), self.classifier
         relations, details = [], []
         for (head, tail), text in zip(encoded.pairs, encoded.texts, strict=True):
-            said = classifier.decode(text, [next(rest) for _ in text.rows])
-            label = (said.document.labels or (NONE,))[0]
+            prediction = classifier.decode(text, [next(rest) for _ in text.rows])
+            label = (prediction.document.labels or (NONE,))[0]
             if label != NONE:
                 relations.append(Relation(label, head, tail))
-                details.append({"label": label, "probability": said.details["probabilities"][label]})
+                details.append({"label": label, "probability": prediction.details["probabilities"][label]})
         order = np.argsort([relation.head.start_char for relation in relations], kind="stable")
         document = replace(encoded.document, relations=tuple(relations[n] for n in order))
         ordered = [details[n] for n in order]
@@ -251,22 +251,23 @@ class Relations(Task[PairRows]):
 
     def score(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Micro F1 of relations: same type, head and tail. One that no pair was asked about is missed."""
-        counts = by_type(self._counted(gold, predictions))
+        counts = by_type(self._count(gold, predictions))
         total = micro(counts)
         return {
             "main": total.f1,
             "micro": total.shares(),
-            "types": {label: each.shares() for label, each in counts.items()},
+            "types": {label: matches.shares() for label, matches in counts.items()},
         }
 
-    def _counted(
-        self, gold: Sequence[Document], predictions: Sequence[Prediction]
-    ) -> list[dict[str, Counts]]:
+    def _count(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> list[dict[str, Counts]]:
         pairs = zip(gold, predictions, strict=True)
-        return [count_entities(self._relations(one), self._relations(each.document)) for one, each in pairs]
+        return [
+            count_entities(self._relations(document), self._relations(prediction.document))
+            for document, prediction in pairs
+        ]
 
     def evidence(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Evidence:
-        return of_counts(self._counted(gold, predictions))
+        return of_counts(self._count(gold, predictions))
 
     def confidences_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[float, bool]]:
         true = {*self._relations(gold)}
@@ -275,9 +276,9 @@ class Relations(Task[PairRows]):
 
     def places_in(self, gold: Document, predicted: Prediction) -> Iterator[tuple[int, float]]:
         """A relation is where its first mention begins."""
-        given = {*self._relations(predicted.document)}
+        predicted_relations = {*self._relations(predicted.document)}
         for true in self._relations(gold):
-            yield min(true.head.start_char, true.tail.start_char), float(true in given)
+            yield min(true.head.start_char, true.tail.start_char), float(true in predicted_relations)
 
     def has_collapsed(self, predictions: Sequence[Prediction]) -> bool:
         return not any(prediction.document.relations for prediction in predictions)

@@ -115,7 +115,7 @@ class Similarity(Task[pooling.WholeRows]):
 def _both_sides(
     gold: Sequence[Document], predictions: Sequence[Prediction]
 ) -> tuple[list[float], list[float]]:
-    return [_score(document) for document in gold], [_score(each.document) for each in predictions]
+    return [_score(pair) for pair in gold], [_score(pair.document) for pair in predictions]
 
 
 def _score(document: Document) -> float:

@@ -49,7 +49,7 @@ class Units:
         kind: Literal["groups", "documents"] = "groups" if any(group for _, group in names) else "documents"
         return cls(np.array([numbers[name] for name in names], dtype=np.int64), len(numbers), kind)
 
-    def summed(self, totals_DK: Numbers) -> Numbers:
+    def sum_by_unit(self, totals_DK: Numbers) -> Numbers:
         """(U, K) what each unit adds to a score."""
         sums = np.zeros((self.count, totals_DK.shape[1]))
         np.add.at(sums, self.unit_D, totals_DK)
@@ -128,15 +128,15 @@ class Sums:
 
     def of_drawn(self, times_RU: Numbers) -> Numbers:
         """(R,) of units that count so often."""
-        return self._score(self._combined(times_RU, self._totals_USK))
+        return self._score(self._combine(times_RU, self._totals_USK))
 
-    def exchanged(self, other: Sums, sign_RU: Numbers) -> Numbers:
+    def exchange(self, other: Sums, sign_RU: Numbers) -> Numbers:
         """(R,) this minus another's, what both say of units with the sign -1 exchanged."""
         a, b = self._totals_USK, other._totals_USK
-        whole, swing = (a + b).sum(axis=0), self._combined(sign_RU, a - b)
+        whole, swing = (a + b).sum(axis=0), self._combine(sign_RU, a - b)
         return self._score((whole + swing) / 2) - self._score((whole - swing) / 2)
 
-    def _combined(self, factor_RU: Numbers, totals_USK: Numbers) -> Numbers:
+    def _combine(self, factor_RU: Numbers, totals_USK: Numbers) -> Numbers:
         """(R, S, K)."""
         sums: Numbers = factor_RU @ totals_USK.reshape(self.count, -1)
         return sums.reshape(len(factor_RU), *totals_USK.shape[1:])
@@ -156,7 +156,7 @@ def _scores(seeds: Sequence[Kept], units: Units) -> Any:
     measure = seeds[0]["measure"]
     if measure == AUROC:
         return Rankings(totals, units.unit_D, units.count)
-    return Sums(np.stack([units.summed(one) for one in totals], axis=1), MEASURES[measure])
+    return Sums(np.stack([units.sum_by_unit(one) for one in totals], axis=1), MEASURES[measure])
 
 
 def compare(ours: S, theirs: S) -> dict[str, Any] | None:
@@ -231,7 +231,7 @@ def _bca(drawn: Numbers, value: float, without_one: Numbers) -> tuple[float, flo
 
 
 def permuted_p(ours: S, theirs: S) -> float:
-    """Two-sided p of a paired permutation test: for each document, who said what is drawn anew.
+    """Two-sided p of a paired permutation test: each document's two results are swapped or not.
 
     Exact where that can be done in fewer than 10,000 ways.
     """
@@ -239,7 +239,7 @@ def permuted_p(ours: S, theirs: S) -> float:
     def statistic(first: Numbers, second: Numbers, axis: int = -1) -> Numbers:
         # A unit's sign says whether its two results are exchanged.
         sign = np.moveaxis(first, axis, -1)
-        return ours.exchanged(theirs, sign.reshape(-1, ours.count)).reshape(sign.shape[:-1])
+        return ours.exchange(theirs, sign.reshape(-1, ours.count)).reshape(sign.shape[:-1])
 
     tested = permutation_test(
         (np.ones(ours.count), -np.ones(ours.count)),

@@ -132,12 +132,12 @@ def decode(
     borders = set() if first_words is None else set(first_words.tolist())
     kind, first = -1, 0
     for word, tag in enumerate([*tags.tolist(), OUTSIDE]):
-        here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1 or word in borders
-        if kind >= 0 and (here != kind or begins):
+        kind_here, begins = (tag - 1) // 2 if tag else -1, tag % 2 == 1 or word in borders
+        if kind >= 0 and (kind_here != kind or begins):
             span = Span.of(int(words.starts[first]), int(words.ends[word - 1]), labels.types[kind])
             mentions.append((span, slice(first, word)))
-        if here != kind or begins:
-            kind, first = here, word
+        if kind_here != kind or begins:
+            kind, first = kind_here, word
     return mentions
 
 
@@ -182,7 +182,7 @@ def encode_learned(document: Document, tokens: Tokens, labels: Labels, lost: Pas
 def tokens_of(document: Document, tokenizer: Any) -> Tokens:
     """A document in tokens, its words the text's, or the corpus's where it comes in words."""
     tokens = tokenize(document.text, tokenizer)
-    return tokens.in_units(document.units) if document.units else tokens
+    return tokens.with_words(document.units) if document.units else tokens
 
 
 def first_words_of(document: Document, words: Words) -> Tags:

@@ -84,7 +84,7 @@ class Prediction:
         # Of a model of other things, these are the classes', and the mentions came with the text.
         of_spans = sure if isinstance(sure, list) else [None] * len(spans)
         return [
-            Mention(span.covered(self.text), span.label, span.start_char, span.end_char, probability)
+            Mention(span.text_in(self.text), span.label, span.start_char, span.end_char, probability)
             for span, probability in zip(spans, of_spans, strict=True)
         ]
 
@@ -104,7 +104,7 @@ class Prediction:
         """The probability of each class, the likeliest first, of a model of classes; those that it chose are
         `document.labels`."""
         sure = self.details.get("probabilities")
-        return dict(sorted(sure.items(), key=lambda each: -each[1])) if isinstance(sure, Mapping) else {}
+        return dict(sorted(sure.items(), key=lambda item: -item[1])) if isinstance(sure, Mapping) else {}
 
     @property
     def relations(self) -> list[tuple[Relation, float]]:
@@ -117,21 +117,21 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """The text with what was found, as a notebook shows it."""
-        told = [f"{name} {probability:.2f}" for name, probability in self.classes.items()]
-        told += [
-            f"{relation.label} {probability:.2f}: {relation.head.covered(self.text)} – "
-            f"{relation.tail.covered(self.text)}"
+        facts = [f"{name} {probability:.2f}" for name, probability in self.classes.items()]
+        facts += [
+            f"{relation.label} {probability:.2f}: {relation.head.text_in(self.text)} – "
+            f"{relation.tail.text_in(self.text)}"
             for relation, probability in self.relations
         ]
         marks = []
         for answer in self.answers:
-            told.append(f"{answer.question} {answer.text or 'no answer'}")
+            facts.append(f"{answer.question} {answer.text or 'no answer'}")
             if answer.start_char is not None and answer.end_char is not None:
                 marks.append(Mark(answer.start_char, answer.end_char, 0, "answer"))
         if self.document.score is not None:
-            told.append(f"score {self.document.score:.3f}")
-        marks += mention_marks(self.document.spans, [each.probability for each in self.mentions])
-        lines = "".join(f"<div>{escape(line)}</div>" for line in told)
+            facts.append(f"score {self.document.score:.3f}")
+        marks += mention_marks(self.document.spans, [mention.probability for mention in self.mentions])
+        lines = "".join(f"<div>{escape(line)}</div>" for line in facts)
         return lines + as_html(self.text, marks)
 
 
@@ -186,7 +186,7 @@ class Task(Protocol[E]):
             counts.pop(name, None)
         if not self.learned_names or not counts:
             return []
-        return [f"{counts.total():,} {self.named} that weren't learned, and are missed: {_listed(counts)}"]
+        return [f"{counts.total():,} {self.named} that weren't learned, and are missed: {_listing(counts)}"]
 
     def learned_from(self, documents: Sequence[Document]) -> Self:
         """The same task, its classes those of the training documents, where it has classes."""
@@ -227,7 +227,7 @@ class Task(Protocol[E]):
                 answerer, (C,) of a classifier.
         """
 
-    def tuned(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Self:
+    def tune(self, gold: Sequence[Document], predictions: Sequence[Prediction]) -> Self:
         """The same task with the thresholds that suit development documents best, where there are any."""
         return self
 
@@ -297,7 +297,7 @@ def refuse_without_examples(
     raise LongbioError(
         f"none of the {len(documents):,} documents{form} has {task.looks_for}; they have {held}",
         where=where,
-        remedy="lay annotations beside the texts, or name the format or columns",
+        remedy="put annotations beside the texts, or name the format or columns",
     )
 
 
@@ -313,11 +313,11 @@ def _held(documents: Sequence[Document]) -> str:
     }
     held = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     types = {span.label for document in documents for span in document.spans}
-    of_types = f", of the types {_listed(types)}" if types else ""
+    of_types = f", of the types {_listing(types)}" if types else ""
     return held + of_types if held else "nothing but their texts"
 
 
-def _listed(names: Iterable[str]) -> str:
+def _listing(names: Iterable[str]) -> str:
     """The first few of some names, in a line."""
     ordered = sorted(names)
     shown = ", ".join(repr(name[:SHOWN_CHARS]) for name in ordered[:SHOWN])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-def learning(model: nn.Module) -> dict[str, nn.Parameter]:
+def weights_of(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that training changes, by name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
@@ -35,7 +35,7 @@ class Average:
         if step < self.first_step:
             return
         self.count += 1
-        for name, weight in learning(model).items():
+        for name, weight in weights_of(model).items():
             if self.count == 1:
                 self.mean[name] = weight.detach().clone()
             else:
@@ -45,16 +45,16 @@ class Average:
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
         """The model has the mean as its weights, if there is one yet; its own again afterwards."""
-        before = {name: weight.detach().clone() for name, weight in learning(model).items() if self.count}
+        before = {name: weight.detach().clone() for name, weight in weights_of(model).items() if self.count}
         self.put_into(model)
         try:
             yield
         finally:
-            put(before, model)
+            put_weights(before, model)
 
     def put_into(self, model: nn.Module) -> None:
         """Give the model the mean for good, if there is one."""
-        put(self.mean, model)
+        put_weights(self.mean, model)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
@@ -66,7 +66,7 @@ class Average:
 
 
 @torch.no_grad()
-def put(weights: dict[str, Tensor], model: nn.Module) -> None:
+def put_weights(weights: dict[str, Tensor], model: nn.Module) -> None:
     """Copy weights into a model by their names."""
     parameters = dict(model.named_parameters())
     for name, weight in weights.items():

@@ -48,7 +48,7 @@ class Learning:
         if min(self.learning_rate, self.clip) <= 0:
             raise ValueError("learning_rate and clip are above 0")
         if not 0 <= self.warmup_share < 1:
-            raise ValueError(f"a warm-up of {self.warmup_share:g} of the steps; from 0 to below 1 can be")
+            raise ValueError(f"a warm-up of {self.warmup_share:g} of the steps; give 0 or more, below 1")
         if min(self.weight_decay, self.head_factor) < 0:
             raise ValueError("weight_decay and head_factor are 0 or more")
 

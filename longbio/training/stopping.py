@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from longbio.errors import LongbioError
-from longbio.training.averaging import learning, put
+from longbio.training.averaging import put_weights, weights_of
 
 
 @dataclass
@@ -71,7 +71,7 @@ class EarlyStopping:
         Raises:
             LongbioError: the score is no number.
         """
-        with _undisturbed(model), torch.no_grad():
+        with _evaluating(model), torch.no_grad():
             # One process decides for all: they stop together.
             scores = [float(self.evaluate(model))]
             broadcast_object_list(scores)
@@ -82,12 +82,12 @@ class EarlyStopping:
             )
         self.history.append((step, scores[0]))
         if self.best_step == step:
-            weights = learning(model)
+            weights = weights_of(model)
             self.best = {name: weight.detach().to("cpu", copy=True) for name, weight in weights.items()}
 
     def put_into(self, model: PreTrainedModel) -> None:
         """Give the model the weights that scored best."""
-        put(self.best, model)
+        put_weights(self.best, model)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
@@ -99,7 +99,7 @@ class EarlyStopping:
 
 
 @contextmanager
-def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode in the body; then every module's own, and the random numbers of before."""
     modes = [(module, module.training) for module in model.modules()]
     of_python, of_numpy = random.getstate(), np.random.get_state()

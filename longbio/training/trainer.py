@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from longbio.artifacts.atomic_files import full_disk_named, read_json, sha256_of, write_json
+from longbio.artifacts.atomic_files import name_full_disk, read_json, sha256_of, write_json
 from longbio.encoders.compiled import compile_layers
 from longbio.errors import LongbioError
 from longbio.training.averaging import Average
@@ -257,7 +257,7 @@ def _run(trainer: Trainer, folder: Path) -> None:
         )
     checkpoint = last_whole_checkpoint(folder)
     _restore(trainer.beside, checkpoint)
-    with full_disk_named(folder):
+    with name_full_disk(folder):
         trainer.train(resume_from_checkpoint=checkpoint)
 
 

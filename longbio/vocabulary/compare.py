@@ -1,4 +1,4 @@
-"""`compare`: what new words are worth, and which way of beginning their rows is best here."""
+"""`compare`: what new words gain, and which initialisation of their rows is best for a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from longbio.artifacts.cards import markdown_table
 from longbio.artifacts.checkpoints import checkpoint_digest, read_weights
 from longbio.artifacts.runs import Run
 from longbio.corpus.texts import Corpus, Text, text_files
-from longbio.corpus.words import readable
+from longbio.corpus.words import make_readable
 from longbio.encoders.families import max_positions
 from longbio.encoders.loading import config_of, load, load_tokenizer
 from longbio.errors import LongbioError
@@ -215,7 +215,7 @@ def _refuse_seen(texts: Iterable[Text], unseen: Iterable[Text]) -> None:
     learned, measured = ({f.resolve() for p in side.paths for f in text_files(p)} for side in (texts, unseen))
     if both := learned & measured:
         raise LongbioError(
-            "this file is to be learned from and to be measured on",
+            "this file is used for learning and for measuring",
             where=min(both),
             remedy="give --unseen files that are not in --corpus",
         )
@@ -268,8 +268,8 @@ def _probe(
         summed_loss, training, work, lambda step, loss: advance(step, f"loss {loss:.3f}"), [Measured()],
     )  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
-    told = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]
-    tell.end(f"bits a character: {', '.join(told)}")
+    bits = [f"{curve['0'][kind]:.3f} -> {curve[str(settings.steps)][kind]:.3f} {kind}" for kind in measured]
+    tell.end(f"bits a character: {', '.join(bits)}")
     return curve
 
 
@@ -279,8 +279,8 @@ def _shape(model: Path, extended: Path, terms: Sequence[str], unseen: Iterable[T
     documents = before = after = 0
     for text in unseen:
         documents += 1
-        before += len(old.backend_tokenizer.encode(readable(text.text), add_special_tokens=False).ids)
-        after += len(new.backend_tokenizer.encode(readable(text.text), add_special_tokens=False).ids)
+        before += len(old.backend_tokenizer.encode(make_readable(text.text), add_special_tokens=False).ids)
+        after += len(new.backend_tokenizer.encode(make_readable(text.text), add_special_tokens=False).ids)
     return {
         "documents": documents,
         "tokens_per_document": {"before": before / documents, "after": after / documents},

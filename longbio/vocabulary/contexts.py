@@ -62,7 +62,7 @@ ByWord = dict[int, list[Context]]
 
 
 class _Searcher:
-    """Looks through lots of texts; knows of each word how small a draw has to be by now."""
+    """Searches lots of texts; remembers for each word how small a draw has to be by now."""
 
     def __init__(self, sought: Sought) -> None:
         self.sought = sought

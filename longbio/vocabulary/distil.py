@@ -22,7 +22,7 @@ from longbio.artifacts.atomic_files import write_bytes_atomically
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.families import first_position
 from longbio.masked_lm.head import only_at
-from longbio.vocabulary.encoded_contexts import Encoded, spread
+from longbio.vocabulary.encoded_contexts import Encoded, mean_weights
 
 KEPT, KEPT_EVERY = "distilled.safetensors", 200
 
@@ -190,7 +190,7 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     state_BTH = student.states(new_BT, new_mask_BT, position_BT, settings.layer)
 
     def on_word(states_BTH: Tensor, words: list[tuple[int, int]]) -> Tensor:
-        return torch.einsum("bt,bth->bh", spread(words, states_BTH.shape[1], device), states_BTH)
+        return torch.einsum("bt,bth->bh", mean_weights(words, states_BTH.shape[1], device), states_BTH)
 
     new_word = [(context.word[0], context.word[0] + len(context.new_word)) for context in batch]
     on_old, on_new = on_word(wanted_BTH, [context.word for context in batch]), on_word(state_BTH, new_word)
@@ -205,7 +205,7 @@ def _loss(student: _Student, batch: Sequence[Encoded], tokenizer: Any, settings:
     beside_BT = mask_of(old_places).to(apart_BT)
     loss = loss + ((apart_BT * beside_BT).sum(1) / beside_BT.sum(1)).sum()
     if settings.mlm_weight:
-        in_word_BT = spread(new_word, state_BTH.shape[1], device) > 0
+        in_word_BT = mean_weights(new_word, state_BTH.shape[1], device) > 0
         masked_BT = new_BT.masked_fill(in_word_BT, tokenizer.mask_token_id)
         at_M = in_word_BT.flatten().nonzero().flatten()
         logits = student.logits(masked_BT, new_mask_BT, position_BT, at_M)

@@ -15,7 +15,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from longbio.corpus.words import readable
+from longbio.corpus.words import make_readable
 from longbio.encoders.batches import length_batches, mask_of, pad
 from longbio.encoders.families import FAMILIES
 from longbio.vocabulary.contexts import Context
@@ -63,7 +63,7 @@ def encode(
 
 def _encode(context: Context, piece: int, old: Any, new: Any, max_tokens: int) -> Encoded | None:
     before, after = (
-        tokenizer.backend_tokenizer.encode(readable(context.text), add_special_tokens=False)
+        tokenizer.backend_tokenizer.encode(make_readable(context.text), add_special_tokens=False)
         for tokenizer in (old, new)
     )
     within = _overlapping(after.offsets, context.start, context.stop)
@@ -186,14 +186,14 @@ def span_states(
                 output_hidden_states=True,
             )
             state_BTH = sum(output.hidden_states[layer].float() for layer in layers) / len(layers)
-            span_BT = spread([encoded[n].span for n in numbers], state_BTH.shape[1], device)
+            span_BT = mean_weights([encoded[n].span for n in numbers], state_BTH.shape[1], device)
             state_BH = torch.einsum("bt,bth->bh", span_BT, state_BTH).cpu()
             states.update(zip(numbers, state_BH, strict=True))
             on_context(len(states))
     return torch.stack([states[n] for n in range(len(encoded))])
 
 
-def spread(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:
+def mean_weights(spans: Sequence[tuple[int, int]], length: int, device: Any) -> Tensor:
     """(B, T) weights that take the mean over each span."""
     first_B, last_B = torch.tensor(spans, device=device).T
     column_T = torch.arange(length, device=device)

@@ -77,7 +77,7 @@ def extend(
     """
     settings, tell = settings or ExtendSettings(), tell or Silence()
     tokenizer = load_tokenizer(model)
-    # A checkpoint is published; what is not in its vocabulary is nobody's business.
+    # A checkpoint is published: terms that are not in its vocabulary stay private.
     made_of = {
         "model": checkpoint_digest(model),
         # A tokenizer is more than its files: its casing may have been found out.
@@ -257,7 +257,7 @@ def _write(
 ) -> None:
     ids = torch.tensor([piece.id for piece in injected.pieces])
 
-    def grown(old: Tensor, new: Tensor) -> Tensor:
+    def grow(old: Tensor, new: Tensor) -> Tensor:
         # Tables may have spare rows beyond the old vocabulary: those are used first.
         spare = max(0, int(ids[-1]) + 1 - len(old))
         whole = torch.cat([old, old.new_zeros(spare, *old.shape[1:])])
@@ -267,10 +267,10 @@ def _write(
     state = {}
     for name, weight in weights.items():
         if name.endswith((*EMBEDDINGS, *DECODERS)):
-            state[name] = grown(weight, rows)
+            state[name] = grow(weight, rows)
         elif name.endswith(DECODER_BIASES):
             assert biases is not None
-            state[name] = grown(weight, biases)
+            state[name] = grow(weight, biases)
         else:
             state[name] = weight.contiguous()
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -292,7 +292,9 @@ def render_card(report: Mapping[str, Any], name: str, model_type: str, *, has_he
     because = "; ".join(
         f"{len(some):,} {reason}" for reason, some in report["without_contexts_because"].items()
     )
-    without = f"{len(report['without_contexts']):,} pieces had no context and began as the mean of theirs"
+    without = (
+        f"{len(report['without_contexts']):,} pieces had no context and began as the mean of their old ones"
+    )
     without += f": {because}." if because else "."
     sections = [
         (

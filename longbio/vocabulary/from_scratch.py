@@ -89,7 +89,7 @@ def _learn(counts: Mapping[str, int], size: int) -> dict[str, int]:
         continuing_subword_prefix=CONTINUES,
         show_progress=False,
     )
-    made.train_from_iterator(_repeated(counts), trainer)
+    made.train_from_iterator(_repeat_words(counts), trainer)
     vocabulary: dict[str, int] = made.get_vocab()
     return vocabulary
 
@@ -104,7 +104,7 @@ def _alphabet(counts: Mapping[str, int]) -> list[str]:
     return sorted(ranked[:CHARACTERS])
 
 
-def _repeated(counts: Mapping[str, int]) -> Iterator[str]:
+def _repeat_words(counts: Mapping[str, int]) -> Iterator[str]:
     """Every word as often as it occurs."""
     for word in sorted(counts):
         for first in range(0, counts[word], WORDS_AT_ONCE):

@@ -98,7 +98,7 @@ def _word_piece(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
         old_ids = longest_match(word, vocabulary, continues=term.startswith(CONTINUES))
         pieces[term] = NewPiece(term, first_id + len(pieces), tuple(old_ids or [vocabulary[unknown]]))
     spec["model"]["vocab"] |= {piece.piece: piece.id for piece in pieces.values()}
-    return _injected(tokenizer, spec, pieces, refused)
+    return _load_injected(tokenizer, spec, pieces, refused)
 
 
 def longest_match(word: str, vocabulary: dict[str, int], *, continues: bool = False) -> list[int] | None:
@@ -128,7 +128,7 @@ def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
         old_ids = tokenizer(f" {term}", add_special_tokens=False)["input_ids"]
         # The vocabulary writes a word with the space before it.
         old = tokenizer.convert_ids_to_tokens(old_ids)
-        current = _merged(old, merges)
+        current = _merge(old, merges)
         between = pieces.get(current[0]) if len(current) == 1 else None
         if between is not None and not between.is_asked:
             pieces[between.piece] = replace(between, is_asked=True)
@@ -153,10 +153,10 @@ def _byte_pairs(tokenizer: Any, spec: dict[str, Any], terms: Sequence[str]) -> I
     old_merges = model["merges"]
     as_lists = not old_merges or not isinstance(old_merges[0], str)
     model["merges"] = old_merges + [list(pair) if as_lists else " ".join(pair) for pair in merges]
-    return _injected(tokenizer, spec, pieces, refused)
+    return _load_injected(tokenizer, spec, pieces, refused)
 
 
-def _merged(pieces: list[str], merges: dict[tuple[str, str], int]) -> list[str]:
+def _merge(pieces: list[str], merges: dict[tuple[str, str], int]) -> list[str]:
     """Pieces after the merges that apply, the earliest first."""
     current = list(pieces)
     while True:
@@ -167,7 +167,7 @@ def _merged(pieces: list[str], merges: dict[tuple[str, str], int]) -> list[str]:
         current[n : n + 2] = [current[n] + current[n + 1]]
 
 
-def _injected(
+def _load_injected(
     tokenizer: Any, spec: dict[str, Any], pieces: dict[str, NewPiece], refused: dict[str, list[str]]
 ) -> Injected:
     made = copy.deepcopy(tokenizer)

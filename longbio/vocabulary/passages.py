@@ -17,7 +17,7 @@ import numpy as np
 from torch import nn
 
 from longbio.corpus.texts import Text
-from longbio.corpus.words import readable
+from longbio.corpus.words import make_readable
 from longbio.encoders.batches import IGNORED
 from longbio.masked_lm.evaluation import bits_of
 
@@ -81,7 +81,7 @@ def room_of(tokenizer: Any, max_tokens: int) -> Fits:
     """How many characters of a text `max_tokens` hold, special tokens included."""
 
     def fits(text: str) -> int:
-        offsets = tokenizer.backend_tokenizer.encode(readable(text), add_special_tokens=False).offsets
+        offsets = tokenizer.backend_tokenizer.encode(make_readable(text), add_special_tokens=False).offsets
         return len(text) if len(offsets) <= max_tokens - 2 else int(offsets[max_tokens - 3][1])
 
     return fits
@@ -90,7 +90,7 @@ def room_of(tokenizer: Any, max_tokens: int) -> Fits:
 def mask_words(passage: Passage, tokenizer: Any, max_tokens: int, seed: int) -> Masked:
     """Hide words of a passage, the same whatever the pieces; another seed hides others. `max_tokens` counts
     special tokens; what is beyond is left out."""
-    encoding = tokenizer.backend_tokenizer.encode(readable(passage.text), add_special_tokens=False)
+    encoding = tokenizer.backend_tokenizer.encode(make_readable(passage.text), add_special_tokens=False)
     words = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
     count = int(words.max(initial=-1)) + 1
     chosen = np.random.default_rng((seed, passage.number)).random(count) < RATE

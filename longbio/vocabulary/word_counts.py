@@ -14,7 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from longbio.artifacts.atomic_files import digest_of_path, digest_of_text
 from longbio.corpus.texts import Corpus, Text, text_files
-from longbio.corpus.words import readable
+from longbio.corpus.words import make_readable
 from longbio.vocabulary.injection import is_byte_level
 from longbio.vocabulary.text_lots import Lot, OnTexts, in_processes
 
@@ -75,7 +75,7 @@ def count_words(
 def _count(backend: Tokenizer, most_groups: int, lot: Lot) -> Words:
     words = Words(most_groups)
     for part in lot:
-        counts = Counter(cut_words(readable(MARKS.sub(" ", part.text)), backend))
+        counts = Counter(cut_words(make_readable(MARKS.sub(" ", part.text)), backend))
         words.add(counts, dict.fromkeys(counts, (part.group,)))
     return words
 

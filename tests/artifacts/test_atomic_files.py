@@ -48,7 +48,7 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
 
 def test_a_damaged_archive_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     message = "[enforce fail at inline_container.cc:110] . file in archive is not in a subdirectory"
-    with pytest.raises(RuntimeError, match="archive"), atomic_files.full_disk_named(tmp_path):
+    with pytest.raises(RuntimeError, match="archive"), atomic_files.name_full_disk(tmp_path):
         raise RuntimeError(message)
 
 

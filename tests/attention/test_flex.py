@@ -34,7 +34,7 @@ quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:Deprecati
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """FlexAttention as torch writes it out for debugging, uncompiled."""
     monkeypatch.setattr(torch_flex, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
-    monkeypatch.setattr(flex, "_compiled", lambda _: torch_flex.flex_attention)
+    monkeypatch.setattr(flex, "_compile", lambda _: torch_flex.flex_attention)
 
 
 @torch.no_grad()

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from longbio.attention import blocked, flash, flex, kernels, reference, xformers
-from longbio.attention.kernels import KERNELS, PREFERRED, USES, Kernel, auto_choices, choose, named, reasons
+from longbio.attention.kernels import (
+    KERNELS,
+    PREFERRED,
+    USES,
+    Kernel,
+    auto_choices,
+    choose,
+    kernel_named,
+    reasons,
+)
 from longbio.attention.pattern import SparsePattern
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -46,14 +55,14 @@ def test_the_table() -> None:
 
 
 def test_by_name() -> None:
-    assert named("auto") is None
+    assert kernel_named("auto") is None
     for name in KERNELS:
-        assert named(name) is KERNELS[name]
+        assert kernel_named(name) is KERNELS[name]
     for name in ("stock", "", "Blocked"):
         with pytest.raises(
             ValueError, match=f"no kernel '{name}'; the kernels are auto, reference, blocked, flex"
         ):
-            named(name)
+            kernel_named(name)
 
 
 def test_what_runs_everywhere() -> None:

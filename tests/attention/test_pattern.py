@@ -14,7 +14,7 @@ from longbio.attention.pattern import (
     PADDING,
     SparsePattern,
     check_tensors,
-    numbered,
+    number_documents,
     sliding_window,
 )
 
@@ -106,9 +106,9 @@ def test_a_document_in_two_pieces_is_refused(row: list[int]) -> None:
 def test_documents_take_any_integers_and_negative_ones_are_padding() -> None:
     valid = torch.tensor([[True, True, True, False]])
     given = torch.tensor([[4, 4, -7, 4]], dtype=torch.int32)
-    assert numbered(valid, given).tolist() == [[4, 4, -1, -1]]
-    assert numbered(valid, given).dtype == torch.int64
-    assert numbered(valid, None).tolist() == [[0, 0, 0, -1]]
+    assert number_documents(valid, given).tolist() == [[4, 4, -1, -1]]
+    assert number_documents(valid, given).dtype == torch.int64
+    assert number_documents(valid, None).tolist() == [[0, 0, 0, -1]]
 
 
 def test_global_positions_are_flat_and_ascending() -> None:
@@ -208,9 +208,9 @@ IDS = r"document_ids are torch\.{} of shape \({}\); give integers of shape \(2, 
             lambda: sliding_window(ones(2, 3), None, window_tokens=0),
             "window_tokens is 0, but a window has at least 1 token each side",
         ),
-        (lambda: numbered(ones(2, 3), torch.zeros(2, 3)), IDS.format("float32", "2, 3")),
-        (lambda: numbered(ones(2, 3), ones(2, 3)), IDS.format("bool", "2, 3")),
-        (lambda: numbered(ones(2, 3), torch.zeros(2, 4).long()), IDS.format("int64", "2, 4")),
+        (lambda: number_documents(ones(2, 3), torch.zeros(2, 3)), IDS.format("float32", "2, 3")),
+        (lambda: number_documents(ones(2, 3), ones(2, 3)), IDS.format("bool", "2, 3")),
+        (lambda: number_documents(ones(2, 3), torch.zeros(2, 4).long()), IDS.format("int64", "2, 4")),
         (
             lambda: sliding_window(ones(2, 3), None, document_BT=torch.zeros(3).long(), **WINDOW),
             IDS.format("int64", "3,"),

@@ -15,7 +15,7 @@ import transformers
 import yaml
 
 from longbio.artifacts.atomic_files import write_json
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.benchmarking import report, run
 from longbio.benchmarking.made_models import DONE, _made_of, make, models_of, steps_to
 from longbio.benchmarking.run import benchmark
@@ -145,7 +145,7 @@ def test_what_is_made_or_run_is_locked_and_so_is_the_report(
 
     def refused(place: Path) -> None:
         target = place if place == tmp_path / "out" else place.with_name(f"{place.name}.cell")
-        with pytest.raises(LongbioError, match="another process is writing there"), alone(target):
+        with pytest.raises(LongbioError, match="another process is writing there"), hold_lock(target):
             pass
         places.append(place.relative_to(tmp_path / "out"))
 
@@ -207,13 +207,13 @@ def test_a_model_of_another_start_or_corpus_has_to_be_made_again(study: Make, tm
     [made] = [
         each for each in models_of(study(f"models={{start: {start}}}"))[1] if each.asked.name == "continued"
     ]
-    make(made.given(), Silence())
+    make(made.plan(), Silence())
     assert made.is_done()
     notes = made.curriculum.corpora["notes"].paths[0]
     with notes.open("a") as corpus:
         corpus.write('{"text": "another note"}\n')
     with pytest.raises(LongbioError):
-        make(made.given(), Silence())
+        make(made.plan(), Silence())
     assert not made.is_done()
     notes.write_text("".join(notes.read_text().splitlines(keepends=True)[:-1]))
     for file in (notes, start / "model.safetensors", start / "tokenizer_config.json"):
@@ -229,9 +229,9 @@ def test_a_model_of_another_start_or_corpus_has_to_be_made_again(study: Make, tm
 
 
 def test_what_was_made_is_recorded(study: Make) -> None:
-    given = models_of(study())[1][2].given()
-    assert json.loads(json.dumps(given)) == given
-    assert given["new_words"]["init"] == "mean"
+    plan = models_of(study())[1][2].plan()
+    assert json.loads(json.dumps(plan)) == plan
+    assert plan["new_words"]["init"] == "mean"
 
 
 @pytest.mark.parametrize("changed", ["model.safetensors", "config.json", "tokenizer_config.json"])
@@ -241,8 +241,8 @@ def test_what_was_made_belongs_to_the_model_it_began_with(
     start = shutil.copytree(with_head, tmp_path / "start")
     made = models_of(study(f"models={{start: {start}}}"))[1][1]
     made.curriculum.out.mkdir(parents=True)
-    given = made.given()
-    write_json(made.curriculum.out / DONE, {"asked": given, "made_of": _made_of(given), "cost": None})
+    plan = made.plan()
+    write_json(made.curriculum.out / DONE, {"asked": plan, "made_of": _made_of(plan), "cost": None})
     assert made.is_done()
     aside = start.rename(tmp_path / "aside")
     assert made.is_done(), "what isn't there any more tells nothing"

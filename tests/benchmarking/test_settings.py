@@ -29,13 +29,13 @@ def cell(suite: Benchmark, task: str, arm: str) -> Cell:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("baseline=chunk", "baseline is 'chunk', which there isn't; did you mean 'chunks'"),
-        ("arms.1.model=lang", "arm long has the model 'lang', which there isn't; did you mean 'long'"),
+        ("baseline=chunk", "baseline is 'chunk', which doesn't exist; did you mean 'chunks'"),
+        ("arms.1.model=lang", "arm long has the model 'lang', which doesn't exist; did you mean 'long'"),
         ("arms.1.reads=chunks-min", "arms.1.reads"),
-        ("arms.1.by_task={nerd: [a=1]}", "by_task for 'nerd', which there isn't; did you mean 'ner'"),
+        ("arms.1.by_task={nerd: [a=1]}", "by_task for 'nerd', which doesn't exist; did you mean 'ner'"),
         (
             "tasks.0.arms=[chunks, lonk]",
-            "task notes has the arm 'lonk', which there isn't; did you mean 'long'",
+            "task notes has the arm 'lonk', which doesn't exist; did you mean 'long'",
         ),
         ("tasks.0.arms=[long]", "task notes leaves out the baseline chunks"),
         ("tasks.0.name='Classes!'", "tasks need names of their own, these are alike: Classes!, classes"),
@@ -46,7 +46,7 @@ def cell(suite: Benchmark, task: str, arm: str) -> Cell:
             "no configuration ../finetune/note.yaml; did you mean notes.yaml",
         ),
         ("seeds=[]", "seeds"),
-        ("pretrained=[{name: a, start: shirt, config: x.yaml}]", "starts from 'shirt', which there isn't"),
+        ("pretrained=[{name: a, start: shirt, config: x.yaml}]", "starts from 'shirt', which doesn't exist"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_nearest(override: str, said: str, suite: Make) -> None:

@@ -60,7 +60,7 @@ def test_it_tells_and_fails_as_if_it_were_here() -> None:
 
     assert run_apart(do, {"what": "refuse"}, told, "cell") == "here: there is nothing; look there"
     assert run_apart(do, {"what": "die"}, told, "cell") == (
-        "its process was ended by SIGKILL, as for want of memory"
+        "its process was ended by SIGKILL, as when memory is short"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.cli import main
 from longbio.corpus.records import Document, Span
 from tests.corpus_splits import read_splits
@@ -138,7 +138,7 @@ def test_synthesize_predict_evaluate(tiny_bert_folder: Path, tmp_path: Path, cap
 
 
 def test_two_dont_synthesize_into_one_folder(tmp_path: Path, capsys, monkeypatch) -> None:
-    with alone(tmp_path / "notes"):
+    with hold_lock(tmp_path / "notes"):
         code, _, told = run(["synthesize", str(tmp_path / "notes"), "--notes", "1"], capsys, monkeypatch)
     assert code == 1
     assert "another process is writing there" in told
@@ -274,7 +274,7 @@ def test_words_are_mined_extended_and_compared(
     same = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", notes, *few]
     code, _, err = run(same, capsys, monkeypatch)
     assert code == 1
-    assert "to be learned from and to be measured on" in err
+    assert "used for learning and for measuring" in err
     asked = ["vocab", "compare", model, str(tmp_path / "run"), *given, "--unseen", unseen, *few]
     code, out, err = run(asked, capsys, monkeypatch)
     assert code == 0, err

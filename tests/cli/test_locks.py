@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.cli import main
 from longbio.corpus.records import Document, Span
 from longbio.encoders.loading import load, load_tokenizer, quiet
@@ -91,7 +91,7 @@ def test_a_command_says_that_another_process_is_at_it(
     out = tmp_path / "out"
     words = [str(word) for word in COMMANDS[command](home, out)]
     monkeypatch.setattr(sys, "argv", ["longbio", *command.split(), *words])
-    with alone(out), pytest.raises(SystemExit) as stop:
+    with hold_lock(out), pytest.raises(SystemExit) as stop:
         main()
     err = capsys.readouterr().err
     assert stop.value.code == 1, err

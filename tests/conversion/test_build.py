@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer
 from longbio.conversion import build, proof_cases
 from longbio.conversion.convert import Conversion, convert
 from longbio.conversion.settings import ConversionSettings
-from longbio.conversion.sources import REFUSED, canonical
+from longbio.conversion.sources import REFUSED, rename_to_canonical
 from longbio.encoders.families import FAMILIES, SETTINGS, TARGETS, expand
 
 Make = Callable[..., Path]
@@ -84,8 +84,8 @@ def test_global_projections_are_clones_of_the_local_ones(name: str, converted: C
 
 def test_no_two_tensors_share_storage(target: str, make_source: Make) -> None:
     state = load_file(make_source("bert", "pretraining") / "model.safetensors")
-    whole = dict(canonical(state, "bert", 2, "here").weights)
-    made = build.native(whole, TARGETS[target], 2)
+    whole = dict(rename_to_canonical(state, "bert", 2, "here").weights)
+    made = build.rename_to_target(whole, TARGETS[target], 2)
     places = [tensor.untyped_storage().data_ptr() for tensor in made.values()]
     assert len(set(places)) == len(places)
     assert set(made) == set(expand(TARGETS[target].renames, 2))

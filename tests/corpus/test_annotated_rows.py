@@ -221,7 +221,7 @@ def test_words_stand_in_their_text_where_it_is_known(tmp_path: Path) -> None:
     }
     (document,), _ = read(lines(tmp_path, row))
     assert document.text == text
-    assert [span.covered(text) for span in document.spans] == ["Tarva", "Ana"]
+    assert [span.text_in(text) for span in document.spans] == ["Tarva", "Ana"]
     (other,), _ = read(lines(tmp_path, row | {"text": "something else"}))
     assert other.text == "Tarva helps , Ana"
 

@@ -132,7 +132,7 @@ def test_passages_may_be_none_one_or_more_characters_apart(offset: int, between:
     document["relations"] = []
     (read,) = read_documents(written(tmp_path, json.dumps(document), "a.json"))
     assert read.text == f"Tarva & hips.{between}Hip."
-    assert read.spans[1].covered(read.text) == "Hip"
+    assert read.spans[1].text_in(read.text) == "Hip"
 
 
 def test_offsets_may_begin_later_and_passages_come_in_any_order(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_note_without_annotations_beside_annotated_ones_is_counted(tmp_path: P
         (folder / f"{name}.txt").write_text("tarva")
     reading = Reading()
     assert len(read_documents(folder, reading=reading)) == 3
-    assert reading.passed_over.told() == [
+    assert reading.passed_over.lines() == [
         f"2 notes without an .ann file beside them (the first: {folder / 'bare.txt'})"
     ]
 

@@ -152,7 +152,7 @@ def test_what_most_agree_on_is_taken_and_the_others_are_faults(tmp_path: Path) -
     (tmp_path / "a.ann").write_text("T1\tX 3 4\tb\nT2\tX 5 6\tc\nT3\tX 6 7\td\nT4\tX 0 2\té\n")
     reading = Reading()
     (document,) = read_documents(tmp_path, reading=reading, max_misaligned=0.5)
-    assert [span.covered(document.text) for span in document.spans] == ["é", "b", "c"]
+    assert [span.text_in(document.text) for span in document.spans] == ["é", "b", "c"]
     assert [where.rpartition(" ")[2] for _, where in reading.alignment.faults] == ["3"]
     with pytest.raises(LongbioError, match="1 of 4 mentions"):
         read_documents(tmp_path)

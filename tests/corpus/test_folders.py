@@ -12,7 +12,7 @@ import pytest
 from longbio.corpus.readers import READERS, format_of, read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document, Span
-from longbio.corpus.texts import passed_over, read_texts
+from longbio.corpus.texts import count_passed_over, read_texts
 from longbio.errors import LongbioError
 from tests.corpus.test_encodings import FILES
 
@@ -160,7 +160,7 @@ def test_cp1252_that_is_read_as_latin_1_is_said_once(encoding: str, said: int, t
         (tmp_path / f"{name}.txt").write_bytes("5 mg – “well”".encode("cp1252"))
     reading = Reading(encoding)
     read_documents(tmp_path, reading=reading)
-    told = [line for line in reading.remarks.told() if "cp1252" in line]
+    told = [line for line in reading.remarks.lines() if "cp1252" in line]
     assert len(told) == said
     assert all(line.startswith("2 texts ") and f"{tmp_path}, document a" in line for line in told)
 
@@ -177,6 +177,6 @@ def test_the_message_about_another_byte_recommends_cp1252(tmp_path: Path) -> Non
 
 def test_what_is_not_read_for_pretraining_is_counted(tmp_path: Path) -> None:
     laid(tmp_path, {"a.txt": "1", "x/b.pdf": "2", "README.txt": "3", ".c.pdf": "4"})
-    over = passed_over([tmp_path, tmp_path / "a.txt"])
+    over = count_passed_over([tmp_path, tmp_path / "a.txt"])
     assert over == {".pdf file": 1, ".txt file": 1}
     assert over.places[".pdf file"] == str(tmp_path / "x" / "b.pdf")

@@ -133,10 +133,10 @@ def test_brat_takes_what_is_written_and_it_comes_back(
     if counted["mention written"]:
         (read,) = document.spans
         assert [read.fragments] == [join_fragments(fragments, text) for fragments in written]
-        assert read.covered(text).split() == span.covered(text).split()
+        assert read.text_in(text).split() == span.text_in(text).split()
         assert counted["mention without the line end at its border"] == (read != span)
     else:
-        assert (written, document.spans, span.covered(text).strip()) == ([], (), "")
+        assert (written, document.spans, span.text_in(text).strip()) == ([], (), "")
 
 
 def test_cutting_and_joining_are_linear() -> None:

@@ -85,7 +85,7 @@ def test_a_file_whose_offsets_are_all_one_off_is_read(first: int, tmp_path: Path
     file, reading = written(tmp_path, note(TAGS, first=first)), Reading()
     assert read_documents(file, reading=reading) == [NOTE]
     what = "files whose offsets are one off, and were read so"
-    assert reading.remarks.told() == [f"1 {what} (the first: {file}, line 10)"]
+    assert reading.remarks.lines() == [f"1 {what} (the first: {file}, line 10)"]
 
 
 def test_each_file_has_a_shift_of_its_own_that_of_most_mentions(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_references_are_alike_in_attributes_and_in_the_text(said: str, stands: s
         written(tmp_path, note("", text).replace("<TAGS>\n", "<TAGS>\n" + tag)), reading=reading
     )
     assert document.text == text
-    assert [span.covered(text) for span in document.spans] == [stands]
+    assert [span.text_in(text) for span in document.spans] == [stands]
     assert reading.alignment.faults == []
 
 

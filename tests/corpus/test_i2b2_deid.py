@@ -20,7 +20,7 @@ def note(*, shift: int = 0, ampersand: str = "&amp;") -> str:
     """A note of 2014; `shift` is what its offsets are too large by."""
     tags = "".join(
         f'<{name} id="P{n}" start="{span.start_char + shift}" end="{span.end_char + shift}" '
-        f'text="{span.covered(TEXT_2014).replace("&", ampersand)}" TYPE="{span.label}" comment="" />\n'
+        f'text="{span.text_in(TEXT_2014).replace("&", ampersand)}" TYPE="{span.label}" comment="" />\n'
         for n, (name, span) in enumerate([("DATE", DATE), ("NAME", DOCTOR), ("LOCATION", HOSPITAL)])
     )
     return (
@@ -108,7 +108,7 @@ def test_2006_references_are_read_before_offsets_are_counted(tmp_path: Path) -> 
         'a &lt; b &amp; c &#38; d &#x26; &amp;lt; &nbsp; R&D &#0; <PHI TYPE="ID">&quot;7&apos;</PHI>',
     )
     assert document.text == "a < b & c & d & &lt; &nbsp; R&D &#0; \"7'"
-    assert document.spans[0].covered(document.text) == "\"7'"
+    assert document.spans[0].text_in(document.text) == "\"7'"
 
 
 def test_2006_line_ends_are_those_of_xml_and_small_signs_are_text(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_2006_a_malformed_end_is_mended(tag: str, tmp_path: Path) -> None:
 def test_2006_tags_that_make_no_pair_are_left_out_and_counted(text: str, faults: int, tmp_path: Path) -> None:
     reading = Reading()
     document = read_2006(tmp_path, "\n" + text, reading)
-    assert [span.covered(document.text) for span in document.spans] == ["7"]
+    assert [span.text_in(document.text) for span in document.spans] == ["7"]
     assert "PHI" not in document.text
     where = f"{tmp_path / 'deid_surrogate_train.xml'}, line 5"
     assert [fault[1] for fault in reading.alignment.faults] == [where] * faults
@@ -202,7 +202,7 @@ def test_2006_a_second_opening_tag_closes_the_first(
 ) -> None:
     reading = Reading()
     document = read_2006(tmp_path, text, reading)
-    assert [f"{span.covered(document.text)} {span.label}" for span in document.spans] == mentions
+    assert [f"{span.text_in(document.text)} {span.label}" for span in document.spans] == mentions
     assert (reading.alignment.mentions, reading.alignment.faults) == (len(mentions), [])
     assert reading.passed_over == {"PHI tags that were mended": mended}
     assert reading.passed_over.places["PHI tags that were mended"].endswith("train.xml, line 4")

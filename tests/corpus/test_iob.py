@@ -32,11 +32,11 @@ def tags_to_file(folder: Path, tags: list[str], joint: str = "\t") -> Path:
 
 def tokenized(document: Document, tokenizer: Any) -> Tokens:
     tokens = tokenize(document.text, tokenizer)
-    return tokens.in_units(document.units) if document.units else tokens
+    return tokens.with_words(document.units) if document.units else tokens
 
 
 def mentions(file: Path) -> list[tuple[str, str]]:
-    return [(span.covered(d.text), span.label) for d in read_documents(file, "iob") for span in d.spans]
+    return [(span.text_in(d.text), span.label) for d in read_documents(file, "iob") for span in d.spans]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_several_borders_make_documents_of_sentences(border: str, tmp_path: Path
     one = f"{border}\n\nheart I-X\n\nfailure I-X\n. O\n\n"
     first, second = read_documents(written(tmp_path, one * 2))
     assert first.text == "heart\nfailure ."
-    assert [span.covered(first.text) for span in first.spans] == ["heart", "failure"]
+    assert [span.text_in(first.text) for span in first.spans] == ["heart", "failure"]
     assert (second.text, second.spans) == (first.text, first.spans)
 
 
@@ -162,7 +162,7 @@ def test_mentions_begin_and_end_where_the_words_do(minilm_folder: Path, tmp_path
         alone = tagged.tags.copy()
         alone[tags.words_of(tokens).heads[1:]] = tags.OUTSIDE
         (first,) = decoded(alone, tokens, labels)
-        assert first.covered(document.text) == ("BRCA1-like" if units else "BRCA")
+        assert first.text_in(document.text) == ("BRCA1-like" if units else "BRCA")
 
 
 @pytest.mark.parametrize(

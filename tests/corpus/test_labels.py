@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from longbio.corpus.labels import separator_of, spelled_as
+from longbio.corpus.labels import respell_labels, separator_of
 from longbio.corpus.readers import read_documents
 from longbio.corpus.reading import Reading
 from longbio.corpus.records import Document
@@ -143,7 +143,7 @@ def test_one_patient_under_two_spellings_is_one_group(tmp_path: Path) -> None:
 
 def test_labels_of_a_file_alone_are_spelled_as_the_classes_are() -> None:
     def spelled(label: str, *classes: str) -> Any:
-        return spelled_as([Document("a", "x", labels=(label,))], classes)[0].labels
+        return respell_labels([Document("a", "x", labels=(label,))], classes)[0].labels
 
     assert spelled("1.0", "0", "1") == ("1",)
     assert spelled("1", "0.0", "1.0") == ("1.0",)

@@ -65,12 +65,12 @@ def test_relations_go_from_the_attribute_to_the_drug(folder: Path) -> None:
 def test_a_drug_over_a_line_end_is_one_mention(folder: Path) -> None:
     (document,) = read_documents(folder)
     assert document.spans[-1] == SCALE
-    assert SCALE.covered(document.text) == "Insulin sliding\nscale"
+    assert SCALE.text_in(document.text) == "Insulin sliding\nscale"
 
 
 def test_capitalised_mentions_are_compared_as_they_stand(folder: Path) -> None:
     (document,) = read_documents(folder)
-    assert document.spans[0].covered(document.text) == "TARVA"
+    assert document.spans[0].text_in(document.text) == "TARVA"
     (folder / "100035.ann").write_text(DRUG_LINE.replace("TARVA", "tarva"))
     reading = Reading()
     (document,) = read_documents(folder, reading=reading, max_misaligned=1.0)

@@ -29,13 +29,13 @@ def test_span_of_one_piece() -> None:
     span = Span.of(4, 9, "Drug")
     assert span == Span(((4, 9),), "Drug")
     assert (span.start_char, span.end_char, span.is_contiguous) == (4, 9, True)
-    assert span.covered("the tarva was held") == "tarva"
+    assert span.text_in("the tarva was held") == "tarva"
 
 
 def test_discontinuous_span() -> None:
     span = Span(((0, 4), (10, 14)), "Disease")
     assert (span.start_char, span.end_char, span.is_contiguous) == (0, 14, False)
-    assert span.covered("left knee hips hurt") == "left hips"
+    assert span.text_in("left knee hips hurt") == "left hips"
 
 
 def test_fragments_may_touch() -> None:

@@ -125,7 +125,7 @@ def test_mentions_carry_the_names_of_their_split() -> None:
         surnames = set(names(split).surnames)
         for note in notes(split):
             for span in note.spans:
-                words = span.covered(note.text)
+                words = span.text_in(note.text)
                 match span.label:
                     case "Drug" | "Allergy":
                         assert words.lower() in drugs
@@ -204,7 +204,7 @@ def test_mentions_are_sorted_apart_and_nothing_but_the_entity() -> None:
     edges = re.compile(r"\w(.*\w)?")
     inside = re.compile(r"[\w .,'/-]+")
     for note, span in every_span():
-        words = span.covered(note.text)
+        words = span.text_in(note.text)
         assert edges.fullmatch(words), words
         assert inside.fullmatch(words), words
         assert "  " not in words
@@ -215,7 +215,7 @@ def test_mentions_are_sorted_apart_and_nothing_but_the_entity() -> None:
 
 def test_a_dose_has_a_unit_and_a_date_a_year() -> None:
     for note, span in every_span():
-        words = span.covered(note.text)
+        words = span.text_in(note.text)
         if span.label == "Dosage":
             assert re.fullmatch(r"[\d.,]+ ?(mg|mcg|µg|g|units|mL|mg/kg)", words), words
         if span.label == "Date":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longbio.corpus.words import readable, whole_words, word_spans
+from longbio.corpus.words import make_readable, whole_words, word_spans
 
 
 def words(text: str) -> list[str]:
@@ -43,8 +43,8 @@ def test_words_of_a_text(text: str, expected: list[str]) -> None:
 
 def test_what_is_read_has_the_same_offsets() -> None:
     text = "a\x0cb\u200bc\td\r\ne\x93"
-    assert readable(text) == "a b c\td\r\ne "
-    assert len(readable(text)) == len(text)
+    assert make_readable(text) == "a b c\td\r\ne "
+    assert len(make_readable(text)) == len(text)
 
 
 def test_a_stretch_is_cut_where_words_end() -> None:

@@ -13,7 +13,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
-from longbio.attention.kernels import named
+from longbio.attention.kernels import kernel_named
 from longbio.attention.pattern import PADDING
 from longbio.encoders.loading import INSTALL, quiet
 
@@ -100,7 +100,7 @@ def make_pair(make_stock: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
     def make(family: str, task: str = "features", kernel: str = "blocked", **changes: Any) -> tuple[Any, Any]:
         theirs = make_stock(family, task, **changes)
         ours = copy.deepcopy(theirs)
-        INSTALL[family](ours, named(kernel))
+        INSTALL[family](ours, kernel_named(kernel))
         return theirs, ours
 
     return make

@@ -15,7 +15,7 @@ from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 import longbio
-from longbio.encoders.casing import VOCABULARY, decide, stated_by
+from longbio.encoders.casing import VOCABULARY, decide, read_stated
 from longbio.encoders.loading import load_tokenizer, read_tokenizer
 from longbio.encoders.tokenizer_files import read_vocabulary
 from longbio.errors import LongbioError
@@ -137,7 +137,7 @@ def test_the_user_decides(make_folder: MakeFolder) -> None:
 def test_strays_do_not_make_a_vocabulary_cased(data_folder: Path) -> None:
     """SciBERT's uncased vocabulary holds 188 pieces with capitals, single ones, and 372 accented ones."""
     pieces, _ = read_vocabulary(data_folder / "vocab" / "scibert_scivocab_uncased.txt")
-    casing = decide(pieces, stated_by({}, None))
+    casing = decide(pieces, read_stated({}, None))
     assert (casing.lowercase, casing.strip_accents) == (True, None)
     assert 500 < casing.lost < 600
 

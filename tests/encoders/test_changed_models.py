@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from longbio.attention.kernels import named
+from longbio.attention.kernels import kernel_named
 from longbio.encoders import bigbird
 
 
@@ -22,7 +22,7 @@ def test_a_cut_model_reads_with_the_layers_it_has(
         pytest.skip("the Longformer has no stock pattern to cut")
     model = make_ours(family, kernel="reference")
     if family == "big_bird":
-        bigbird.install(model, named("reference"), pattern)
+        bigbird.install(model, kernel_named("reference"), pattern)
     ids = torch.randint(4, 60, (1, 64), generator=torch.Generator().manual_seed(1))
     whole = model(ids, output_hidden_states=True).hidden_states
     model.encoder.layer = nn.ModuleList(model.encoder.layer[:kept])

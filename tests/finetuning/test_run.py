@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from longbio.artifacts.atomic_files import read_json
-from longbio.artifacts.locks import alone
+from longbio.artifacts.locks import hold_lock
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
@@ -115,7 +115,7 @@ def test_a_folder_belongs_to_a_model_and_its_tokenizer(
 
 
 def test_a_second_run_says_that_another_is_at_it(plan: Make, tmp_path: Path) -> None:
-    with alone(tmp_path / "run"), pytest.raises(LongbioError, match="another process is writing there"):
+    with hold_lock(tmp_path / "run"), pytest.raises(LongbioError, match="another process is writing there"):
         finetune(plan())
     assert not (tmp_path / "run").exists()
 

@@ -471,7 +471,7 @@ def test_settings_that_make_no_sense(settings: dict, words: str) -> None:
 
 
 def test_more_layers_than_there_are_and_divided_weights_are_refused(monkeypatch) -> None:
-    with pytest.raises(LongbioError, match="4 layers shall be frozen and 3 begin at random"):
+    with pytest.raises(LongbioError, match="4 layers are to be frozen and 3 to begin at random"):
         prepare(make("bert"), Stability(freeze_layers=4, reinitialise_layers=3))
     prepare(make("bert"), Stability(freeze_layers=6))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")

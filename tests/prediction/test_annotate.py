@@ -60,7 +60,7 @@ def test_json_lines_are_documents_with_what_the_model_says(reader_of: Reader, tm
 
     documents = read_documents(tmp_path / "out" / "predictions.jsonl")
     assert [(d.id, d.text) for d in documents] == list(texts.items())
-    mentions = [[span.covered(d.text) for span in d.spans] for d in documents if d.text]
+    mentions = [[span.text_in(d.text) for span in d.spans] for d in documents if d.text]
     assert mentions == [[f"drug {n % 10}", f"drug {n}"] * 3 for n in range(5)]
     assert found["found"] == 30
 
@@ -129,7 +129,7 @@ def test_hundreds_of_questions_are_read_a_few_at_a_time(
 
 def test_a_note_of_which_nothing_is_asked_is_an_error(reader_of: Reader, tmp_path: Path) -> None:
     notes = Notes(write(tmp_path / "in", {"a": "the drug"}))
-    with pytest.raises(LongbioError, match="nothing is asked of the note; give --questions"):
+    with pytest.raises(LongbioError, match="no question is asked of the note; give --questions"):
         annotate(reader_of("qa"), notes, tmp_path / "out")
 
 

@@ -64,7 +64,7 @@ def test_other_encodings(encoding: str, mark: str, reader_of: Reader, tmp_path: 
     annotate(reader_of(), Notes(tmp_path / "a.txt", reading=Reading(encoding)), tmp_path / "out")
     document = read_documents(tmp_path / "out" / "predictions.jsonl")[0]
     assert document.text == text
-    assert [span.covered(text) for span in document.spans] == ["drug 7"]
+    assert [span.text_in(text) for span in document.spans] == ["drug 7"]
     assert document.spans[0].start_char == text.index("drug")
 
 
@@ -72,7 +72,7 @@ def test_a_control_character_inside_a_mention_is_part_of_it(reader_of: Reader, t
     (tmp_path / "a.txt").write_bytes(b"the drug\x077 the")
     annotate(reader_of(), Notes(tmp_path / "a.txt"), tmp_path / "out")
     document = read_documents(tmp_path / "out" / "predictions.jsonl")[0]
-    assert [span.covered(document.text) for span in document.spans] == ["drug\x077"]
+    assert [span.text_in(document.text) for span in document.spans] == ["drug\x077"]
 
 
 # All but what the tagger goes by, and what can't be written.

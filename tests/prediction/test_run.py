@@ -70,7 +70,7 @@ def test_a_mention_on_the_border_of_two_windows_stays_whole(tiny_bert_folder: Pa
     """Wherever the mention stands, one window or the next answers for each of its words."""
     texts = ["the " * before + "drug 1 2 3 " + "the " * 50 for before in range(40, 70)]
     for text, found in zip(texts, found_in(tagger(tiny_bert_folder), texts, overlap=8), strict=True):
-        assert [span.covered(text) for span in found.spans] == ["drug 1 2 3"]
+        assert [span.text_in(text) for span in found.spans] == ["drug 1 2 3"]
         assert np.diff(found.spans[0].fragments[0]) == 10
 
 
@@ -85,7 +85,7 @@ def test_documents_share_passes_and_keep_their_order(tiny_bert_folder: Path) -> 
     one_by_one = found_in(tagged, texts, batch_tokens=1)
     assert together == one_by_one
     assert passes < len(tagged[2]) - passes
-    assert [d.spans[0].covered(d.text) for d in together] == [f"drug {size % 10}" for size in sizes]
+    assert [d.spans[0].text_in(d.text) for d in together] == [f"drug {size % 10}" for size in sizes]
 
 
 @given(st.lists(st.integers(min_value=2, max_value=50), max_size=30), st.integers(min_value=1, max_value=120))

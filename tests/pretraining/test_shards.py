@@ -122,17 +122,17 @@ def test_two_builds_of_one_corpus_make_it_once(tiny_bert_folder: Path, tmp_path:
 def test_what_another_build_made_meanwhile_is_taken(
     tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = shards.alone
+    honest = shards.hold_lock
 
     @contextmanager
     def waited(folder: Path, *, wait: bool) -> Iterator[None]:
         assert wait
         with monkeypatch.context() as patched:
-            patched.setattr(shards, "alone", honest)
+            patched.setattr(shards, "hold_lock", honest)
             small_shards(TEXTS, tokenizer, folder)
         yield
 
-    monkeypatch.setattr(shards, "alone", waited)
+    monkeypatch.setattr(shards, "hold_lock", waited)
     made = small_shards((pytest.fail("read again") for _ in "x"), tokenizer, tmp_path / "corpus")
     assert len(made) == len(TEXTS)
 

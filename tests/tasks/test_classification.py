@@ -162,9 +162,9 @@ def test_a_class_that_was_never_learned_is_wrong(inputs: InputFormat) -> None:
     # One found, two made up, two missed.
     assert scores["micro_f1"] == pytest.approx(2 / 6)
     low = [said(MULTI, d, [-2, -5, -5] if d.labels == ("a",) else [-4, -5, -5], inputs) for d in gold]
-    thresholds = MULTI.tuned(gold, low).thresholds
+    thresholds = MULTI.tune(gold, low).thresholds
     assert thresholds[0] < 0.2
-    assert thresholds == MULTI.tuned([gold[0], of(), gold[2]], low).thresholds
+    assert thresholds == MULTI.tune([gold[0], of(), gold[2]], low).thresholds
 
 
 def test_the_negative_class_is_left_out_of_f1(inputs: InputFormat) -> None:
@@ -184,7 +184,7 @@ def test_thresholds_are_tuned_and_applied(inputs: InputFormat) -> None:
     assert [each.document.labels for each in found] == [(), (), ()]
     assert MULTI.score(gold, found)["main"] == 0
     assert MULTI.has_collapsed(found)
-    tuned = MULTI.tuned(gold, found)
+    tuned = MULTI.tune(gold, found)
     assert tuned.score(gold, found)["main"] == 1
     assert not tuned.has_collapsed(found)
     again = [said(tuned, d, list(values), inputs) for d, values in zip(gold, logits, strict=True)]
@@ -193,7 +193,7 @@ def test_thresholds_are_tuned_and_applied(inputs: InputFormat) -> None:
     # A label reaches its threshold when it is just as likely.
     exact = replace(MULTI, thresholds=(found[0].details["probabilities"]["a"], 0.5, 0.5))
     assert said(exact, gold[0], [-1.0, -9, -9], inputs).document.labels == ("a",)
-    assert SINGLE.tuned(gold, found) is SINGLE
+    assert SINGLE.tune(gold, found) is SINGLE
 
 
 def test_the_same_class_for_all_is_a_collapse(inputs: InputFormat) -> None:

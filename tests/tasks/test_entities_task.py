@@ -108,9 +108,9 @@ def test_a_mention_is_never_of_spaces_alone(family: str) -> None:
         tags = np.full(len(encoded.tokens.ids), sure)
         for constrained in (True, False):
             found = one_hot(replace(TASK, constrained=constrained), encoded, tags).document
-            assert [span.covered(found.text).strip() for span in found.spans]
+            assert [span.text_in(found.text).strip() for span in found.spans]
             for span in found.spans:
-                assert span.covered(found.text) == span.covered(found.text).strip()
+                assert span.text_in(found.text) == span.text_in(found.text).strip()
         heads = words_of(encoded.tokens).heads
         assert encoded.tokens.offsets[heads, 0].tolist() == [0, 6]
 
@@ -306,7 +306,7 @@ def test_the_first_window_alone_is_read_and_learned(family: str, size: int) -> N
     tags = np.where(np.arange(num_tokens) == heads[0], 3, 4)
     found = one_hot(task, encoded, tags)
     (span,) = found.document.spans
-    assert span.covered(document.text).split() == ["ab"] * read
+    assert span.text_in(document.text).split() == ["ab"] * read
     assert found.details["unread_tokens"] == max(0, num_tokens - (inputs.max_tokens - 2))
     left_out = PassedOver()
     samples = task.samples(document, inputs, left_out)

@@ -269,12 +269,12 @@ def test_scores_are_those_of_the_tuned_threshold(inputs: InputFormat) -> None:
     margins = (2.0, 4.0, -1.0)
     found = [margin(task, d, inputs, m) for d, m in zip(gold, margins, strict=True)]
     assert task.score(gold, found)["overall"]["exact_match"] == pytest.approx(2 / 3)
-    tuned = task.tuned(gold, found)
+    tuned = task.tune(gold, found)
     assert 2 <= tuned.null_threshold < 4
     again = [margin(tuned, d, inputs, m) for d, m in zip(gold, margins, strict=True)]
     assert tuned.score(gold, found) == tuned.score(gold, again)
     assert tuned.score(gold, found)["main"] == 1
-    assert Answers().tuned(gold, found) == Answers()
+    assert Answers().tune(gold, found) == Answers()
 
 
 def test_the_loss_is_cross_entropy_over_what_is_no_padding(inputs: InputFormat) -> None:
@@ -332,7 +332,7 @@ def test_an_empty_text_has_no_answer(inputs: InputFormat, null_answers: bool) ->
     assert len(encoded.rows) == 1
     found = task.decode(encoded, silent(encoded))
     assert found.document.questions[0].answers == ()
-    assert task.tuned([document], [found]) == task
+    assert task.tune([document], [found]) == task
     assert task.score([document], [found])["main"] == 1
 
 
@@ -344,7 +344,7 @@ def test_a_document_without_questions_has_no_rows(inputs: InputFormat) -> None:
     assert task.samples(document, inputs, PassedOver()) == []
     found = task.decode(encoded, [])
     assert found.details["questions"] == []
-    assert task.tuned([document], [found]) == task
+    assert task.tune([document], [found]) == task
     assert task.score([document], [found])["main"] == 0
 
 

@@ -175,7 +175,7 @@ def test_exchanged_documents_are_ranked_anew(task: Classes) -> None:
             for n in (0, 1)
         ]
         wanted.append(scored(task, gold, sides[0]) - scored(task, gold, sides[1]))
-    assert rankings(task, gold, found).exchanged(rankings(task, gold, other), signs) == pytest.approx(wanted)
+    assert rankings(task, gold, found).exchange(rankings(task, gold, other), signs) == pytest.approx(wanted)
 
 
 def test_models_that_are_alike_are_rarely_told_apart_though_their_probabilities_differ() -> None:

@@ -111,6 +111,6 @@ def test_unread_tokens_are_counted_and_nothing_is_tuned(inputs: InputFormat) -> 
     left_out = PassedOver()
     task.samples(PAIRS[1], inputs, left_out)
     assert left_out["tokens that no row holds"] == 40 - (24 - 5)
-    assert task.tuned(PAIRS, []) is task
+    assert task.tune(PAIRS, []) is task
     assert task.config_changes() == {"num_labels": 1, "problem_type": "regression"}
     assert not replace(task, global_tokens=()).encode(PAIRS[0], inputs).rows[0].is_global.any()

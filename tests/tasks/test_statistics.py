@@ -204,7 +204,7 @@ def test_documents_of_a_patient_are_one_draw() -> None:
     units = Units.of(["b", "a", "b", "c", None])
     assert (units.count, units.kind) == (4, "groups")
     totals = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0], [5.0, 6.0], [7.0, 7.0]])
-    assert units.summed(totals).tolist() == [[11, 22], [3, 4], [5, 6], [7, 7]], (
+    assert units.sum_by_unit(totals).tolist() == [[11, 22], [3, 4], [5, 6], [7, 7]], (
         "a document named b is no group b"
     )
 

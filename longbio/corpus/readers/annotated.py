@@ -147,7 +147,7 @@ def annotations_of(
     Raises LongbioError where words and tags aren't as many, or a tag is none. `cells` by lower-case names.
     """
     named, reading = table.named, table.reading
-    text, units, spans, read = _tagged(cells, table, text, where)
+    text, units, spans, read = _read_tagged(cells, table, text, where)
     relations: tuple[Relation, ...] = ()
     ruler = table.unit.ruler(text or "", places_in(cells, named))
     reading.note_unit(ruler.unit, where)
@@ -179,9 +179,9 @@ def places_in(cells: Mapping[str, Any], named: Mapping[str, str]) -> list[tuple[
     ]
 
 
-def _tagged(
+def _read_tagged(
     cells: Mapping[str, Any], table: Table, text: str | None, where: str
-) -> tuple[str | None, tuple[iob.Piece, ...], tuple[Span, ...], set[str]]:
+) -> tuple[str | None, tuple[iob.Place, ...], tuple[Span, ...], set[str]]:
     """Text, words and mentions of a row with words, and what was read; the text alone of another."""
     tokens = _find_holder("tokens", cells, table.named, iob.are_words)
     if tokens is None:

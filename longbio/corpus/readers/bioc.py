@@ -72,7 +72,7 @@ def read(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
                 continue
             if unit is None:
                 # The file is read once more, and only where its first unclear document stands.
-                unit = unit_of(_votes(other, there) for other, there in _parse(file, reading))
+                unit = unit_of(_votes(other, place) for other, place in _parse(file, reading))
             yield _document(bioc, where, filling, unit, reading)
 
 
@@ -150,8 +150,8 @@ def _count_agreeing(bioc: BioCDocument, where: str, unit: str) -> int:
     except LongbioError:
         return 0  # passages can't lie so
     ruler, solid = Ruler(text, unit), Solid(text)
-    said = (annotation for annotation in _annotations(bioc) if annotation.text)
-    return sum(_fault(annotation, solid, ruler) is None for annotation in said)
+    worded = (annotation for annotation in _annotations(bioc) if annotation.text)
+    return sum(_fault(annotation, solid, ruler) is None for annotation in worded)
 
 
 def _units(bioc: BioCDocument) -> tuple[str, ...]:

@@ -142,17 +142,17 @@ def _mentions(lines: _Lines, text: str, file: Path, reading: Reading) -> Mention
         return _fault(line["column"], solid, [ruler.span(start, end) for start, end in offsets])
 
     marks = (0, 1) if text.startswith(BYTE_ORDER_MARK) else (0,)
-    ruler, there = locate_mentions(written, rulers(text, marks), fault, reading)
+    ruler, located = locate_mentions(written, rulers(text, marks), fault, reading)
     reading.note_unit(ruler.unit, file)
     mentions = MentionsById()
-    for line, offsets in there:
+    for line, offsets in located:
         fragments = join_fragments((ruler.span(start, end) for start, end in offsets), text)
         mentions.spans[line["id"]].add(Span(fragments, line["label"]))
     return mentions
 
 
 def _mention(name: str, lines: _Lines, mentions: MentionsById, where: str) -> Span | None:
-    """Whose id it is, or the trigger of the event whose it is; None of all that was not read."""
+    """The mention with this id, or the trigger of the event that has it; None of what was not read."""
     name = lines.triggers.get(name, name)
     spans = mentions.spans.get(name, set())
     if name not in lines.ids or len(spans) > 1:

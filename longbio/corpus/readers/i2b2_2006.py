@@ -40,7 +40,7 @@ RECORD = re.compile(r"<RECORD\b[^<>]*>")
 RECORD_ID = re.compile(r"\bID\s*=\s*[\"']([^\"'<>]+)[\"']")
 TEXT_BEGINS, TEXT_ENDS = re.compile(r"<TEXT\s*>"), re.compile(r"</TEXT\s*>")
 
-# Of a tag that has all its signs, any attributes; else as little as can be, lest the text go with it.
+# Of a complete tag, any attributes; of another as little as possible, so that no text goes with it.
 TAG = re.compile(
     r"<\s*PHI(?:\s+\w+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))+\s*>"
     r"|<\s*PHI\s*TYPE\s*+=?\s*+[\"']?(?P<type>[\w-]+)[\"']?\s*>?"

@@ -139,9 +139,9 @@ def _read_one(stem: str, files: dict[str, Path], reading: Reading) -> Document:
         return None if is_there else "the concept's words are not at the lines and tokens it names"
 
     countings = _countings(text, {int(line) for fields, _ in concepts for line in (fields[1], fields[3])})
-    tokens, there = locate_mentions(concepts, countings, fault, reading)
+    tokens, located = locate_mentions(concepts, countings, fault, reading)
     mentions = MentionsById()
-    for fields in there:
+    for fields in located:
         stretch = _stretch(fields, tokens, text)
         assert stretch is not None
         mentions.spans[stretch].add(Span.of(*stretch, fields[5]))

@@ -81,8 +81,8 @@ def read_2012(files: Iterable[Path], reading: Reading) -> Iterator[Document]:
         mentions = MentionsById()
         for tag, span in _spans([tag for tag in tags if tag.name in ATTRIBUTES], "type", text, reading):
             mentions.spans[tag.says.get("id", "")].add(span)
-            said = ((name, tag.says.get(name)) for name in ATTRIBUTES[tag.name])
-            mentions.attributes |= {Attribute(span, name, value) for name, value in said if value}
+            attributes = ((name, tag.says.get(name)) for name in ATTRIBUTES[tag.name])
+            mentions.attributes |= {Attribute(span, name, value) for name, value in attributes if value}
         for tag in tags:
             if tag.name == "TLINK":
                 head, tail = tag.says.get("fromID", ""), tag.says.get("toID", "")
@@ -134,7 +134,7 @@ def _with_ampersands(content: str) -> str:
     """The same XML, ampersands that begin no reference as references."""
     # Behind the last section that is closed, each that is opened would be followed to the end.
     before, end, behind = content.rpartition("]]>")
-    before = CDATA_OR_AMPERSAND.sub(lambda found: "&amp;" if found[0] == "&" else found[0], before + end)
+    before = CDATA_OR_AMPERSAND.sub(lambda match: "&amp;" if match[0] == "&" else match[0], before + end)
     return before + AMPERSAND.sub("&amp;", behind)
 
 
@@ -148,23 +148,23 @@ def _spans(tags: Sequence[Tag], label: str, text: str, reading: Reading) -> Iter
         agrees = _agrees(tag, solid, start - shift, end - shift)
         return None if agrees else f"the mention disagrees with the text at offsets {start} {end}"
 
-    shift, there = locate_mentions(places, SHIFTS, fault, reading)
+    shift, located = locate_mentions(places, SHIFTS, fault, reading)
     if shift:
         reading.remarks.note("files whose offsets are one off, and were read so", tags[0].where)
-    for tag, start, end in there:
+    for tag, start, end in located:
         yield tag, Span.of(start - shift, end - shift, tag.label(label))
 
 
 def _agrees(tag: Tag, solid: Solid, start_char: int, end_char: int) -> bool:
-    said = tag.says.get("text", "")
+    written = tag.says.get("text", "")
     if not 0 <= start_char < end_char <= len(solid.text):
         return False
     # References are longer than what they are read as.
-    if solid.length(start_char, end_char) > LONGEST_REFERENCE * len(said):
+    if solid.length(start_char, end_char) > LONGEST_REFERENCE * len(written):
         return False
     # An XML attribute holds no line end, and some tools left spaces out at both ends. Quotes are
     # references in some texts (CDATA leaves them so), and in some attributes twice over.
-    covered, words = solid.words(start_char, end_char), said.split()
+    covered, words = solid.words(start_char, end_char), written.split()
     return covered == words or [*map(_read, covered)] == [*map(_read, words)]
 
 

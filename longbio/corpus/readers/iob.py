@@ -50,7 +50,7 @@ LETTERS_ALONE = 10
 type O" and "Hepatitis B"."""
 
 
-Piece = tuple[int, int]
+Place = tuple[int, int]
 
 
 @dataclass
@@ -164,13 +164,13 @@ def _tag(columns: list[str]) -> str | None:
     return tag if len(columns) > 1 and TAG.fullmatch(tag) else None
 
 
-def _text_of(words: Sequence[str], borders: Collection[int] = ()) -> tuple[str, list[Piece]]:
+def _text_of(words: Sequence[str], borders: Collection[int] = ()) -> tuple[str, list[Place]]:
     """The text that words make, with a space between two, and where each stands in it.
 
     Before the words that borders count, there is a line feed instead.
     """
     pieces: list[str] = []
-    places: list[Piece] = []
+    places: list[Place] = []
     length = 0
     for number, word in enumerate(words):
         separator = "" if not number else "\n" if number in borders else " "
@@ -179,7 +179,7 @@ def _text_of(words: Sequence[str], borders: Collection[int] = ()) -> tuple[str, 
     return "".join(pieces), places
 
 
-def _mentions(tags: Sequence[str], units: Sequence[Piece], borders: Collection[int] = ()) -> Iterator[Span]:
+def _mentions(tags: Sequence[str], units: Sequence[Place], borders: Collection[int] = ()) -> Iterator[Span]:
     """Of tags; none goes on behind the words that borders count."""
     first, kind = 0, None
     for number, tag in enumerate([*tags, "O"]):
@@ -206,13 +206,13 @@ def are_tags(cell: Any, words: Sequence[str]) -> bool:
     return len(cell) == len(words) and all(type(tag) is int for tag in cell)
 
 
-def place_words(words: Sequence[str], text: str | None) -> tuple[str, list[Piece]]:
+def place_words(words: Sequence[str], text: str | None) -> tuple[str, list[Place]]:
     """The text of a row's words, and where each stands in it; empty ones are in none.
 
     Their text is taken, where it is known, if it is the words and white space.
     """
     if text is not None:
-        places, last = list[Piece](), 0
+        places, last = list[Place](), 0
         for word in words:
             start = text.find(word, last) if word else -1
             if start < 0 or text[last:start].strip():
@@ -226,7 +226,7 @@ def place_words(words: Sequence[str], text: str | None) -> tuple[str, list[Piece
 def spans_of(
     tags: Sequence[str | int],
     names: Sequence[str] | None,
-    places: Sequence[Piece],
+    places: Sequence[Place],
     column: str,
     where: str,
     reading: Reading,

@@ -30,7 +30,7 @@ OFFSETS = (
 """Where a mention begins, and where it ends, exclusive. Here as below, case and underscores don't matter."""
 
 FRAGMENTS = ("fragments", "offsets")
-"""Pairs of them: a mention of several pieces."""
+"""Pairs of them: a mention of several fragments."""
 
 LABELS = ("label", "labels", "type", "entitytype", "entitygroup", "class", "category", "tag")
 """The type of a mention, or of a relation; the first that is there."""

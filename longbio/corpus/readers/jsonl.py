@@ -28,7 +28,7 @@ from longbio.errors import LongbioError
 
 MEMBERS = {field.name for field in fields(Document)}
 
-Piece = tuple[int, int]
+Place = tuple[int, int]
 
 
 def looks_like(first_line: str) -> bool:
@@ -62,8 +62,8 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
     for unknown in row.keys() - MEMBERS:
         reading.passed_over.note(f"member {unknown[:40]!r} that isn't read", where.rstrip(", "))
     text = member(row, "text", str, where)
-    spans = [_span(each, text, place, reading) for place, each in _members(row, "spans", where)]
-    questions = [_question(each, text, place, reading) for place, each in _members(row, "questions", where)]
+    spans = [_span(item, text, place, reading) for place, item in _members(row, "spans", where)]
+    questions = [_question(item, text, place, reading) for place, item in _members(row, "questions", where)]
     labels = optional(row, "labels", list, where)
     if labels is not None and not all(isinstance(label, str) for label in labels):
         raise LongbioError("'labels' is no list of texts", where=where)
@@ -72,7 +72,7 @@ def _document(row: Mapping[str, Any], where: str, reading: Reading) -> Document:
         text=text,
         spans=tuple(sorted({span for span in spans if span is not None})),
         units=tuple(
-            _piece(unit, text, f"{where}.units") for unit in optional(row, "units", list, where) or ()
+            _place(unit, text, f"{where}.units") for unit in optional(row, "units", list, where) or ()
         ),
         relations=tuple(dict.fromkeys(_relations(row, spans, where, reading))),
         attributes=tuple(dict.fromkeys(_attributes(row, spans, where, reading))),
@@ -88,34 +88,34 @@ def _members(row: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[st
     return members(row, name, where) if row.get(name) is not None else iter(())
 
 
-def _piece(value: Any, text: str, where: str) -> Piece:
+def _place(value: Any, text: str, where: str) -> Place:
     is_pair = isinstance(value, list) and len(value) == 2 and all(type(end) is int for end in value)
     if not is_pair or not 0 <= value[0] < value[1] <= len(text):
         raise LongbioError("this is no pair of start and end in the text", where=where)
     return value[0], value[1]
 
 
-def _fault(found: str, item: Mapping[str, Any], where: str) -> str | None:
+def _fault(covered: str, item: Mapping[str, Any], where: str) -> str | None:
     """How the text that is written beside offsets disagrees with what is there."""
     written = optional(item, "text", str, where)
-    return None if written in (None, found) else "the text written beside the offsets is not what is there"
+    return None if written in (None, covered) else "the text written beside the offsets is not what is there"
 
 
 def _span(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> Span | None:
     listed: list[Any] = [list(pair) for pair in pieces_of(item) or ()] if "fragments" not in item else []
-    pieces = [_piece(pair, text, where) for pair in listed or member(item, "fragments", list, where)]
+    pieces = [_place(pair, text, where) for pair in listed or member(item, "fragments", list, where)]
     try:
         span = Span(tuple(pieces), member(item, "label", str, where))
     except ValueError:
         raise LongbioError("'fragments' are missing or out of order", where=where) from None
-    return span if reading.alignment.holds(_fault(span.covered(text), item, where), where) else None
+    return span if reading.alignment.holds(_fault(span.text_in(text), item, where), where) else None
 
 
 def _question(item: Mapping[str, Any], text: str, where: str, reading: Reading) -> Question | None:
-    answers: list[Piece] = []
+    answers: list[Place] = []
     listed = list(_members(item, "answers", where))
     for place, answer in listed:
-        start, end = _piece(answer.get("fragment"), text, place)
+        start, end = _place(answer.get("fragment"), text, place)
         if reading.alignment.holds(_fault(text[start:end], answer, place), place):
             answers.append((start, end))
     if listed and not answers:
@@ -128,7 +128,7 @@ def _relations(
     row: Mapping[str, Any], spans: list[Span | None], where: str, reading: Reading
 ) -> Iterator[Relation]:
     for place, item in _members(row, "relations", where):
-        head, tail = (_pointed(item, name, spans, place) for name in ("head", "tail"))
+        head, tail = (_numbered_span(item, name, spans, place) for name in ("head", "tail"))
         label = member(item, "label", str, place)
         if head is not None and tail is not None:
             yield Relation(label, head, tail)
@@ -140,7 +140,7 @@ def _attributes(
     row: Mapping[str, Any], spans: list[Span | None], where: str, reading: Reading
 ) -> Iterator[Attribute]:
     for place, item in _members(row, "attributes", where):
-        span, name = _pointed(item, "span", spans, place), member(item, "name", str, place)
+        span, name = _numbered_span(item, "span", spans, place), member(item, "name", str, place)
         value = optional(item, "value", str, place) or ""
         if span is not None:
             yield Attribute(span, name, value)
@@ -148,7 +148,7 @@ def _attributes(
             reading.passed_over.note("attribute of a mention that was left out", place)
 
 
-def _pointed(item: Mapping[str, Any], name: str, spans: list[Span | None], where: str) -> Span | None:
+def _numbered_span(item: Mapping[str, Any], name: str, spans: list[Span | None], where: str) -> Span | None:
     number = member(item, name, int, where)
     if not 0 <= number < len(spans):
         raise LongbioError(f"{name!r} is no mention's number", where=where)

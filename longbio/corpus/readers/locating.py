@@ -42,7 +42,7 @@ def locate_mentions(
             break
     _, counting, faults = min(candidates, key=lambda candidate: candidate[0])
     checked = zip(mentions, faults, strict=True)
-    return counting, [said for (said, where), fault in checked if reading.alignment.holds(fault, where)]
+    return counting, [mention for (mention, where), fault in checked if reading.alignment.holds(fault, where)]
 
 
 @dataclass
@@ -73,10 +73,10 @@ class MentionsById:
 
 
 class Solid:
-    """A text, of whose stretches the words between white space are found without reading the stretch.
+    """A text that finds the words of any stretch without reading the stretch.
 
-    Mentions have their words beside them, white space as it comes. Those of another text may span a whole
-    note each, and say a word: what is too long to be it isn't compared.
+    Mentions of a wrong text may span a whole note each, and have one word beside them: a stretch that is too
+    long for its words isn't compared.
     """
 
     def __init__(self, text: str) -> None:
@@ -89,26 +89,26 @@ class Solid:
         lengths = accumulate((end - start for start, end in places), initial=0)
         return [start for start, _ in places], [end for _, end in places], list(lengths)
 
-    def _those(self, start: int, end: int) -> tuple[int, int]:
+    def _words_between(self, start: int, end: int) -> tuple[int, int]:
         starts, ends, _ = self._words
         return (bisect_right(ends, start), bisect_left(starts, end)) if start < end else (0, 0)
 
     def length(self, start: int, end: int) -> int:
         """Characters of a stretch that are no white space."""
-        (starts, ends, before), (first, last) = self._words, self._those(start, end)
+        (starts, ends, before), (first, last) = self._words, self._words_between(start, end)
         if first >= last:
             return 0
         cut_off = max(0, start - starts[first]) + max(0, ends[last - 1] - end)
         return before[last] - before[first] - cut_off
 
     def words(self, start: int, end: int) -> list[str]:
-        """As `text[start:end].split()`, in time of its words alone."""
-        (starts, ends, _), (first, last) = self._words, self._those(start, end)
+        """As `text[start:end].split()`, in time proportional to its words."""
+        (starts, ends, _), (first, last) = self._words, self._words_between(start, end)
         return [self.text[max(starts[n], start) : min(ends[n], end)] for n in range(first, last)]
 
     def says(self, fragments: Iterable[tuple[int, int]], words: str) -> bool:
         """Whether fragments are these words, white space apart; in time of the words."""
-        stretches, said = [*fragments], words.split()
-        if sum(self.length(*stretch) for stretch in stretches) != sum(map(len, said)):
+        stretches, wanted = [*fragments], words.split()
+        if sum(self.length(*stretch) for stretch in stretches) != sum(map(len, wanted)):
             return False
-        return [word for stretch in stretches for word in self.words(*stretch)] == said
+        return [word for stretch in stretches for word in self.words(*stretch)] == wanted

@@ -97,12 +97,12 @@ def _document(lines: _Lines, file: Path, reading: Reading) -> Document:
             return f"the mention disagrees with the text at offsets {start} {end}"
         return None
 
-    ruler, there = locate_mentions(lines.mentions, rulers(text), fault, reading)
+    ruler, located = locate_mentions(lines.mentions, rulers(text), fault, reading)
     reading.note_unit(ruler.unit, file)
     for fields, where in lines.mentions:
         reading.passed_over.note("composite mentions", where, len(fields) == max(MENTION_FIELDS))
     mentions = MentionsById()
-    for fields in there:
+    for fields in located:
         span = Span.of(*ruler.span(int(fields[1]), int(fields[2])), fields[4])
         mentions.spans[None].add(span)
         if fields[5:] and fields[5].strip():

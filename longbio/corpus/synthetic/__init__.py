@@ -1,4 +1,4 @@
-"""Long discharge summaries about nobody: invented patients, drugs and diseases, with mentions.
+"""Long synthetic discharge summaries: invented patients, drugs and diseases, with mentions.
 
 Made for learning to run and to measure the rest of longbio without a patient's data. Two entity
 types can be told only by a heading, which may stand hundreds of words above the mention.

@@ -69,7 +69,7 @@ class Person:
     first_name: str
     surname: str
 
-    def written(self, rng: Random) -> str:
+    def write_name(self, rng: Random) -> str:
         """The name as it may stand after a title: "Borolf Halvorn", "B. Halvorn", "Halvorn"."""
         form = rng.random()
         if form < 0.5:
@@ -152,18 +152,18 @@ def invent_case(names: Names, rng: Random, *, scale: float) -> Case:
         date_style=rng.choice(DATE_STYLES),
         problems=problems,
         history=history,
-        family=_mixed(some(names.diseases, 12, 20), problems + history, rng),
+        family=_mix(some(names.diseases, 12, 20), problems + history, rng),
         home_drugs=home_drugs,
         ward_drugs=some(names.drugs, 8, 14),
-        allergies=_mixed(some(names.drugs, 12, 20), home_drugs, rng),
+        allergies=_mix(some(names.drugs, 12, 20), home_drugs, rng),
         clinicians=tuple(person() for _ in range(max(3, round(8 * scale)))),
     )
 
 
-def _mixed(own: tuple[str, ...], others: tuple[str, ...], rng: Random) -> tuple[str, ...]:
-    """`own` with about one in five taken from `others`, so that a name alone decides no label."""
-    borrowed = rng.sample(others, min(len(others), len(own) // 5))
-    return tuple(dict.fromkeys(borrowed + list(own[len(borrowed) :])))
+def _mix(names: tuple[str, ...], others: tuple[str, ...], rng: Random) -> tuple[str, ...]:
+    """`names` with about one in five taken from `others`, so that a name alone decides no label."""
+    borrowed = rng.sample(others, min(len(others), len(names) // 5))
+    return tuple(dict.fromkeys(borrowed + list(names[len(borrowed) :])))
 
 
 def invent_operation(rng: Random) -> str:
@@ -192,7 +192,7 @@ def invent_dose(drug: str, rng: Random) -> str:
     return f"{rng.choice(strengths)} {unit}"
 
 
-def written_dose(dose: str, rng: Random) -> str:
+def write_dose(dose: str, rng: Random) -> str:
     """A dose as it may stand in a note: "20 mg" also as "20mg", "88 mcg" also as "88 µg"."""
     if dose.endswith("mcg") and rng.random() < 0.5:
         dose = dose.replace("mcg", "µg")
@@ -201,7 +201,7 @@ def written_dose(dose: str, rng: Random) -> str:
     return dose
 
 
-def written_date(day: date, style: str) -> str:
+def write_date(day: date, style: str) -> str:
     """A day in one of the `DATE_STYLES`."""
     month = MONTHS[day.month - 1]
     written = {
@@ -213,7 +213,7 @@ def written_date(day: date, style: str) -> str:
     return written[style]
 
 
-def written_past(day: date, style: str, rng: Random) -> str:
+def write_past_date(day: date, style: str, rng: Random) -> str:
     """A day long ago, of which the year is remembered and sometimes the month."""
     if rng.random() < 0.6:
         return str(day.year)

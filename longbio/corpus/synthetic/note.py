@@ -73,7 +73,7 @@ CLOSING: Table = (
 
 
 def synthesize(num_notes: int, *, split: str = "train", seed: int = 0) -> list[Document]:
-    """Writes discharge summaries about people who never were.
+    """Writes discharge summaries about invented people.
 
     A note is decided by `seed`, `split` and its place in the list alone: on every machine, and
     however many notes are asked for. Splits share their phrasings and no name of a drug, disease

@@ -80,7 +80,7 @@ LABS: tuple[Lab, ...] = (
 )
 
 
-def measured(lab: Lab, rng: Random) -> tuple[str, bool]:
+def invent_lab_value(lab: Lab, rng: Random) -> tuple[str, bool]:
     """A value around the reference range of a laboratory test, and whether it lies in it."""
     _, _, _, decimals, low, high = lab
     span = high - low
@@ -91,7 +91,7 @@ def measured(lab: Lab, rng: Random) -> tuple[str, bool]:
 def lab_value(lab: Lab, rng: Random) -> str:
     """A test and its value as they stand in a sentence: "sodium 138 mEq/L", "Na 138"."""
     name, short, unit, *_ = lab
-    value, _ = measured(lab, rng)
+    value, _ = invent_lab_value(lab, rng)
     if rng.random() < 0.5:
         return f"{short} {value}"
     # "C-reactive" and "INR" keep their capitals inside a sentence.
@@ -102,7 +102,7 @@ def lab_value(lab: Lab, rng: Random) -> str:
 def lab_row(lab: Lab, rng: Random) -> str:
     """A row of the laboratory table: test, value, unit and reference range between tabs."""
     name, _, unit, decimals, low, high = lab
-    value, is_normal = measured(lab, rng)
+    value, is_normal = invent_lab_value(lab, rng)
     flag = "" if is_normal else " *"
     return f"{name}\t{value}{flag}\t{unit}\t{low:.{decimals}f}-{high:.{decimals}f}"
 

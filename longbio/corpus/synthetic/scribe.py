@@ -16,9 +16,9 @@ from longbio.corpus.synthetic.case import (
     invent_dose,
     invent_operation,
     invent_procedure,
-    written_date,
-    written_dose,
-    written_past,
+    write_date,
+    write_dose,
+    write_past_date,
 )
 from longbio.corpus.synthetic.scenery import LABS, PLAIN_SLOTS, lab_value
 
@@ -176,7 +176,7 @@ class Scribe:
         start = self.builder.num_chars
         for words, slot in parse(template):
             at_start = capital and self.builder.num_chars == start
-            self._write(_capitalised(words) if at_start else words)
+            self._write(_capitalise(words) if at_start else words)
             if slot is None:
                 continue
 
@@ -187,7 +187,7 @@ class Scribe:
             if kind == "drug":
                 drug = str(chosen[slot])
             written = self._written(kind, chosen[slot])
-            written = _capitalised(written) if at_start else written
+            written = _capitalise(written) if at_start else written
 
             if kind in self._label_of_slot:
                 self.builder.mention(written, self._label_of_slot[kind])
@@ -262,13 +262,13 @@ class Scribe:
     def _written(self, kind: str, fact: Fact) -> str:
         """The fact as this clerk writes it."""
         if isinstance(fact, Person):
-            return fact.full_name if kind == "full_name" else fact.written(self.rng)
+            return fact.full_name if kind == "full_name" else fact.write_name(self.rng)
         if isinstance(fact, date):
             if kind == "past":
-                return written_past(fact, self.case.date_style, self.rng)
-            return written_date(fact, self.case.date_style)
+                return write_past_date(fact, self.case.date_style, self.rng)
+            return write_date(fact, self.case.date_style)
         if kind == "dose":
-            return written_dose(fact, self.rng)
+            return write_dose(fact, self.rng)
         if kind == "drug":
             casing = self.rng.random()
             return fact.upper() if casing < 0.07 else fact.capitalize() if casing < 0.3 else fact
@@ -277,5 +277,5 @@ class Scribe:
         return fact
 
 
-def _capitalised(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -68,11 +68,11 @@ def _convert(document: Document) -> BioCDocument:
         for infons in _infons(span, about[span], document):
             passage.add_annotation(_annotation(span, name, infons, document))
 
-    for number, each in enumerate(document.relations, start=1):
+    for number, link in enumerate(document.relations, start=1):
         relation = BioCRelation()
         relation.id = f"R{number}"
-        relation.infons[LABEL] = _label(each.label, document)
-        for role, end in (("head", each.head), ("tail", each.tail)):
+        relation.infons[LABEL] = _label(link.label, document)
+        for role, end in (("head", link.head), ("tail", link.tail)):
             relation.add_node(BioCNode(name_in(name_of, end, document), role))
         passage.add_relation(relation)
     return converted
@@ -81,7 +81,7 @@ def _convert(document: Document) -> BioCDocument:
 def _annotation(span: Span, name: str, infons: dict[str, str], document: Document) -> BioCAnnotation:
     refuse_beyond_text(span, document)
     annotation = BioCAnnotation()
-    annotation.id, annotation.infons, annotation.text = name, infons, span.covered(document.text)
+    annotation.id, annotation.infons, annotation.text = name, infons, span.text_in(document.text)
     for start_char, end_char in span.fragments:
         annotation.add_location(BioCLocation(start_char, end_char - start_char))
     return annotation

@@ -23,10 +23,10 @@ def write(documents: Iterable[Document], folder: Path, counted: Counter[str] | N
     Where an id is no file name (it has a `/`, is too long, or looks like a README), they have another,
     and `names.jsonl` says whose they are.
 
-    The `.ann` is written even without spans: a document without mentions is not one that nobody annotated.
-    Files of the same name are replaced. BRAT has no place for more than text, spans, relations and
-    attributes. A mention that goes over a line end is written as BRAT does it, in fragments without it,
-    which are read as one; a line end at its border is lost.
+    The `.ann` is written even without spans: a document without mentions differs from one that wasn't
+    annotated. Files of the same name are replaced. BRAT has no place for more than text, spans, relations and
+    attributes. A mention that goes over a line end is written as BRAT does it, in fragments without it, which
+    are read as one; a line end at its border is lost.
 
     Fragments of a span must have more than white space between them to be read back equal. Mentions are
     `counted`: those written, those that lost a line end at a border, and those left out because they are

@@ -45,7 +45,7 @@ def row_of(document: Document) -> dict[str, Any]:
         "id": document.id,
         "text": text,
         "spans": [
-            {"fragments": span.fragments, "label": span.label, "text": span.covered(text)}
+            {"fragments": span.fragments, "label": span.label, "text": span.text_in(text)}
             for span in document.spans
         ],
         "units": document.units,
