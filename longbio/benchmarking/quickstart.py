@@ -152,8 +152,9 @@ def _budget(minutes: float | None, seed: int) -> list[str]:
     rates = RATES if minutes >= RATES_FROM_MINUTES else ()
     # Every seed learns once, and the first once more for every rate beside the best.
     share = minutes / MINUTES / (len(seeds) + max(0, len(rates) - 1))
+    learning = [f"recipe.max_steps={max(1, round(LEARNING_STEPS * share))}"]
+    learning += [f"grid.learning_rates={json.dumps(rates)}"] if rates else []
     return [
         f"seeds={json.dumps(seeds)}",
-        *([f"learning_rates={json.dumps(rates)}"] if rates else []),
-        f"set=[recipe.max_steps={max(1, round(LEARNING_STEPS * share))}]",
+        f"set={json.dumps(learning)}",
     ]

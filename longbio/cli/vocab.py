@@ -90,7 +90,6 @@ def mine(
 
     Example: longbio vocab mine short notes/ --out terms.jsonl
     """
-
     from longbio.artifacts.atomic_files import refuse_unless_new
     from longbio.artifacts.locks import hold_lock
     from longbio.corpus.texts import Columns, Corpus

@@ -11,6 +11,7 @@ import pytest
 
 from longbio.artifacts.atomic_files import read_json
 from longbio.benchmarking import quickstart as quick
+from longbio.benchmarking.cells import cells_of
 from longbio.benchmarking.quickstart import quickstart
 from longbio.corpus.readers import read_documents
 from longbio.corpus.records import Document, Span
@@ -158,12 +159,19 @@ def test_more_minutes_are_more_steps_then_seeds_then_rates(tmp_path: Path) -> No
 
     def suite(minutes: float | None) -> tuple[Any, ...]:
         made = quick.suite_of(data, tmp_path / "run", minutes, 3, ["models.short=x"])
-        return made.set, made.seeds, made.learning_rates
+        plans = [cell.plan for cell in cells_of(made, {"short": "x", "healed": "y"})]
+        assert len(plans) == 2
+        (steps,), (seeds,), (rates,) = (
+            {plan.recipe.max_steps for plan in plans},
+            {plan.seeds for plan in plans},
+            {plan.grid.learning_rates for plan in plans},
+        )
+        return steps, seeds, rates
 
-    assert suite(None) == ((), (3,), ())
-    assert suite(10) == (("recipe.max_steps=190",), (3,), ())
-    assert suite(15) == (("recipe.max_steps=95",), (3, 4, 5), ())
-    assert suite(50) == (("recipe.max_steps=190",), (3, 4, 5), (3e-4, 5e-4, 1e-3))
+    assert suite(None) == (95, (3,), ())
+    assert suite(10) == (190, (3,), ())
+    assert suite(15) == (95, (3, 4, 5), ())
+    assert suite(50) == (190, (3, 4, 5), (3e-4, 5e-4, 1e-3))
 
 
 def test_the_steps_that_minutes_multiply_are_those_of_the_configuration(tmp_path: Path) -> None:

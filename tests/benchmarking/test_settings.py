@@ -111,6 +111,11 @@ def test_corpora_seeds_and_rates_are_the_suites(suite: Make, corpora: Path) -> N
     assert own.seeds == (0,)
 
 
+def test_rates_that_a_later_grid_drops_are_told(suite: Make) -> None:
+    with pytest.raises(LongbioError, match=r"notes, .*: the benchmark's learning_rates aren't tried"):
+        cell(suite("learning_rates=[3e-5, 1e-4]", "set=['grid={}']"), "notes", "chunks")
+
+
 def test_names_become_folders() -> None:
     assert folder_name("Layer decay 0.8, Zhang's") == "layer-decay-0.8-zhang-s"
     assert folder_name("../up") == "up"
