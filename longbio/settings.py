@@ -83,7 +83,7 @@ def preset_file(name: str) -> Path:
 
 def _first_sentence(text: str) -> str:
     lines = takewhile(lambda line: line.startswith("# "), text.splitlines())
-    return re.split(r"(?<=\.)\s", " ".join(line[2:].strip() for line in lines), maxsplit=1)[0]
+    return re.split(r"(?<=\.)(?<!et al\.)\s", " ".join(line[2:].strip() for line in lines), maxsplit=1)[0]
 
 
 def as_overrides(settings: Mapping[str, Any]) -> list[str]:

@@ -181,6 +181,7 @@ def test_presets_have_names(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
     code, said, _ = run("configs")
     assert code == 0
     assert len(said.splitlines()) == len(presets()) > 40
+    assert not [line for line in said.splitlines() if line.endswith(" al.")]
     assert all(re.fullmatch(r"\w+/[\w-]+ +\S.{10,}", line) for line in said.splitlines())
     code, said, _ = run("configs", "show", "finetune/craft")
     assert said == preset_file("craft").read_text()
