@@ -19,7 +19,7 @@ import typer
 import longbio
 from longbio.cli import main
 from longbio.cli.app import app
-from longbio.cli.output import HIDDEN, _left
+from longbio.cli.output import HIDDEN, _time_left
 from longbio.corpus.readers import count_documents, read_documents
 from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat, jsonl
@@ -172,9 +172,9 @@ def test_how_many_notes_and_how_long(tmp_path: Path) -> None:
     assert count_documents(tmp_path / "brat", "brat") == 3
     assert count_documents(tmp_path / "rows", "jsonl") == 4
     assert count_documents(tmp_path / "rows", "table") == 0
-    assert _left(10, 40, 20.0) == ", about 60 s left"
-    assert _left(10, 1000, 20.0) == ", about 33 min left"
-    assert _left(0, 40, 20.0) == _left(40, 40, 20.0) == _left(3, 0, 20.0) == ""
+    assert _time_left(10, 40, 20.0) == ", about 60 s left"
+    assert _time_left(10, 1000, 20.0) == ", about 33 min left"
+    assert _time_left(0, 40, 20.0) == _time_left(40, 40, 20.0) == _time_left(3, 0, 20.0) == ""
 
 
 def test_presets_have_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
