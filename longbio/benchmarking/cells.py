@@ -101,7 +101,7 @@ def _cell(suite: Benchmark, task: TaskEntry, arm: Arm, models: Mapping[str, str]
         raise LongbioError(
             "the benchmark's learning_rates aren't tried: a later `grid` without rates replaces them",
             where=f"{task.name}, {arm.name}",
-            remedy="write grid.batches and grid.epochs instead of the whole grid, or leave out learning_rates",
+            remedy="name grid.batches and grid.epochs instead of the whole grid, or drop learning_rates",
         )
     flags = [word for override in overrides for word in ("--set", override)]
     return Cell(task, arm, plan, shlex.join(["longbio", "finetune", str(task.config), *flags]))

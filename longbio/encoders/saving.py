@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedModel
 
+from longbio.artifacts.checkpoints import read_weights
 from longbio.encoders.families import dropout_names
 from longbio.encoders.loading import load
 
@@ -19,11 +20,17 @@ def save(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
 def save_whole(model: PreTrainedModel, folder: Path, *, origin: Path) -> None:
     """Save a masked-LM model as the union of encoder, pooler and head.
 
-    Most masked-LM classes have no pooler: saving through them alone would lose the origin's.
+    Most masked-LM classes have no pooler: saving through them alone would lose the origin's. Where the
+    origin has none, none is saved: it would be random.
     """
     _restore_dropout(model, origin)
     encoder = load(origin, dtype=model.dtype).state_dict()
-    rest = {f"{model.base_model_prefix}.{name}": weight for name, weight in encoder.items()}
+    has_pooler = any("pooler." in name for name in read_weights(origin))
+    rest = {
+        f"{model.base_model_prefix}.{name}": weight
+        for name, weight in encoder.items()
+        if has_pooler or not name.startswith("pooler.")
+    }
     model.save_pretrained(folder, state_dict=rest | model.state_dict())
 
 

@@ -384,8 +384,8 @@ class TestBits:
 def test_nan_is_no_match() -> None:
     nan, one = torch.tensor([float("nan")]), torch.ones(1)
     for pair in ((nan, one), (one, nan), (nan, nan)):
-        assert verify._apart([pair]) == float("inf")
-    assert verify._apart([(one, one), (one * 3, one)]) == 2.0
+        assert verify._largest_difference([pair]) == float("inf")
+    assert verify._largest_difference([(one, one), (one * 3, one)]) == 2.0
 
 
 def test_the_tokenizer_of_a_source_is_compared_uncut(

@@ -55,6 +55,17 @@ def test_the_pooler_stays_with_what_was_trained(family: str, union: Path, tmp_pa
             assert not report["missing_keys"]
 
 
+def test_a_pooler_that_the_origin_lacks_is_not_made_up(
+    make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    origin = make_folder("longformer", "mlm")
+    with quiet():
+        save_whole(load(origin, "mlm"), tmp_path / "healed", origin=origin)
+    before, after = (load_file(folder / "model.safetensors") for folder in (origin, tmp_path / "healed"))
+    assert not [name for name in before if "pooler" in name]
+    assert after.keys() == before.keys()
+
+
 def test_saved_alone_a_longformer_with_a_head_loses_it(
     make_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
