@@ -11,6 +11,15 @@ from pathlib import Path
 
 import torch
 
+from longbio.corpus.records import Document, Span
+
+
+def drug_notes(count: int) -> list[Document]:
+    """Notes that a command learns from."""
+    text = "the patient takes drug 7 daily, " * 8
+    spans = tuple(Span.of(start, start + 6, "Drug") for start in range(18, len(text), 32))
+    return [Document(f"note-{number}", text, spans) for number in range(count)]
+
 
 @dataclass
 class Command:

@@ -185,6 +185,7 @@ def command(work: Callable[..., None]) -> Callable[..., None]:
         Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind)
         for name, (kind, default) in COMMON.items()
     ]
+    # typer reads it; a function has no such attribute until it is given one.
     run.__signature__ = signature(work).replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in parameters}
     return run

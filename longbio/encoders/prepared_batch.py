@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -63,7 +64,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rules:
+class Rules(ABC):
     """How the layers of a model look at documents. Hashable, and equal where that is the same.
 
     Args:
@@ -78,9 +79,9 @@ class Rules:
     keeps_padding: bool = False
     numbers_padding: bool = False
 
+    @abstractmethod
     def layers(self, documents: SparsePattern) -> Sequence[SparsePattern]:
         """The pattern of every layer; the same object where layers share one."""
-        raise NotImplementedError
 
 
 def prepare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ DIGITS = 6
 """Of probabilities after the point."""
 
 
-class Output:
+class Output(ABC):
     """A format, and the folder that it is written to.
 
     Args:
@@ -40,11 +41,11 @@ class Output:
         """A note of which nothing is written, now or because it was before; called in the notes' order."""
         self.names.of(document.id)
 
+    @abstractmethod
     def write(self, prediction: Prediction) -> Mapping[str, bytes]:
         """Put the files of a note in place; gives what streams grow by."""
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027  # most formats have nothing left to do
         """All notes are written."""
 
 

@@ -130,3 +130,21 @@ def test_how_a_process_ended_is_said() -> None:
     assert worker._in_words(0) is None
     assert "SIGTERM" in str(worker._in_words(-15))
     assert "code 3" in str(worker._in_words(3))
+
+
+ASKED = """
+import torch.cuda
+
+asked = []
+for name in ("is_available", "device_count", "init", "_lazy_init"):
+    setattr(torch.cuda, name, lambda *_, name=name: asked.append(name))
+import longbio.benchmarking.made_models, longbio.benchmarking.worker
+import longbio.prediction.predictor, longbio.vocabulary.text_lots
+
+assert not asked, asked
+"""
+
+
+def test_what_the_server_of_processes_imports_never_asks_for_a_gpu() -> None:
+    """A process that has asked CUDA anything can't be forked into others that use it."""
+    subprocess.run([sys.executable, "-c", ASKED], check=True)

@@ -17,11 +17,11 @@ import psutil
 import pytest
 import yaml
 
-from longbio.corpus.records import Document, Span
 from longbio.corpus.writers import brat
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Recipe
 from longbio.tasks.ner import Entities
+from tests.commands import drug_notes
 
 # A shell's background job ignores Ctrl-C, and so would whatever is begun here.
 COMMAND = (
@@ -30,12 +30,6 @@ COMMAND = (
 )
 SAID = "longbio: interrupted; run the same command again to go on\n"
 STEPS = 100_000
-
-
-def drug_notes(count: int) -> list[Document]:
-    text = "the patient takes drug 7 daily, " * 8
-    spans = tuple(Span.of(start, start + 6, "Drug") for start in range(18, len(text), 32))
-    return [Document(f"note-{number}", text, spans) for number in range(count)]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import pytest
 import yaml
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from longbio.corpus.records import Document, Span
+from longbio.corpus.records import Document
 from longbio.corpus.synthetic import synthesize
 from longbio.corpus.writers import brat, jsonl
 from longbio.finetuning.learn import learn
 from longbio.finetuning.settings import Recipe
 from longbio.tasks.ner import Entities
-from tests.commands import begin
+from tests.commands import begin, drug_notes
 
 KILLS = 3
 MEASURED = {"seconds", "cost", "tokens_per_second", "training_seconds", "peak_memory_mib"}
@@ -26,12 +27,6 @@ MEASURED = {"seconds", "cost", "tokens_per_second", "training_seconds", "peak_me
 
 PASSING = {".png", ".html", ".md", ".csv", ".lock"}
 """Pages and pictures made of results; they hold what was measured."""
-
-
-def drug_notes(count: int) -> list[Document]:
-    text = "the patient takes drug 7 daily, " * 8
-    spans = tuple(Span.of(start, start + 6, "Drug") for start in range(18, len(text), 32))
-    return [Document(f"note-{number}", text, spans) for number in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +82,8 @@ def home(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-TERMS = ["--size", "20", "--min-documents", "2", "--out", "out/terms.jsonl"]
+# Forced: a kill may come when the file is there and the command not yet at its end.
+TERMS = ["--size", "20", "--min-documents", "2", "--out", "out/terms.jsonl", "--force"]
 CONTEXTS = ["--terms", "terms.txt", "--corpus", "texts", "--layers", "0,1"]
 COMMANDS = {
     "convert": ["convert", "mlm", "out/long", "--max-tokens", "256", "--window", "32"],
@@ -147,14 +143,18 @@ def test_a_command_that_was_killed_ends_with_the_same_files(name: str, home: Pat
     seconds = finished(COMMANDS[name], whole)
 
     draw = random.Random(name)
-    moments = [draw.uniform(0.02, 0.95) * seconds for _ in range(KILLS)]
+    # The earliest first: what is finished before a later moment has been killed once.
+    moments = sorted(draw.uniform(0.02, 0.95) * seconds for _ in range(KILLS))
+    ends = []
     for moment in moments:
         command = begin(COMMANDS[name], killed)
         command.end(moment)
-        if command.kill() == 0:
+        ends.append(command.kill())
+        if ends[-1] == 0:
             break
     else:
         finished(COMMANDS[name], killed)
+    assert -signal.SIGKILL in ends
     assert tree(killed) == tree(whole)
     names = {path.name for path in killed.rglob("*") if path.is_file()}
     assert not {name for name in names if ".partial" in name}

@@ -151,6 +151,7 @@ def test_ids_that_are_lists_or_missing_give_way_to_the_note(tmp_path: Path) -> N
     [
         ([], ["a", 5], "line 2 of the context is no text"),
         ([{"question": [5], "answers": []}], ["a"], r"qas\[0\]: 'question' is no list of texts"),
+        # Evidence of the wrong type: that is the test.
         ([qa(single("a", [1, 0], evidence={"SECRET": 1}))], ["a"], "'text' or 'evidence' is no text"),  # type: ignore[arg-type]
     ],
 )

@@ -139,7 +139,7 @@ def test_a_page_holds_the_note_and_marks_what_was_found(reader_of: Reader, tmp_p
 
 def page_of(document: Document, task: object, details: dict[str, object]) -> str:
     prediction = Prediction(document, details)
-    return note_page(prediction, task, describe(prediction, task, "0" * 16))  # type: ignore[arg-type]
+    return note_page(prediction, task, describe(prediction, task, "0" * 16))  # type: ignore[arg-type]  # any task
 
 
 def test_answers_stand_beneath_their_questions_and_in_the_note(reader_of: Reader, tmp_path: Path) -> None:

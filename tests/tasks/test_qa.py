@@ -368,7 +368,7 @@ def test_a_long_question_is_refused_by_its_name(inputs: InputFormat) -> None:
 @pytest.mark.parametrize("wrong", [{"max_answer_tokens": 0}, {"num_best": 0}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Answers(**wrong)  # type: ignore[arg-type]
+        Answers(**wrong)  # type: ignore[arg-type]  # of one type, mypy can't know for which setting
 
 
 def test_answers_beyond_the_first_window_are_missed(inputs: InputFormat) -> None:
